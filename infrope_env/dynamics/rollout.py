@@ -1,0 +1,151 @@
+"""How the world advances by one block: lay out, keep, denoise, commit, move on.
+
+The only writer of the cache, and only its commit pass lasts. Knows embeddings and transitions, not prompts or pixels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infrope_env.config import Sampler, Window
+from infrope_env.control.actions import Transition
+from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache, LayerWindow
+from infrope_env.dynamics.coordinates import Layout, lay_out
+from infrope_env.dynamics.rope import RotaryTable
+from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
+from infrope_env.dynamics.state import Block, RolloutState
+from infrope_env.dynamics.transformer import CausalWanTransformer, TextMemory, TimeModulation
+
+NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
+"""(seed, block index, shape) to standard normal noise; axis 0 is the denoising step."""
+
+
+def seeded_noise(seed: int, block: int, shape: tuple[int, ...]) -> Tensor:
+    """Noise that depends on nothing but seed and block, drawn on the CPU: float32."""
+    entropy = int(np.random.SeedSequence((seed, block)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(entropy))
+
+
+class Rollout:
+    """One endless autoregressive rollout.
+
+    Attributes:
+        next_block: index of the block that `advance` will make.
+        timings: seconds that the last block's parts took: denoise_s, commit_s.
+    """
+
+    def __init__(
+        self,
+        model: CausalWanTransformer,
+        window: Window | None = None,
+        sampler: Sampler | None = None,
+        noise: NoiseSource = seeded_noise,
+    ) -> None:
+        self.model, self.window, self.noise = model, window or Window(), noise
+        self.schedule = Schedule.of(sampler or Sampler())
+        parameter = model.head.modulation
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self._table = RotaryTable(model.config.head_dim, model.config.rows, model.config.cols, self.device)
+        self._modulations = self._modulate_all()
+        self._text: tuple[Tensor, TextMemory] | None = None
+        self.timings: dict[str, float] = {}
+        self.reset(seed=0)
+
+    def reset(self, seed: int, batch: int = 1) -> None:
+        """Forget everything and start over; memory is reused while the batch size stays the same."""
+        if not hasattr(self, "cache") or self.cache.shape.batch != batch:
+            self._allocate(batch)
+        self.cache.keep(())
+        self.seed, self.next_block, self.next_frame = seed, 0, 0
+
+    @torch.inference_mode()
+    def advance(self, embedding: Tensor, transition: Transition) -> Block:
+        """Make the next block.
+
+        Args:
+            embedding: the prompt in force, b text_len text_dim.
+            transition: how it follows from the block before; a SWITCH flushes, a CUT flushes and cuts.
+        """
+        text = self._project(embedding)
+        layout, windows = self._look_back(transition)
+        started = time.perf_counter()
+        latents = self._denoise(text, windows)
+        denoised = time.perf_counter()
+        self._commit(latents, text, windows)
+        self.timings = {"denoise_s": denoised - started, "commit_s": time.perf_counter() - denoised}
+        self.next_block += 1
+        return Block(self.next_block - 1, latents, transition, layout)
+
+    @torch.inference_mode()
+    def observe(self, latents: Tensor, embedding: Tensor) -> None:
+        """Take given clean latent frames (b f c h w, f a multiple of the block) as the past, as if just generated."""
+        for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
+            _, windows = self._look_back(Transition.CONTINUE)
+            self._commit(frames, self._project(embedding), windows)
+
+    def save(self) -> RolloutState:
+        """Copy all that the future depends on."""
+        slot_of = dict(zip(self.cache.frame_ids, self.cache.slots, strict=True))
+        keys, values = self.cache.keys.clone(), self.cache.values.clone()
+        return RolloutState(keys, values, slot_of, self.next_frame, self.next_block, self.seed)
+
+    def restore(self, state: RolloutState) -> None:
+        """Go back to a saved state; the state stays usable."""
+        self.reset(state.seed, batch=state.keys.shape[1])
+        self.cache.copy_from(state.keys, state.values, state.slot_of)
+        self.next_frame, self.next_block = state.next_frame, state.next_block
+
+    def _look_back(self, transition: Transition) -> tuple[Layout, list[LayerWindow]]:
+        """Lay the next block out, forget what it does not see, rotate what it does."""
+        layout = lay_out(self.cache.frame_ids, transition, self.window)
+        self.cache.keep(layout.slots)
+        return layout, self._attention.show(self.cache, layout.context, layout.block, self._table)
+
+    def _denoise(self, text: TextMemory, windows: list[LayerWindow]) -> Tensor:
+        """From noise to clean latents, b f c h w, in as many passes as the schedule has steps."""
+        noise = self._block_noise()
+        noisy = noise[0]
+        for step, (sigma, modulation) in enumerate(zip(self.schedule.sigmas, self._modulations[:-1], strict=True)):
+            velocity = self.model(noisy, modulation, text, windows)
+            clean = clean_estimate(noisy, velocity, sigma)
+            if step + 1 < len(noise):
+                noisy = add_noise(clean, noise[step + 1], self.schedule.sigmas[step + 1])
+        return clean
+
+    def _commit(self, latents: Tensor, text: TextMemory, windows: list[LayerWindow]) -> None:
+        """One more pass on the clean block, and its keys and values are remembered."""
+        self.model.remember(latents, self._modulations[-1], text, windows)
+        frames = range(self.next_frame, self.next_frame + self.window.block)
+        self.cache.store(frames, self._attention.fresh_keys, self._attention.fresh_values)
+        self.next_frame += self.window.block
+
+    def _block_noise(self) -> Tensor:
+        config = self.model.config
+        latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
+        noise = self.noise(self.seed, self.next_block, (len(self.schedule.sigmas), *latent))
+        return noise.to(self.device, self.dtype)
+
+    def _project(self, embedding: Tensor) -> TextMemory:
+        """Text keys and values, computed once per prompt."""
+        if self._text is None or self._text[0] is not embedding:
+            self._text = embedding, self.model.project_text(embedding.to(self.device, self.dtype))
+        return self._text[1]
+
+    @torch.inference_mode()
+    def _modulate_all(self) -> list[TimeModulation]:
+        """One modulation per denoising step and, last, the commit pass's at timestep 0."""
+        timesteps = torch.tensor([*self.schedule.timesteps, 0.0], device=self.device)
+        return [self.model.modulate(timestep) for timestep in timesteps.split(1)]
+
+    def _allocate(self, batch: int) -> None:
+        config, window = self.model.config, self.window
+        shape = CacheShape(
+            config.num_layers, batch, config.num_heads, window.size, config.tokens_per_frame, config.head_dim
+        )
+        self.cache = KeyValueCache(shape, self.device, self.dtype)
+        self._attention = AttentionWindow(shape, window.block, self.device, self.dtype)

@@ -1,0 +1,211 @@
+"""The causal Wan DiT: noisy latent frames in, velocity out. It is told its coordinates and its window.
+
+Parameter names are the official ones, so released checkpoints load as they are. What does not change between passes
+comes in ready-made: text keys and values once per prompt (`project_text`), modulations once per timestep
+(`modulate`), rotated context keys once per block (`LayerWindow`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from infrope_env.config import ModelConfig
+
+NORM_EPS = 1e-6
+LARGEST_PERIOD = 10000.0
+
+
+class Window(Protocol):
+    """What self-attention is told about time and memory; `LayerWindow` is the one used for play."""
+
+    def extend(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Un-rotated query, key, value of the block to rotated query, all visible keys, all visible values."""
+        ...
+
+
+@dataclass(frozen=True)
+class TimeModulation:
+    """What a timestep does to the network.
+
+    Attributes:
+        head: b dim, for the output layer.
+        blocks: b 6 dim, for every block.
+    """
+
+    head: Tensor
+    blocks: Tensor
+
+
+TextMemory = Sequence[tuple[Tensor, Tensor]]
+"""Cross-attention keys and values of a prompt, per layer, each b heads text_len head_dim."""
+
+
+class CausalWanTransformer(nn.Module):
+    """Predicts the velocity of one block of latent frames."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, patch = config.dim, (1, config.patch, config.patch)
+        self.patch_embedding = nn.Conv3d(config.latent_channels, dim, kernel_size=patch, stride=patch)
+        self.text_embedding = nn.Sequential(
+            nn.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
+        )
+        self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, dim * 6))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.head = Head(config)
+
+    def forward(self, latents: Tensor, time: TimeModulation, text: TextMemory, windows: Sequence[Window]) -> Tensor:
+        """Velocity of noisy latents, both b f c h w."""
+        x = self.patchify(latents)
+        for block, keys_values, window in zip(self.blocks, text, windows, strict=True):
+            x = block(x, time.blocks, keys_values, window)
+        return self.unpatchify(self.head(x, time.head))
+
+    def remember(self, latents: Tensor, time: TimeModulation, text: TextMemory, windows: Sequence[Window]) -> None:
+        """The commit pass: as `forward`, for the keys and values it leaves in the windows. Nothing else is computed."""
+        x = self.patchify(latents)
+        for block, keys_values, window in zip(self.blocks[:-1], text, windows, strict=False):
+            x = block(x, time.blocks, keys_values, window)
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
+        windows[-1].extend(*last.self_attn.project(last.attention_input(x, time.blocks)))
+
+    def project_text(self, embedding: Tensor) -> TextMemory:
+        """Cross-attention keys and values of a prompt embedding, b text_len text_dim; rows of zeros take part."""
+        tokens = self.text_embedding(embedding)
+        return [block.cross_attn.project_text(tokens) for block in self.blocks]  # type: ignore[union-attr, operator]
+
+    def modulate(self, timesteps: Tensor) -> TimeModulation:
+        """Modulations for timesteps in 0..1000, shape (b,)."""
+        waves = sinusoid(timesteps, self.config.freq_dim).to(self.head.modulation.dtype)
+        embedding = self.time_embedding(waves)
+        return TimeModulation(embedding, self.time_projection(embedding).unflatten(1, (6, -1)))
+
+    def patchify(self, latents: Tensor) -> Tensor:
+        """Latents b f c h w to tokens b (f rows cols) dim; a convolution with kernel = stride is one matrix product."""
+        p = self.config.patch
+        patches = rearrange(latents, "b f c (r p) (k q) -> b (f r k) (c p q)", p=p, q=p)
+        return F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+
+    def unpatchify(self, tokens: Tensor) -> Tensor:
+        """Output tokens b (f rows cols) (p q c) to latents b f c h w."""
+        c = self.config
+        return rearrange(
+            tokens, "b (f r k) (p q c) -> b f c (r p) (k q)", r=c.rows, k=c.cols, p=c.patch, q=c.patch
+        )
+
+
+class Block(nn.Module):
+    """Self-attention over the window, cross-attention to the text, feed-forward; two of them modulated by time."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.norm1 = nn.LayerNorm(dim, NORM_EPS, elementwise_affine=False)
+        self.self_attn = SelfAttention(dim, config.num_heads)
+        self.norm3 = nn.LayerNorm(dim, NORM_EPS)
+        self.cross_attn = CrossAttention(dim, config.num_heads)
+        self.norm2 = nn.LayerNorm(dim, NORM_EPS, elementwise_affine=False)
+        self.ffn = nn.Sequential(
+            nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
+        )
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+
+    def forward(self, x: Tensor, time: Tensor, text: tuple[Tensor, Tensor], window: Window) -> Tensor:
+        """Tokens b n dim to tokens b n dim; `time` is b 6 dim."""
+        _, _, gate_attn, shift_ffn, scale_ffn, gate_ffn = (self.modulation + time).chunk(6, dim=1)  # each b 1 dim
+        x = x + gate_attn * self.self_attn(self.attention_input(x, time), window)
+        x = x + self.cross_attn(self.norm3(x), text)
+        return x + gate_ffn * self.ffn(self.norm2(x) * (1 + scale_ffn) + shift_ffn)
+
+    def attention_input(self, x: Tensor, time: Tensor) -> Tensor:
+        """Normalised and modulated tokens, what self-attention reads."""
+        shift, scale = (self.modulation + time)[:, :2].chunk(2, dim=1)
+        return self.norm1(x) * (1 + scale) + shift
+
+
+class Attention(nn.Module):
+    """Projections shared by self- and cross-attention; queries and keys are normalised over the full width."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
+        self.norm_q, self.norm_k = RMSNorm(dim), RMSNorm(dim)
+
+    def split(self, x: Tensor) -> Tensor:
+        """B n (heads d) -> b heads n d."""
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Softmax attention, heads merged and projected: b n dim."""
+        x = F.scaled_dot_product_attention(query, key, value)
+        return self.o(x.transpose(1, 2).flatten(2))
+
+
+class SelfAttention(Attention):
+    """Attention of a block's tokens to the window, themselves included."""
+
+    def forward(self, x: Tensor, window: Window) -> Tensor:
+        """Tokens b n dim to tokens b n dim."""
+        return self.attend(*window.extend(*self.project(x)))
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Un-rotated query, key and value, each b heads n d."""
+        return self.split(self.norm_q(self.q(x))), self.split(self.norm_k(self.k(x))), self.split(self.v(x))
+
+
+class CrossAttention(Attention):
+    """Attention of a block's tokens to the prompt."""
+
+    def forward(self, x: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+        """Tokens b n dim to tokens b n dim."""
+        return self.attend(self.split(self.norm_q(self.q(x))), *text)
+
+    def project_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of text tokens b text_len dim."""
+        return self.split(self.norm_k(self.k(tokens))), self.split(self.v(tokens))
+
+
+class Head(nn.Module):
+    """Output layer; channels come out ordered (patch row, patch column, latent channel)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim, NORM_EPS, elementwise_affine=False)
+        self.head = nn.Linear(config.dim, config.patch**2 * config.latent_channels)
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Tokens b n dim to b n (p q c); `time` is b dim."""
+        shift, scale = (self.modulation + time.unsqueeze(1)).chunk(2, dim=1)
+        return self.head(self.norm(x) * (1 + scale) + shift)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation, float32 inside, weighted in the input's dtype."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last axis."""
+        return F.rms_norm(x.float(), self.weight.shape, eps=NORM_EPS).to(x.dtype) * self.weight
+
+
+def sinusoid(timesteps: Tensor, width: int) -> Tensor:
+    """Cosines then sines of timesteps (b,) at `width` / 2 frequencies: b width, float64."""
+    half = width // 2
+    exponents = torch.arange(half, dtype=torch.float64, device=timesteps.device) / half
+    angles = torch.outer(timesteps.double(), LARGEST_PERIOD**-exponents)
+    return torch.cat((angles.cos(), angles.sin()), dim=1)

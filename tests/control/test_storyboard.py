@@ -1,0 +1,175 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infrope_env.control.storyboard import Shot, Storyboard, Subtitle, parse
+
+GOLDENS = Path(os.environ.get("INFROPE_GOLDENS", Path(__file__).parent.parent / "goldens"))
+DSL = next((file for file in (GOLDENS / "dsl.json", GOLDENS / "rollouts" / "dsl.json") if file.exists()), None)
+ROWS = json.loads(DSL.read_text(encoding="utf-8"))["rows"] if DSL else []
+
+
+def rounded(seconds):
+    return seconds if seconds is None else pytest.approx(seconds, abs=1e-9)
+
+
+# as the release reads it
+
+
+def test_the_goldens_are_there():
+    assert len(ROWS) >= 18
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["line"])
+def test_release_mode_reads_every_line_as_the_release_does(row):
+    board = parse(row["line"], compat="release")
+    assert [shot.prompt for shot in board.scenes] == row["texts"]
+    assert [shot.blocks for shot in board.scenes] == row["blocks_nfpb3"]
+    assert [shot.cut for shot in board.scenes] == [False, *row["hash_flags"][:-1]]
+    assert list(board.flush_blocks) == row["flush_blocks"]
+    assert list(board.cut_blocks) == row["cut_blocks"]
+    assert board.seconds == rounded(row["total_seconds"])
+    assert board.latent_frames() == row["latent_frames"]["nfpb3"]
+    assert parse(row["line"], compat="release", block=1).latent_frames() == row["latent_frames"]["nfpb1"]
+    assert board.latent_frames(from_image=True) == row["latent_frames_i2v_nfpb3"]
+    if row["total_blocks_nfpb3"] is not None:
+        assert board.total_blocks == row["total_blocks_nfpb3"]
+    subtitles = row["subtitle_part"].split("|") if row["subtitle_part"] else []
+    assert list(board.subtitles) == [subtitle.strip() for subtitle in subtitles]
+
+
+def test_the_release_never_reaches_a_shot_past_the_total():
+    line = "one[0.2s] | two[0.75s]"
+    assert [(shot.prompt, shot.blocks) for shot in parse(line, compat="release").played()] == [("one", 1)]
+    assert [(shot.prompt, shot.blocks) for shot in parse(line).played()] == [("one", 1), ("two", 1)]
+
+
+# as its README says
+
+
+def test_a_hash_makes_its_own_scene_begin_with_a_cut():
+    board = parse("one[10s] | two[10s#] | three[10s]")
+    assert board.scenes == (
+        Shot("one", 13, False, 10.0),
+        Shot("two", 13, True, 10.0),
+        Shot("three", 13, False, 10.0),
+    )
+    assert board.flush_blocks == (13, 26)
+    assert board.cut_blocks == (13,)
+    assert parse("one[10s] | two[10s#] | three[10s]", compat="release").cut_blocks == (26,)
+
+
+def test_a_hash_in_the_text_does_not_cut():
+    board = parse("a fox runs[5s] | a #1 fan runs[5s]")
+    assert not any(shot.cut for shot in board.scenes)
+    assert board.scenes[1].prompt == "a #1 fan runs"
+
+
+def test_a_hash_on_the_first_scene_is_kept_but_the_first_block_is_no_cut():
+    board = parse("one[5s#] | two[5s]")
+    assert [shot.cut for shot in board.scenes] == [True, False]
+    assert board.cut_blocks == ()
+
+
+def test_a_line_without_durations_gives_fourteen_blocks_a_scene():
+    board = parse("one | two")
+    assert [shot.blocks for shot in board.scenes] == [14, 14]
+    assert (board.seconds, board.latent_frames(), board.total_blocks) == (None, None, 28)
+
+
+def test_the_last_shot_takes_what_the_others_round_away():
+    board = parse("one[5s] | two[5s]")
+    assert [shot.blocks for shot in board.scenes] == [6, 6]
+    assert [shot.blocks for shot in board.played()] == [6, 8]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.75, 1, 2.5, 5, 7.3, 10])
+def test_shots_played_always_add_up_to_the_total(seconds):
+    for compat in (None, "release"):
+        board = parse(f"one[{seconds}s] | two[{seconds}s] | three[1s]", compat)
+        assert sum(shot.blocks for shot in board.played()) == board.total_blocks
+
+
+def test_blocks_follow_the_block_size():
+    assert parse("one[6s]", block=1).scenes[0].blocks == 24
+    assert parse("one[6s]", block=3).scenes[0].blocks == 8
+    assert parse("one", block=1).scenes[0].blocks == 14
+
+
+def test_brackets_that_are_no_duration_stay_in_the_prompt():
+    assert parse("[wide shot] one[5s] | [16 mm film] two[5s]").scenes[1].prompt == "[16 mm film] two"
+
+
+def test_a_storyboard_may_go_over_several_lines():
+    board = parse("a fox\nruns[5s] |\n  a fox waves[5s#]\n; good morning\n| goodbye\n")
+    assert [shot.prompt for shot in board.scenes] == ["a fox runs", "a fox waves"]
+    assert board.subtitles == ("good morning", "goodbye")
+
+
+# subtitles
+
+
+def test_subtitles_follow_the_durations():
+    board = parse("one[5s] | two[2.5s] | three[1.01s]; s1 | s2")
+    assert board.subtitles == ("s1", "s2", "")
+    assert board.timed_subtitles(137) == (Subtitle("s1", 0, 80), Subtitle("s2", 80, 120), Subtitle("", 120, 136))
+
+
+def test_subtitles_divide_an_untimed_storyboard_equally():
+    assert parse("one | two; s1 | s2").timed_subtitles(101) == (Subtitle("s1", 0, 50), Subtitle("s2", 50, 101))
+    assert parse("one | two").timed_subtitles(101) == ()
+
+
+def test_the_release_truncates_subtitles_and_we_refuse_them():
+    line = "one[5s]; s1 | s2"
+    assert parse(line, compat="release").subtitles == ("s1",)
+    with pytest.raises(ValueError, match="at most one subtitle per scene, got 2 for 1 scenes"):
+        parse(line)
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("", "scene 1 of 1 has no prompt"),
+        ("[5s]", "scene 1 of 1 has no prompt"),
+        ("one[5s] |", "scene 2 of 2 has no prompt"),
+        ("one[5s] || two[5s]", "scene 2 of 3 has no prompt"),
+        ("one | x[5s][3s]", r"scene 2 of 2 has two durations, \[5s\] and \[3s\]"),
+        ("one[5s]\ntwo[5s]", r"two durations, .* Put a '\|' between two scenes"),
+        ("one[0s]", r"scene 1 of 1 lasts \[0s\], expected more than 0 seconds"),
+        ("one[5S]", r"expected a duration such as \[5s\], or \[5s#\] to begin with a cut, got \[5S\]"),
+        ("one[5.5s #]", r"got \[5.5s #\]"),
+        ("one[-5s]", r"got \[-5s\]"),
+        ("one[5]", r"got \[5\]"),
+        ("one[5 sec]", r"got \[5 sec\]"),
+        ("one[5s]; s1; s2", "expected one ';' between scenes and subtitles, got another before 's2'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_the_release_reads_on(line, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        parse(line)
+    assert isinstance(parse(line, compat="release"), Storyboard)
+
+
+def test_trailing_semicolons_are_no_mistake():
+    assert parse("one[5s]; s1 ;").subtitles == ("s1",)
+
+
+def test_unknown_dialects_and_block_sizes_are_refused():
+    with pytest.raises(ValueError, match="compat to be None or \"release\", got 'official'"):
+        parse("one", compat="official")
+    with pytest.raises(ValueError, match="block to be at least 1, got 0"):
+        parse("one", block=0)
+
+
+def test_importing_the_module_does_not_import_torch():
+    code = "import sys, infrope_env.control.storyboard; print('torch' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "False"

@@ -1,0 +1,237 @@
+"""The pocket world keeps its rules: seamless scrolling, landed jumps, canonical cuts, clean edges, a closed vocabulary."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+
+from examples.pocket_world.captions import VOCABULARY, caption
+from examples.pocket_world.drawing import Canvas
+from examples.pocket_world.scenery import GROUND, scenery
+from examples.pocket_world.sheet import contact_sheet
+from examples.pocket_world.sprites import CELL_WIDTH, FEET_ROW, pose_at, sprite_from_pixels, subject_sprite
+from examples.pocket_world.world import (
+    BLOCK_FRAMES,
+    HEIGHT,
+    MOTIONS,
+    SCENES,
+    SUBJECTS,
+    WIDTH,
+    World,
+    WorldState,
+    advance,
+    ground_truth,
+    render_block,
+    spawn,
+)
+
+SCROLL_PERIOD = 640
+"""The near strip repeats after 320 pixels, the middle one, at half the speed, and the far one, at a quarter, after 640."""
+
+
+def scrolls(world: World, phases: range = range(BLOCK_FRAMES)) -> list[int]:
+    """Camera positions of the block last rendered."""
+    return [truth.scroll for truth in ground_truth(world.state, phases)]
+
+
+def test_reset_gives_nine_frames_and_step_twelve() -> None:
+    world = World()
+    assert world.reset("fox", "meadow").shape == (9, HEIGHT, WIDTH, 3)
+    block = world.step("wave")
+    assert block.shape == (12, HEIGHT, WIDTH, 3)
+    assert block.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("motion", "speed"), [("walk_right", 2), ("walk_left", -2)])
+def test_walking_moves_two_pixels_between_all_frames(motion: str, speed: int) -> None:
+    world = World()
+    world.reset("frog", "snow", motion, scroll=10)
+    seen = scrolls(world, range(3, 12))
+    for _ in range(3):
+        world.step()
+        seen += scrolls(world)
+    assert seen == [10 + speed * k for k in range(9 + 36)]
+
+
+def test_other_motions_stay_where_the_walk_ended() -> None:
+    world = World()
+    world.reset("frog", "snow", "walk_right")
+    world.step()
+    end = scrolls(world)[-1]
+    for motion in ("stand", "jump", "crouch", "wave"):
+        world.step(motion)
+        assert scrolls(world) == [end] * BLOCK_FRAMES
+
+
+def test_the_ground_truth_is_what_the_pictures_show() -> None:
+    """The near ground moves with the scroll: bottom rows, which no subject covers, are shifted by exactly 2 pixels."""
+    world = World()
+    frames = np.concatenate([world.reset("robot", "city", "walk_right"), world.step(), world.step()])
+    ground = frames[:, -4:]
+    for before, after in itertools.pairwise(ground):
+        np.testing.assert_array_equal(after[:, :-2], before[:, 2:])
+        assert not np.array_equal(after, before)
+
+
+def test_a_jump_starts_and_lands_on_the_ground() -> None:
+    heights = [truth.jump_height for truth in ground_truth(spawn("wizard", "cave", "jump"))]
+    assert heights == [0, 7, 13, 17, 20, 22, 22, 20, 17, 13, 7, 0]
+
+
+def test_the_wizards_hat_stays_in_the_picture_at_the_top_of_a_jump() -> None:
+    world = WorldState("wizard", "beach", "jump", 0, 0)
+    difference = render_block(world, [5])[0] != scenery("beach").draw(0)
+    rows = np.flatnonzero(difference.any(axis=(1, 2)))
+    assert rows[0] > 4
+
+
+def test_walking_left_is_walking_right_mirrored() -> None:
+    for subject, phase in itertools.product(SUBJECTS, range(BLOCK_FRAMES)):
+        left = subject_sprite(subject, "walk_left", phase, True)
+        right = subject_sprite(subject, "walk_right", phase, True)
+        np.testing.assert_array_equal(left.colour, right.colour[:, ::-1])
+        assert not np.array_equal(left.colour, right.colour)
+
+
+def test_only_walking_left_faces_left() -> None:
+    facing = {motion: ground_truth(spawn("fox", "cave", motion))[0].facing for motion in MOTIONS}
+    assert [motion for motion, side in facing.items() if side == -1] == ["walk_left"]
+
+
+def test_a_cut_resets_the_scroll_and_restarts_the_motion_also_in_the_same_scene() -> None:
+    state = WorldState("fox", "desert", "walk_right", 480, 7)
+    assert advance(state, scene="desert") == WorldState("fox", "desert", "walk_right", 0, 0)
+    assert advance(state, "jump", "cave") == WorldState("fox", "cave", "jump", 0, 0)
+
+
+def test_a_motion_counts_its_blocks_from_its_switch() -> None:
+    state = spawn("fox", "desert")
+    lasted = []
+    for motion in (None, "stand", "crouch", None, "crouch", "stand"):
+        state = advance(state, motion)
+        lasted.append(state.motion_blocks)
+    assert lasted == [1, 2, 0, 1, 2, 0]
+
+
+def test_a_crouch_goes_down_once_and_stays() -> None:
+    assert [pose_at("crouch", phase, True).crouch for phase in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    later = render_block(WorldState("frog", "beach", "crouch", 0, 1))
+    assert (later == later[0]).all()
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_every_other_motion_repeats_in_each_block(motion: str) -> None:
+    if motion != "crouch":
+        first, second = (render_block(WorldState("robot", "snow", motion, 0, lasted)) for lasted in (0, 1))
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_scenery_repeats_after_its_period_and_not_before(scene: str) -> None:
+    for scroll in (0, 37, -5, 100_001):
+        here = scenery(scene).draw(scroll)
+        np.testing.assert_array_equal(here, scenery(scene).draw(scroll + SCROLL_PERIOD))
+        np.testing.assert_array_equal(here, scenery(scene).draw(scroll - 3 * SCROLL_PERIOD))
+        for part in (80, 160, 320):
+            assert not np.array_equal(here, scenery(scene).draw(scroll + part))
+
+
+def test_scenes_and_subjects_differ_clearly() -> None:
+    skies = [scenery(scene).draw(0).astype(float) for scene in SCENES]
+    figures = [subject_sprite(subject, "stand", 0, True).colour.astype(float) for subject in SUBJECTS]
+    for pictures in (skies, figures):
+        for one, other in itertools.combinations(pictures, 2):
+            assert np.abs(one - other).mean() > 10
+
+
+def test_rendering_is_deterministic_and_gives_fresh_arrays() -> None:
+    state = WorldState("penguin", "cave", "walk_left", 12, 3)
+    first = render_block(state)
+    kept = first.copy()
+    first[:] = 0
+    np.testing.assert_array_equal(render_block(state), kept)
+
+
+def test_edges_of_bright_shapes_have_no_dark_fringe() -> None:
+    """A white disc over white stays white: its edge pixels carry colour in proportion to their coverage."""
+    canvas = Canvas(24, 24, (12, 12))
+    canvas.ellipse(0.3, 0.2, 7.3, 6.1, "#ffffff")
+    pixels = canvas.pixels()
+    assert 0 < np.count_nonzero((pixels[..., 3] > 0) & (pixels[..., 3] < 255))
+    sprite = sprite_from_pixels(pixels)
+    over_white = (255 * sprite.keep >> 8) + sprite.colour
+    assert over_white.min() >= 253
+
+
+def test_no_sprite_has_more_colour_than_coverage() -> None:
+    for subject, motion, phase in itertools.product(SUBJECTS, MOTIONS, (0, 4, 8)):
+        sprite = subject_sprite(subject, motion, phase, True)
+        assert int(((255 * sprite.keep >> 8) + sprite.colour).max()) <= 255
+
+
+def test_no_pose_leaves_its_cell() -> None:
+    for subject, motion, phase in itertools.product(SUBJECTS, MOTIONS, range(BLOCK_FRAMES)):
+        keep = subject_sprite(subject, motion, phase, True).keep
+        border = np.concatenate([keep[0], keep[-1], keep[:, 0], keep[:, -1]])
+        assert (border == 256).all(), (subject, motion, phase)
+
+
+def test_the_subject_stands_in_the_middle_on_the_ground() -> None:
+    for subject in SUBJECTS:
+        keep = subject_sprite(subject, "stand", 0, True).keep[..., 0]
+        feet = np.flatnonzero((keep[FEET_ROW - 4 : FEET_ROW] < 128).any(axis=0))
+        assert abs(feet.mean() + 0.5 - CELL_WIDTH / 2) < 2, subject
+        assert 34 <= np.count_nonzero((keep < 128).any(axis=1)) <= 50
+    assert 11 <= GROUND <= 14
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected scene to be one of meadow, .* got 'moon'"):
+        spawn("fox", "moon")
+
+
+def test_the_canonical_caption_is_the_action_sets_template() -> None:
+    assert caption("fox", "snow", "walk_right") == "a orange fox walks to the right in a snowy field"
+    assert len({caption(*state) for state in itertools.product(SUBJECTS, SCENES, MOTIONS)}) == 180
+
+
+def test_captions_are_short_varied_and_made_of_the_vocabulary() -> None:
+    rng = np.random.default_rng(0)
+    texts = [caption(*state) for state in itertools.product(SUBJECTS, SCENES, MOTIONS)]
+    paraphrases = [caption(*state, rng) for state in itertools.product(SUBJECTS, SCENES, MOTIONS) for _ in range(40)]
+    assert len(set(paraphrases)) > 0.9 * len(paraphrases)
+    for text in texts + paraphrases:
+        assert text == text.lower()
+        assert len(text.split()) <= 20
+        assert set(text.replace(",", "").split()) <= set(VOCABULARY), text
+    assert list(VOCABULARY) == sorted(set(VOCABULARY))
+    used = {word for text in texts + paraphrases for word in text.replace(",", "").split()}
+    assert used == set(VOCABULARY)
+
+
+def test_left_is_never_said_of_walking_right() -> None:
+    rng = np.random.default_rng(1)
+    for motion, side, wrong in (("walk_left", "left", "right"), ("walk_right", "right", "left")):
+        for _ in range(200):
+            words = caption("robot", "city", motion, rng).replace(",", "").split()
+            assert side in words
+            assert wrong not in words
+
+
+def test_a_block_is_quick_once_everything_is_drawn() -> None:
+    world = World()
+    world.reset("penguin", "meadow", "walk_right")
+    world.step()
+    begin = time.perf_counter()
+    for _ in range(20):
+        world.step()
+    assert (time.perf_counter() - begin) / 20 < 0.05
+
+
+def test_the_contact_sheet_shows_everything() -> None:
+    sheet = contact_sheet()
+    assert sheet.width >= 6 * 2 * WIDTH
+    assert sheet.height >= (len(SUBJECTS) + len(SCENES)) * 2 * HEIGHT
