@@ -1,0 +1,279 @@
+"""What the six scenes look like: one painter for the lights in the sky and one for each layer, from far to near.
+
+Painters draw one period of their layer; x runs along it, y = 0 is the ground line. Knows nothing of scrolling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from examples.pocket_world import plants, props
+from examples.pocket_world.drawing import Canvas, Fill
+
+HEIGHT, WIDTH = 96, 160
+GROUND = 14
+"""Height of the ground line, on which near things stand, above the bottom of the picture."""
+NEAR_PERIOD, MIDDLE_PERIOD, FAR_PERIOD = 320, 320, 160
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a scene is painted: the colours of its sky from top to bottom, and one painter for every layer."""
+
+    sky: Sequence[str]
+    lights: Callable[[Canvas], None]
+    far: Callable[[Canvas], None]
+    middle: Callable[[Canvas], None]
+    near: Callable[[Canvas], None]
+
+
+def _ridge(canvas: Canvas, period: int, waves: Sequence[tuple[int, float, float]], base: float, fill: Fill) -> None:
+    """Fill everything below a periodic sum of waves (cycles per period, height, shift) around the height `base`."""
+    xs = range(0, period + 1, 2)
+    heights = [base + sum(h * math.sin(2 * math.pi * (n * x / period + s)) for n, h, s in waves) for x in xs]
+    canvas.polygon([(0, -GROUND), *zip(xs, heights, strict=True), (period, -GROUND)], fill, 0.0)
+
+
+def _ground(canvas: Canvas, edge: str, fill: Fill, patches: str) -> None:
+    """The ground of the near layer: a bright edge, a shaded body, flat ovals to see it move by."""
+    canvas.ink = None
+    canvas.box(-2, -GROUND - 2, NEAR_PERIOD + 2, 1, fill, 0)
+    canvas.box(-2, -1.4, NEAR_PERIOD + 2, 1, edge, 0)
+    for x, y, r in (
+        (22, -7, 6),
+        (70, -10, 8),
+        (118, -6.5, 5),
+        (156, -10.5, 7),
+        (205, -7, 8),
+        (250, -10, 5),
+        (292, -7, 7),
+    ):
+        canvas.ellipse(x, y, r, 1.9, patches)
+
+
+def _sun(x: float, y: float, colour: str, halo: str) -> Callable[[Canvas], None]:
+    def paint(canvas: Canvas) -> None:
+        canvas.glow(x, y, 30, halo, 0.8)
+        canvas.ellipse(x, y, 8.5, 8.5, colour)
+
+    return paint
+
+
+def _meadow_far(canvas: Canvas) -> None:
+    props.cloud(canvas, 32, 60)
+    props.cloud(canvas, 112, 54, 0.8)
+    _ridge(canvas, FAR_PERIOD, [(1, 6, 0.1), (2, 5, 0.4)], 24, ("#a9dcc0", "#b9e6b8"))
+
+
+def _meadow_middle(canvas: Canvas) -> None:
+    _ridge(canvas, MIDDLE_PERIOD, [(2, 5, 0.0), (3, 3, 0.3)], 13, ("#a4dc7c", "#8fd06c"))
+    for x, y in ((40, 17), (66, 15), (180, 11), (262, 16), (282, 14)):
+        canvas.box(x - 1, y - 5, x + 1, y + 3, "#a98a5c")
+        canvas.ellipse(x, y + 7, 6, 7, ("#8ccf70", "#6dbb63"))
+
+
+def _meadow_near(canvas: Canvas) -> None:
+    plants.round_tree(canvas, 128)
+    plants.bush(canvas, 20)
+    props.fence(canvas, 188)
+    plants.flowers(canvas, 236)
+    plants.mushroom(canvas, 286)
+    _ground(canvas, "#8fdc5f", ("#5fbb4a", "#3f9a42"), "#3f9840")
+
+
+def _desert_far(canvas: Canvas) -> None:
+    for x, half, top in ((30, 20, 36), (92, 13, 28), (132, 9, 40)):
+        points = [
+            (x - half - 6, 0),
+            (x - half, top - 3),
+            (x - half + 3, top),
+            (x + half - 3, top),
+            (x + half, top - 3),
+            (x + half + 6, 0),
+        ]
+        canvas.polygon(points, ("#e08f78", "#eab08c"))
+        canvas.box(x - half, top - 11, x + half, top - 8, "#d07f6c", 0.2)
+    canvas.box(-2, -GROUND, FAR_PERIOD + 2, 8, "#f2c793", 0)
+
+
+def _desert_middle(canvas: Canvas) -> None:
+    _ridge(canvas, MIDDLE_PERIOD, [(2, 5, 0.2), (5, 2, 0.1)], 13, ("#f7d596", "#eec47c"))
+    _ridge(canvas, MIDDLE_PERIOD, [(3, 4, 0.6), (1, 2, 0.3)], 6, ("#efc27a", "#e6b266"))
+
+
+def _desert_near(canvas: Canvas) -> None:
+    plants.cactus(canvas, 130, 42)
+    props.rocks(canvas, 24, ("#d99a6c", "#b3714c"), "#7a4630", "#ecb98c")
+    props.signpost(canvas, 192)
+    plants.barrel_cactus(canvas, 240)
+    plants.cactus(canvas, 288, 26, flower=True)
+    _ground(canvas, "#ffe3a3", ("#eebf6c", "#d99f4e"), "#c98f45")
+
+
+def _snow_far(canvas: Canvas) -> None:
+    for x, half, top in ((24, 34, 54), (82, 28, 42), (130, 30, 49)):
+        canvas.polygon([(x - half, 0), (x, top), (x + half, 0)], ("#9db4dc", "#c3d4ee"))
+        cap = 0.34
+        w, y = half * cap, top * (1 - cap)
+        canvas.polygon(
+            [(x - w, y), (x - w * 0.4, y + 3), (x, y - 2), (x + w * 0.45, y + 3), (x + w, y), (x, top)], "#ffffff"
+        )
+    canvas.box(-2, -GROUND, FAR_PERIOD + 2, 6, "#d3e0f3", 0)
+
+
+def _snow_middle(canvas: Canvas) -> None:
+    for x, height in ((12, 26), (30, 20), (84, 24), (150, 28), (166, 21), (228, 25), (300, 22)):
+        with canvas.lifted(6):
+            plants.pine(canvas, x, height, ("#8fbcc4", "#76a6b4"), None)
+    _ridge(canvas, MIDDLE_PERIOD, [(2, 3, 0.1), (3, 2, 0.5)], 8, ("#edf4fd", "#dbe8f8"))
+
+
+def _snow_near(canvas: Canvas) -> None:
+    plants.pine(canvas, 124, 50)
+    props.snowman(canvas, 26)
+    plants.icy_bush(canvas, 178)
+    props.cabin(canvas, 232)
+    props.rocks(canvas, 292, ("#a9b6cc", "#7d8cab"), "#53627f", "#ffffff")
+    _ground(canvas, "#ffffff", ("#e9f2fd", "#c7d9f0"), "#b9cdea")
+
+
+def _city_lights(canvas: Canvas) -> None:
+    canvas.glow(128, 62, 26, "#fff0c0", 0.5)
+    canvas.ellipse(128, 62, 8, 8, "#fff3cf")
+    canvas.ellipse(125.5, 64, 1.8, 1.8, "#ecdcae")
+    canvas.ellipse(130.5, 59.5, 1.3, 1.3, "#ecdcae")
+    for x, y in ((12, 74), (33, 62), (52, 77), (74, 70), (95, 76), (108, 56), (150, 74), (20, 52), (60, 58)):
+        canvas.ellipse(x, y, 0.8, 0.8, "#e8e6ff")
+
+
+def _city_far(canvas: Canvas) -> None:
+    for x, width, top in (
+        (0, 22, 38),
+        (22, 16, 50),
+        (38, 24, 32),
+        (62, 14, 46),
+        (76, 26, 36),
+        (102, 18, 54),
+        (120, 22, 34),
+        (142, 18, 44),
+    ):
+        canvas.box(x, -GROUND, x + width, top, ("#4d4a96", "#5f59ab"), 0.2)
+        for k, (dx, dy) in enumerate(((4, 6), (width - 7, 6), (4, 14), (width - 7, 14))):
+            if (k + x // 2) % 3:
+                canvas.box(x + dx, top - dy - 3, x + dx + 3, top - dy, "#a79be0", 0.1)
+
+
+def _city_middle(canvas: Canvas) -> None:
+    houses = ((4, 42, 30), (48, 34, 40), (90, 46, 24), (142, 36, 36), (184, 40, 28), (230, 32, 42), (268, 44, 32))
+    for number, (x, width, top) in enumerate(houses):
+        wall: Fill = (("#3a3f7a", "#343a70"), ("#5a3f7c", "#4f3870"), ("#2f5078", "#2b476c"))[number % 3]
+        canvas.box(x, -GROUND, x + width, top, wall, 0.3)
+        canvas.box(x - 1.5, top - 1.5, x + width + 1.5, top + 1.5, "#262858", 0.2)
+        columns = (width - 4) // 10
+        for k in range(columns * 3):
+            left, up = x + (width - 10 * columns) / 2 + 2 + 10 * (k % columns), top - 10 - 10 * (k // columns)
+            if up > 1:
+                canvas.box(left, up, left + 6, up + 6, "#ffd978" if (3 * k + number * 2) % 5 < 3 else "#24285a", 0.2)
+
+
+def _city_near(canvas: Canvas) -> None:
+    props.street_lamp(canvas, 122)
+    props.hydrant(canvas, 28)
+    props.phone_booth(canvas, 182)
+    props.bench(canvas, 234)
+    props.traffic_light(canvas, 290)
+    canvas.ink = None
+    canvas.box(-2, -GROUND - 2, NEAR_PERIOD + 2, 1, ("#8f8db5", "#6f6d98"), 0)
+    canvas.box(-2, -1, NEAR_PERIOD + 2, 1, "#bab7dc", 0)
+    canvas.box(-2, -GROUND - 2, NEAR_PERIOD + 2, -5.5, ("#3d3d62", "#33334f"), 0)
+    for x in range(0, NEAR_PERIOD, 40):
+        canvas.box(x + 4, -11, x + 22, -9, "#f2e6a8", 0.4)
+    for x in range(0, NEAR_PERIOD, 32):
+        canvas.limb([(x, -1), (x - 3, -5.5)], 0.8, "#6a688f")
+
+
+def _beach_far(canvas: Canvas) -> None:
+    props.cloud(canvas, 40, 62, 0.9)
+    props.cloud(canvas, 126, 52, 0.7)
+    canvas.polygon([(70, 24), (80, 32), (88, 38), (96, 33), (104, 34), (116, 24)], ("#7cc49a", "#96d6b4"))
+    canvas.box(-2, -GROUND, FAR_PERIOD + 2, 26, ("#3fa7e8", "#56c2ee"), 0)
+
+
+def _beach_middle(canvas: Canvas) -> None:
+    canvas.box(-2, -GROUND, MIDDLE_PERIOD + 2, 18, ("#4fbcec", "#7fe0ea"), 0)
+    for x, y, r in ((20, 14, 10), (76, 9, 13), (130, 15, 8), (204, 13, 12), (262, 9, 10), (304, 15, 7)):
+        canvas.limb([(x - r, y), (x + r, y)], 1.4, "#b4f0f7")
+    for x, sail in ((104, ("#ffffff", "#f1ecff")), (236, ("#ffd36b", "#ffb84a"))):
+        _boat(canvas, x, sail)
+    _ridge(canvas, MIDDLE_PERIOD, [(8, 0.8, 0.0)], 5, "#ffffff")
+    _ridge(canvas, MIDDLE_PERIOD, [(8, 0.8, 0.0)], 3.2, "#f7e2ae")
+
+
+def _boat(canvas: Canvas, x: float, sail: Fill) -> None:
+    """A sailing boat on the sea, from 16 to 44 pixels above the ground."""
+    canvas.ink = "#4a5a8a"
+    canvas.limb([(x, 20), (x, 44)], 1.2, "#8a5a3a")
+    canvas.polygon([(x + 2, 23), (x + 13, 23), (x + 2, 42)], sail)
+    canvas.polygon([(x - 2, 24), (x - 9, 24), (x - 2, 38)], sail)
+    canvas.polygon([(x - 14, 21), (x + 16, 21), (x + 10, 15), (x - 9, 15)], ("#e8584f", "#b93a42"))
+    canvas.ink = None
+
+
+def _beach_near(canvas: Canvas) -> None:
+    plants.palm(canvas, 122)
+    props.beach_ball(canvas, 26)
+    props.parasol(canvas, 184)
+    props.sand_castle(canvas, 242)
+    props.surfboard(canvas, 292)
+    _ground(canvas, "#fff0c4", ("#f8dc9c", "#eac178"), "#dcb06a")
+
+
+def _cave_lights(canvas: Canvas) -> None:
+    canvas.glow(80, 34, 70, "#6fb6b0", 0.55)
+
+
+def _cave_far(canvas: Canvas) -> None:
+    for x, half, length in ((20, 15, 30), (66, 11, 20), (108, 16, 34), (142, 10, 18)):
+        props.stone_spike(canvas, x, HEIGHT, -length, half, ("#3b5560", "#4b6c74"))
+    _ridge(canvas, FAR_PERIOD, [(2, 6, 0.2), (3, 4, 0.7)], 15, ("#4b6c74", "#3f5a64"))
+
+
+def _cave_middle(canvas: Canvas) -> None:
+    canvas.ink = "#2a333f"
+    for x, half, length in ((30, 14, 40), (96, 10, 30), (132, 16, 46), (206, 12, 34), (244, 9, 26), (290, 15, 42)):
+        props.stone_spike(canvas, x, HEIGHT - GROUND + 2, -length, half, ("#47505f", "#66717f"))
+    for x, half, length in ((60, 12, 28), (164, 14, 34), (186, 8, 20), (264, 12, 30)):
+        props.stone_spike(canvas, x, -4, length, half, ("#66717f", "#434b5a"))
+    canvas.ink = None
+    _ridge(canvas, MIDDLE_PERIOD, [(4, 2, 0.2), (7, 1.2, 0.0)], 4, ("#4d5664", "#3d4552"))
+
+
+def _cave_near(canvas: Canvas) -> None:
+    props.crystals(canvas, 126, "#7df4ff", "#2f9fd8", "#155a80", 1.15)
+    plants.mushroom(canvas, 20, ("#6fffd0", "#2bc0a0"), "#14534a")
+    props.stone_spike(canvas, 180, 0, 26, 11, ("#8a7a72", "#655650"))
+    props.crystals(canvas, 230, "#ff9ae8", "#c84fc0", "#6a1f70", 0.9)
+    props.treasure(canvas, 288)
+    _ground(canvas, "#a08a78", ("#77655c", "#56474a"), "#4c3e42")
+
+
+RECIPES: dict[str, Recipe] = {
+    "meadow": Recipe(
+        ("#5cb8f5", "#a8ddfb", "#e4f6fb"), _sun(26, 66, "#fff3b0", "#fff8d8"), _meadow_far, _meadow_middle, _meadow_near
+    ),
+    "desert": Recipe(
+        ("#f7a072", "#fbc88e", "#fdeab8"),
+        _sun(124, 62, "#fffbe0", "#fff2c0"),
+        _desert_far,
+        _desert_middle,
+        _desert_near,
+    ),
+    "snow": Recipe(("#a9bdea", "#cddcf6", "#f1f6fd"), lambda canvas: None, _snow_far, _snow_middle, _snow_near),
+    "city": Recipe(("#141642", "#2c2a6e", "#5d4796"), _city_lights, _city_far, _city_middle, _city_near),
+    "beach": Recipe(
+        ("#2fa4f2", "#7fd0fa", "#d2f2fc"), _sun(30, 66, "#ffe95c", "#fff5b8"), _beach_far, _beach_middle, _beach_near
+    ),
+    "cave": Recipe(("#1b252e", "#2a3d47", "#3a5560"), _cave_lights, _cave_far, _cave_middle, _cave_near),
+}
