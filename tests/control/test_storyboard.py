@@ -45,6 +45,7 @@ def test_release_mode_reads_every_line_as_the_release_does(row):
 def test_the_release_never_reaches_a_shot_past_the_total():
     line = "one[0.2s] | two[0.75s]"
     assert [(shot.prompt, shot.blocks) for shot in parse(line, compat="release").played()] == [("one", 1)]
+    assert len(parse("one[0.2s] | two[0.2s] | three[0.2s]", compat="release").played()) == 1
     assert [(shot.prompt, shot.blocks) for shot in parse(line).played()] == [("one", 1), ("two", 1)]
 
 
