@@ -187,7 +187,7 @@ class PocketTextEncoder(nn.Module):
         """
         places = torch.arange(self.text_len, device=ids.device)
         valid = places < lengths[:, None]  # [b, text_len]
-        seen = valid | (places == 0)  # attention over nothing would be nan: an empty text sees its first padding
+        seen = valid | (places == 0)  # attention over nothing may be nan: an empty text sees one padding
         x = self.embedding(ids) + self.position  # [b, text_len, dim]
         x = self.layers(x, src_key_padding_mask=~seen)
         return self.head(self.norm(x)).masked_fill(~valid[..., None], 0)
