@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from infrope_env.dynamics.rope import RotaryTable, Rotation, rotate
@@ -102,17 +103,17 @@ class LayerWindow:
     fresh_keys: Tensor
     rotation: Rotation
 
-    def extend(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Put the block's own keys and values behind the context's; all arguments un-rotated, b heads (block n) d.
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Softmax attention of the block to its context and itself; arguments un-rotated, b heads (block n) d."""
+        self.take(key, value)
+        return F.scaled_dot_product_attention(rotate(query, self.rotation), self.keys, self.values)
 
-        Returns:
-            rotated query, all keys, all values.
-        """
+    def take(self, key: Tensor, value: Tensor) -> None:
+        """Put the block's own keys and values, un-rotated, behind the context's."""
         own = key.shape[2]
         self.fresh_keys.copy_(key)
         self.keys[:, :, -own:] = rotate(key, self.rotation)
         self.values[:, :, -own:] = value
-        return rotate(query, self.rotation), self.keys, self.values
 
 
 class AttentionWindow:

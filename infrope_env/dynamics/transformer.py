@@ -25,8 +25,12 @@ LARGEST_PERIOD = 10000.0
 class Window(Protocol):
     """What self-attention is told about time and memory; `LayerWindow` is the one used for play."""
 
-    def extend(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Un-rotated query, key, value of the block to rotated query, all visible keys, all visible values."""
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention of the block to all it sees; query, key, value are its own, un-rotated, b heads n d."""
+        ...
+
+    def take(self, key: Tensor, value: Tensor) -> None:
+        """Only receive the block's keys and values, un-rotated; nothing is attended to."""
         ...
 
 
@@ -77,7 +81,8 @@ class CausalWanTransformer(nn.Module):
             x = block(x, time.blocks, keys_values, window)
         last = self.blocks[-1]
         assert isinstance(last, Block)
-        windows[-1].extend(*last.self_attn.project(last.attention_input(x, time.blocks)))
+        _, key, value = last.self_attn.project(last.attention_input(x, time.blocks))
+        windows[-1].take(key, value)
 
     def project_text(self, embedding: Tensor) -> TextMemory:
         """Cross-attention keys and values of a prompt embedding, b text_len text_dim; rows of zeros take part."""
@@ -146,9 +151,8 @@ class Attention(nn.Module):
         """B n (heads d) -> b heads n d."""
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Softmax attention, heads merged and projected: b n dim."""
-        x = F.scaled_dot_product_attention(query, key, value)
+    def merge(self, x: Tensor) -> Tensor:
+        """Attention output b heads n d, heads merged and projected: b n dim."""
         return self.o(x.transpose(1, 2).flatten(2))
 
 
@@ -157,7 +161,7 @@ class SelfAttention(Attention):
 
     def forward(self, x: Tensor, window: Window) -> Tensor:
         """Tokens b n dim to tokens b n dim."""
-        return self.attend(*window.extend(*self.project(x)))
+        return self.merge(window.attend(*self.project(x)))
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Un-rotated query, key and value, each b heads n d."""
@@ -169,7 +173,7 @@ class CrossAttention(Attention):
 
     def forward(self, x: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
         """Tokens b n dim to tokens b n dim."""
-        return self.attend(self.split(self.norm_q(self.q(x))), *text)
+        return self.merge(F.scaled_dot_product_attention(self.split(self.norm_q(self.q(x))), *text))
 
     def project_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of text tokens b text_len dim."""
