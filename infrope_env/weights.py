@@ -1,0 +1,312 @@
+"""World folders: finding, checking, loading and writing a model's weights. Knows files and shapes, not what they play.
+
+A world folder holds `generator.safetensors` (names prefixed `model.`, as in the release), `text_encoder.safetensors`,
+`decoder.safetensors`, `tokenizer.json`, and `card.json`: the sizes of the three networks and the sha256 of each file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from infrope_env.config import ModelConfig, Sampler, Window
+from infrope_env.control.text_encoder import PocketTextConfig, PocketTextEncoder, TextEncoder
+from infrope_env.dynamics.transformer import CausalWanTransformer
+from infrope_env.pixels.codec import Decoder
+from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
+
+BUNDLED = Path(__file__).parent / "assets"
+GENERATOR, TEXT_ENCODER, DECODER = "generator.safetensors", "text_encoder.safetensors", "decoder.safetensors"
+TOKENIZER, CARD = "tokenizer.json", "card.json"
+GENERATOR_PREFIX = "model."
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+T = TypeVar("T")
+
+
+class WeightsError(ValueError):
+    """Weights are missing, damaged, or do not fit; the sentence says which file and what to do."""
+
+
+@dataclass(frozen=True)
+class WorldModel:
+    """A loaded world, shared by every environment of the process: nothing in it changes during play.
+
+    Attributes:
+        window: the world's own, used where the player asks for nothing else; so is `sampler`.
+        frame_size: height and width of a pixel frame.
+        sha256: of every file, by file name.
+    """
+
+    name: str
+    transformer: CausalWanTransformer
+    text_encoder: TextEncoder
+    decoder: Decoder
+    config: ModelConfig
+    window: Window
+    sampler: Sampler
+    frame_size: tuple[int, int]
+    sha256: dict[str, str]
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Card:
+    """What card.json says.
+
+    Attributes:
+        files: sha256 of every other file of the folder.
+        training: free facts on how the weights were made.
+    """
+
+    name: str
+    model: ModelConfig
+    decoder: TAEHVConfig
+    text_encoder: PocketTextConfig
+    window: Window = field(default_factory=Window)
+    sampler: Sampler = field(default_factory=Sampler)
+    files: dict[str, str] = field(default_factory=dict)
+    training: dict[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str, source: Path) -> Card:
+        """Read card.json; WeightsError names `source` and the entry that does not fit."""
+        try:
+            entries = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise WeightsError(f"{source}: not valid JSON: {error}.") from error
+        if not isinstance(entries, dict):
+            raise WeightsError(f"{source}: expected an object, got {type(entries).__name__}.")
+        parts = {"model": ModelConfig, "decoder": TAEHVConfig, "text_encoder": PocketTextConfig}
+        parts |= {"window": Window, "sampler": Sampler}
+        for key in parts.keys() & entries.keys():
+            entries[key] = _build(parts[key], entries[key], f"{source}: {key}")
+        return _build(cls, entries, str(source))
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of a pixel frame."""
+        height, width = (side * self.decoder.space_factor for side in self.model.latent_size)
+        return height, width
+
+
+def load_world(
+    name_or_path: str | Path | None = None, *, device: str | None = None, dtype: str | None = None
+) -> WorldModel:
+    """Load a world, once per process for each folder, device and dtype.
+
+    Args:
+        name_or_path: a bundled world's name, a world folder's path, or None for "pocket".
+        device: "cpu", "cuda" or "cuda:1"; None takes the GPU where there is one.
+        dtype: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
+
+    Raises:
+        WeightsError: the weights are missing, truncated or altered, or do not fit the card.
+        ValueError: there is no such device or dtype.
+    """
+    folder = find_folder(name_or_path)
+    place = _device(device)
+    return _load(folder, _read(folder, CARD).decode(), place, _dtype(dtype) or fast_dtype(place))
+
+
+def find_folder(name_or_path: str | Path | None) -> Path:
+    """The folder of a bundled world's name or of a path; WeightsError when there is none."""
+    wanted = Path(name_or_path or "pocket")
+    for folder in (BUNDLED / wanted, wanted.expanduser()):
+        if (folder / CARD).is_file():
+            return folder.resolve()
+    if wanted.expanduser().is_dir():
+        raise WeightsError(f"{wanted} is not a world folder: it has no {CARD}.")
+    bundled = ", ".join(sorted(card.parent.name for card in BUNDLED.glob(f"*/{CARD}"))) or "none"
+    raise WeightsError(f"No weights named '{wanted}'; bundled: {bundled}. Pass weights= the path of a world folder.")
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """Bfloat16 on GPUs and on processors that compute in it, float32 elsewhere (emulation is four times slower)."""
+    if device.type != "cpu":
+        return torch.bfloat16
+    asks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return torch.bfloat16 if any(ask is not None and ask() for ask in asks) else torch.float32
+
+
+def describe(name_or_path: str | Path | None = None) -> str:
+    """Check a world folder and say what is in it, one line per fact; errors as in `load_world`."""
+    folder = find_folder(name_or_path)
+    card = Card.parse(_read(folder, CARD).decode(), folder / CARD)
+    height, width = card.frame_size
+    lines = [f"{card.name}  {folder}", f"  {width}x{height} px, {card.model.num_layers} layers of {card.model.dim}"]
+    for name in card.files:
+        data = _checked(folder, name, card)
+        lines.append(f"  {name:26}{len(data) / 1e6:9.2f} MB  sha256 {card.files[name][:16]}  intact")
+    lines += [f"  {key}: {value}" for key, value in card.training.items()]
+    return "\n".join(lines)
+
+
+def save_world(
+    folder: Path,
+    transformer: CausalWanTransformer,
+    text_encoder: PocketTextEncoder,
+    decoder: TAEHV,
+    card_fields: Mapping[str, Any],
+) -> Path:
+    """Write a world folder; every file appears whole or not at all, the card last.
+
+    Args:
+        folder: made if need be; the files of an earlier world in it are replaced.
+        transformer: stored in the dtype it has, like the other two.
+        text_encoder: its tokenizer becomes tokenizer.json.
+        decoder: only its decoder half is stored.
+        card_fields: "name"; optional "window" and "sampler" (as dataclasses) and "training" (free facts).
+
+    Returns:
+        the folder.
+    """
+    halves = {name: value for name, value in decoder.state_dict().items() if name.startswith("decoder.")}
+    prefixed = {GENERATOR_PREFIX + name: value for name, value in transformer.state_dict().items()}
+    files = {
+        GENERATOR: _pack(prefixed),
+        TEXT_ENCODER: _pack(text_encoder.state_dict()),
+        DECODER: _pack(halves),
+        TOKENIZER: text_encoder.tokenizer.to_str(pretty=True).encode(),
+    }
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    sizes = {"model": transformer.config, "decoder": decoder.config, "text_encoder": text_encoder.config}
+    card = Card(**{**card_fields, **sizes, "files": sums})
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in (*files.items(), (CARD, (json.dumps(asdict(card), indent=2) + "\n").encode())):
+        part = folder / f"{name}.part"
+        part.write_bytes(data)
+        os.replace(part, folder / name)
+    return folder
+
+
+@lru_cache(maxsize=4)
+def _load(folder: Path, card_text: str, device: torch.device, dtype: torch.dtype) -> WorldModel:
+    """The card's text is part of the key, so a folder that is written again is loaded again."""
+    card = Card.parse(card_text, folder / CARD)
+    return WorldModel(
+        name=card.name,
+        transformer=_load_generator(folder, card).to(device, dtype),
+        text_encoder=_load_text_encoder(folder, card).to(device),  # float32 everywhere: it is tiny
+        decoder=_load_decoder(folder, card).to(device, dtype),
+        config=card.model,
+        window=card.window,
+        sampler=card.sampler,
+        frame_size=card.frame_size,
+        sha256=dict(card.files),
+        device=device,
+        dtype=dtype,
+    )
+
+
+def _load_generator(folder: Path, card: Card) -> CausalWanTransformer:
+    tensors = _tensors(folder, GENERATOR, card)
+    with torch.device("meta"):
+        model = CausalWanTransformer(card.model)
+    return _fill(model, {name.removeprefix(GENERATOR_PREFIX): t for name, t in tensors.items()}, folder / GENERATOR)
+
+
+def _load_text_encoder(folder: Path, card: Card) -> PocketTextEncoder:
+    tensors = _tensors(folder, TEXT_ENCODER, card)
+    tokenizer = Tokenizer.from_str(_checked(folder, TOKENIZER, card).decode())
+    with torch.device("meta"):
+        encoder = PocketTextEncoder(tokenizer, card.text_encoder)
+    return _fill(encoder, {name: tensor.float() for name, tensor in tensors.items()}, folder / TEXT_ENCODER)
+
+
+def _load_decoder(folder: Path, card: Card) -> TAEHV:
+    tensors = _tensors(folder, DECODER, card)
+    with torch.device("meta"):
+        codec = TAEHV(card.decoder)
+    codec.encoder = nn.Sequential()  # not shipped
+    return _fill(codec, tensors, folder / DECODER)
+
+
+def _fill(module: T, tensors: dict[str, Tensor], path: Path) -> T:
+    """Give a module without memory its weights, for good: evaluation mode, no gradients."""
+    assert isinstance(module, nn.Module)
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        what = "is missing" if name in expected else "is not part of the model"
+        raise WeightsError(f"{path}: the tensor {name!r} {what}; the file and {CARD} do not belong together.")
+    for name, shape in expected.items():
+        if tuple(tensors[name].shape) != shape:
+            got = tuple(tensors[name].shape)
+            raise WeightsError(f"{path}: expected {name!r} to have shape {shape}, got {got}.")
+    module.load_state_dict(tensors, assign=True)
+    return module.eval().requires_grad_(False)  # type: ignore[return-value]
+
+
+def _tensors(folder: Path, name: str, card: Card) -> dict[str, Tensor]:
+    try:
+        tensors = load(_read(folder, name))
+    except SafetensorError as error:
+        raise WeightsError(f"{folder / name}: truncated or not a safetensors file ({error}).") from error
+    _checked(folder, name, card)
+    return {key: tensor.clone() for key, tensor in tensors.items()}  # aligned memory of their own
+
+
+def _checked(folder: Path, name: str, card: Card) -> bytes:
+    """The bytes of a file, when they are the ones the card names."""
+    data = _read(folder, name)
+    if name not in card.files:
+        raise WeightsError(f"{folder / CARD}: files has no sha256 for {name}.")
+    if hashlib.sha256(data).hexdigest() != card.files[name]:
+        raise WeightsError(f"{folder / name}: altered, its sha256 is not the one in {CARD}. Get the folder again.")
+    return data
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{folder / name}: cannot be read: {error.strerror}.") from error
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> bytes:
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _build(kind: type[T], entries: object, where: str) -> T:
+    """A dataclass from JSON, lists as tuples."""
+    if not isinstance(entries, dict):
+        raise WeightsError(f"{where}: expected an object, got {entries!r}.")
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in sorted(entries.keys() - fields.keys()):
+        raise WeightsError(f"{where}: unknown entry {key!r}, expected {', '.join(fields)}.")
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entries.items()})
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{where}: {error}.") from error
+
+
+def _device(device: str | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"expected device to be 'cpu', 'cuda' or 'cuda:1', got {device!r}") from error
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"There is no device {device!r} here. Pass device='cpu'.")
+    return place
+
+
+def _dtype(dtype: str | None) -> torch.dtype | None:
+    if dtype is not None and dtype not in DTYPES:
+        raise ValueError(f"expected dtype to be one of {', '.join(DTYPES)}, got {dtype!r}")
+    return None if dtype is None else DTYPES[dtype]
