@@ -57,9 +57,14 @@ class TAEHV(nn.Module):
 
     def decode_float(self, latents: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
         """Decode to frames in [0, 1], b t 3 H W. Without a memory the three frames before time zero are dropped."""
+        frames, memory = self.decode_unbounded(latents, memory)
+        return frames.clamp(0, 1), memory
+
+    def decode_unbounded(self, latents: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+        """As `decode_float` without the final clamp, which would hide errors outside [0, 1] from training."""
         dtype = next(self.decoder.parameters()).dtype
         frames, next_memory = _run(self.decoder, latents.to(dtype), memory)
-        frames = _unpatch(frames, self.config.patch).clamp(0, 1)
+        frames = _unpatch(frames, self.config.patch)
         return (frames[:, self.frames_per_latent - 1 :] if memory is None else frames), next_memory
 
     def encode(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:

@@ -1,0 +1,115 @@
+"""Play clips, encode them with the trained codec, keep the latents: what the generator is trained on.
+
+python -m examples.pocket_world.encode --codec runs/codec --folder runs/clips --shards 32    (goes on where it stopped)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from examples.pocket_world.play import Clip, play_clip
+from examples.pocket_world.train_codec import Codec
+from examples.pocket_world.training import rank, start_processes
+from infrope_env.control.actions import Transition
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of the run; with torchrun, processes share the shards."""
+
+    codec: Path = Path("runs/codec")
+    folder: Path = Path("runs/clips")
+    shards: int = 32
+    clips_per_shard: int = 128
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Encoded clips.
+
+    Attributes:
+        latents: clip f c h w, float16.
+        captions: per clip, one for each block.
+        transitions: the same.
+        far: whether time passed unseen between block 0 and block 1 of a clip.
+    """
+
+    latents: Tensor
+    captions: list[list[str]]
+    transitions: list[list[Transition]]
+    far: list[bool]
+
+
+def main(options: Options) -> None:
+    """Make every shard that is not there yet."""
+    start_processes()
+    codec = load_codec(options.codec)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    for shard in range(rank(), options.shards, processes):
+        path = options.folder / f"clips_{shard:03d}.safetensors"
+        if not path.exists():
+            rng = np.random.default_rng([options.seed, shard])
+            _write_shard(path, codec, [play_clip(rng) for _ in range(options.clips_per_shard)])
+            print(f"shard {shard + 1} of {options.shards}", flush=True)
+
+
+def load_codec(folder: Path) -> Codec:
+    """The trained codec, ready to encode."""
+    codec = Codec()
+    codec.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["codec"])
+    return codec.eval().to(memory_format=torch.channels_last)
+
+
+def load_clips(folder: Path) -> Clips:
+    """All encoded clips of a folder."""
+    paths = sorted(folder.glob("clips_*.safetensors"))
+    if not paths:
+        raise FileNotFoundError(f"no encoded clips in {folder}; run python -m examples.pocket_world.encode first")
+    facts = [fact for path in paths for fact in json.loads(path.with_suffix(".json").read_text())]
+    return Clips(
+        latents=torch.cat([load_file(path)["latents"] for path in paths]),
+        captions=[[block["caption"] for block in fact["blocks"]] for fact in facts],
+        transitions=[[Transition(block["transition"]) for block in fact["blocks"]] for fact in facts],
+        far=[fact["far"] for fact in facts],
+    )
+
+
+@torch.inference_mode()
+def encode(codec: Codec, frames: np.ndarray) -> Tensor:
+    """One clip's padded frames, t H W 3 uint8, to latents f c h w."""
+    video = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 255  # t H W c -> 1 t c H W
+    with torch.autocast("cpu", torch.bfloat16):
+        return codec.encode(video)[0]
+
+
+def _write_shard(path: Path, codec: Codec, clips: list[Clip]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    latents = torch.stack([encode(codec, clip.frames).half() for clip in clips])
+    path.with_suffix(".json").write_text(json.dumps([_facts(clip) for clip in clips]))
+    partial = path.with_suffix(".partial")
+    save_file({"latents": latents}, partial)
+    os.replace(partial, path)
+
+
+def _facts(clip: Clip) -> dict[str, object]:
+    return {"far": clip.far, "blocks": list(_block_facts(clip))}
+
+
+def _block_facts(clip: Clip) -> Iterator[dict[str, str]]:
+    for block in clip.blocks:
+        yield {"caption": block.caption, "transition": block.transition.value}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

@@ -1,0 +1,110 @@
+"""Teacher forcing: all blocks of a clip at once, each noisy block looking back at clean ones exactly as in play.
+
+Every clip goes through the network twice in one batch: its clean blocks at timestep 0, which is what the commit pass
+remembers, and its noisy blocks. Both read the clean blocks' un-rotated keys, laid out by the same `lay_out` as in play.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from infrope_env.config import Window
+from infrope_env.control.actions import Transition
+from infrope_env.dynamics.coordinates import lay_out
+from infrope_env.dynamics.rope import RotaryTable, Rotation, rotate
+
+
+@dataclass(frozen=True)
+class Lookback:
+    """Where every block of a batch of clips looks and sits; N = clips x blocks, `context` the most frames seen.
+
+    Attributes:
+        frames: N context, index of each visible frame among its clip's frames (0 where there is none).
+        context_rotation: N 1 (context n) d/2.
+        block_rotation: N 1 (block n) d/2.
+        mask: N 1 1 ((context + block) n), True where attention may look.
+    """
+
+    frames: Tensor
+    context_rotation: Rotation
+    block_rotation: Rotation
+    mask: Tensor
+
+
+class LookbackMaker:
+    """Lays out clips; remembers the rotations it has made."""
+
+    def __init__(self, table: RotaryTable, tokens_per_frame: int) -> None:
+        self._table, self._tokens_per_frame = table, tokens_per_frame
+        self._rotations: dict[tuple[int, ...], Rotation] = {}
+
+    def __call__(self, clips: Sequence[Sequence[Transition]], windows: Sequence[Window]) -> Lookback:
+        """Lay out every block of every clip; each clip may have a window of its own (equal in size)."""
+        context = windows[0].sink + windows[0].context
+        rows = [row for clip, window in zip(clips, windows, strict=True) for row in _lay_out_clip(clip, window)]
+        frames = torch.tensor([_pad(ids, context) for ids, _, _ in rows])
+        seen = torch.tensor([[i < len(ids) for i in range(context)] + [True] * windows[0].block for ids, _, _ in rows])
+        return Lookback(
+            frames,
+            self._stack([_pad(coordinates, context) for _, coordinates, _ in rows]),
+            self._stack([block for _, _, block in rows]),
+            seen.repeat_interleave(self._tokens_per_frame, dim=1)[:, None, None],
+        )
+
+    def _stack(self, coordinates: list[tuple[int, ...]]) -> Rotation:
+        for key in set(coordinates) - self._rotations.keys():
+            self._rotations[key] = self._table.at(key)
+        chosen = [self._rotations[key] for key in coordinates]
+        return Rotation(*(torch.stack(parts)[:, None] for parts in zip(*chosen, strict=True)))
+
+
+class ForcedWindow:
+    """The attention window of a doubled batch: 2N rows, clean blocks first, noisy ones second."""
+
+    def __init__(self, lookback: Lookback, clips: int) -> None:
+        self._lookback, self._clips = lookback, clips
+        self._rotation = Rotation(*(torch.cat((part, part)) for part in lookback.block_rotation))
+        self._mask = torch.cat((lookback.mask, lookback.mask))
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention of every block to its context and itself; arguments un-rotated, 2N heads (block n) d."""
+        clean_keys = rotate(self._gather(key), self._lookback.context_rotation)
+        clean_values = self._gather(value)
+        keys = torch.cat((torch.cat((clean_keys, clean_keys)), rotate(key, self._rotation)), dim=2)
+        values = torch.cat((torch.cat((clean_values, clean_values)), value), dim=2)
+        return F.scaled_dot_product_attention(rotate(query, self._rotation), keys, values, attn_mask=self._mask)
+
+    def take(self, key: Tensor, value: Tensor) -> None:
+        """Nothing to keep: both halves of the batch pass through together."""
+
+    def _gather(self, x: Tensor) -> Tensor:
+        """The visible clean frames of every block: 2N heads (block n) d -> N heads (context n) d."""
+        rows, context = self._lookback.frames.shape
+        per_clip = rows // self._clips
+        n = self._lookback.context_rotation.cos.shape[2] // context
+        clean = x[:rows].unflatten(2, (-1, n)).transpose(1, 2)  # N block heads n d
+        frames = clean.reshape(self._clips, -1, *clean.shape[2:])  # clips frames heads n d
+        clip = torch.arange(rows)[:, None] // per_clip
+        return frames[clip, self._lookback.frames].transpose(1, 2).flatten(2, 3)
+
+
+def _lay_out_clip(
+    transitions: Sequence[Transition], window: Window
+) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """For each block: visible frame ids, their coordinates, the block's coordinates."""
+    rows, cached = [], ()
+    for index, transition in enumerate(transitions):
+        layout = lay_out(cached, transition, window)
+        visible = tuple(cached[slot] for slot in layout.slots)
+        rows.append((visible, layout.context, layout.block))
+        cached = (*visible, *range(index * window.block, (index + 1) * window.block))
+    return rows
+
+
+def _pad(values: tuple[int, ...], length: int) -> tuple[int, ...]:
+    return (*values, *[0] * (length - len(values)))

@@ -1,0 +1,90 @@
+"""Random play in the rendered world: the clips that everything is trained on, each block with its caption and transition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from examples.pocket_world.captions import caption
+from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState
+from infrope_env.control.actions import Transition
+
+FIRST_LATENT_PADDING = 3
+"""Copies of the first pixel frame in front of a clip, so that its first latent frame covers that frame alone."""
+
+CUT_CHANCE, SWITCH_CHANCE = 0.15, 0.4
+FARTHEST_SCROLL = 1280
+"""A clip may be taken up this many pixels along the way; the scenery has repeated by then."""
+
+
+@dataclass(frozen=True)
+class PlayedBlock:
+    """What one block of a clip shows and how it came about."""
+
+    caption: str
+    state: WorldState
+    transition: Transition
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of play.
+
+    Attributes:
+        frames: t H W 3, uint8; t = 12 blocks, the first frame three times over in front.
+        blocks: one entry per block.
+        far: whether the world was moved along unseen between block 0 and block 1, as if much time had passed.
+    """
+
+    frames: np.ndarray
+    blocks: tuple[PlayedBlock, ...]
+    far: bool
+
+
+def play_clip(rng: np.random.Generator, num_blocks: int = 7, far_chance: float = 0.5) -> Clip:
+    """Play a random episode: block 0 stands at the canonical start, the rest may be far along the way."""
+    world = World()
+    frames = [world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, MOTIONS))]
+    blocks = [_played(rng, world.state, Transition.START)]
+    far = bool(rng.random() < far_chance)
+    if far:
+        frames.append(_move_along(world, rng))
+        blocks.append(_played(rng, world.state, Transition.CONTINUE))
+    while len(blocks) < num_blocks:
+        frames.append(_play_block(world, rng, blocks))
+    first = np.repeat(frames[0][:1], FIRST_LATENT_PADDING, axis=0)
+    return Clip(np.concatenate([first, *frames]), tuple(blocks), far)
+
+
+def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock]) -> np.ndarray:
+    """Render one more block: a cut, another motion, or the same going on (its caption then stays word for word)."""
+    draw = rng.random()
+    if draw < CUT_CHANCE:
+        frames = world.step(scene=_pick(rng, SCENES))
+        blocks.append(_played(rng, world.state, Transition.CUT))
+    elif draw < CUT_CHANCE + SWITCH_CHANCE:
+        others = [motion for motion in MOTIONS if motion != world.state.motion]
+        frames = world.step(motion=_pick(rng, others))
+        blocks.append(_played(rng, world.state, Transition.SWITCH))
+    else:
+        frames = world.step()
+        blocks.append(PlayedBlock(blocks[-1].caption, world.state, Transition.CONTINUE))
+    return frames
+
+
+def _move_along(world: World, rng: np.random.Generator) -> np.ndarray:
+    """Put the subject somewhere along the way of some scene, in some motion, and render a block there."""
+    scroll = 2 * int(rng.integers(-FARTHEST_SCROLL // 2, FARTHEST_SCROLL // 2))
+    subject = world.state.subject
+    world.reset(subject, _pick(rng, SCENES), _pick(rng, MOTIONS), scroll=scroll)
+    return world.step()
+
+
+def _played(rng: np.random.Generator, state: WorldState, transition: Transition) -> PlayedBlock:
+    words = caption(state.subject, state.scene, state.motion, rng if rng.random() < 0.7 else None)
+    return PlayedBlock(words, state, transition)
+
+
+def _pick(rng: np.random.Generator, names: tuple[str, ...] | list[str]) -> str:
+    return names[int(rng.integers(len(names)))]

@@ -1,0 +1,137 @@
+"""What every training stage shares: a resumable run with checkpoints, a log, a time limit and averaged gradients."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass
+class Run:
+    """One training run in a folder: `checkpoint.pt`, `log.jsonl`.
+
+    Attributes:
+        iterations: length of the whole run; the learning rate follows it.
+        minutes: stop (and save) after this long in one sitting; the next call goes on from there.
+    """
+
+    folder: Path
+    modules: dict[str, nn.Module]
+    optimizers: list[torch.optim.Optimizer]
+    iterations: int
+    minutes: float = math.inf
+    save_every_s: float = 120.0
+    iteration: int = 0
+    cpu_minutes: float = 0.0
+    _saved_at: float = field(default_factory=time.monotonic)
+    _sums: dict[str, float] = field(default_factory=dict)
+    _count: int = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield iteration numbers until the run or the sitting is over; saves on the way and at the end."""
+        self.resume()
+        started = time.monotonic()
+        base_minutes = self.cpu_minutes
+        while self.iteration < self.iterations and self._agree(time.monotonic() - started < self.minutes * 60):
+            self._set_learning_rate()
+            yield self.iteration
+            self.iteration += 1
+            self.cpu_minutes = base_minutes + (time.monotonic() - started) / 60
+            if time.monotonic() - self._saved_at > self.save_every_s:
+                self.save()
+        self.save()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run keeps its state."""
+        return self.folder / "checkpoint.pt"
+
+    def resume(self) -> None:
+        """Take up the run where its checkpoint left it, if there is one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.checkpoint.exists():
+            return
+        state = torch.load(self.checkpoint, weights_only=True)
+        for name, module in self.modules.items():
+            module.load_state_dict(state[name])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.iteration, self.cpu_minutes = state["iteration"], state["minutes"]
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        self._saved_at = time.monotonic()
+        if rank() != 0:
+            return
+        state = {name: module.state_dict() for name, module in self.modules.items()}
+        state |= {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+        state |= {"iteration": self.iteration, "minutes": self.cpu_minutes}
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, self.checkpoint)
+
+    def log(self, every: int = 20, **values: float) -> None:
+        """Average values over `every` iterations, then print and keep them."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+        self._count += 1
+        if self._count < every or rank() != 0:
+            return
+        row = {"iteration": self.iteration, "minutes": round(self.cpu_minutes, 2)}
+        row |= {name: round(total / self._count, 5) for name, total in self._sums.items()}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"{self.iteration:6d}/{self.iterations} " + " ".join(f"{k}={v:g}" for k, v in row.items()), flush=True)
+        self._sums, self._count = {}, 0
+
+    def _set_learning_rate(self) -> None:
+        scale = warm_cosine(self.iteration, self.iterations)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group.setdefault("peak_lr", group["lr"]) * scale
+
+    def _agree(self, go_on: bool) -> bool:
+        if not dist.is_initialized():
+            return go_on
+        votes = torch.tensor(float(go_on))
+        dist.all_reduce(votes, op=dist.ReduceOp.MIN)
+        return bool(votes.item())
+
+
+def warm_cosine(iteration: int, iterations: int, warm: int = 40, floor: float = 0.05) -> float:
+    """Learning rate factor: up in a line over `warm` iterations, then down a half cosine to `floor`."""
+    rise = min(1.0, (iteration + 1) / warm)
+    return rise * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, iteration / iterations))))
+
+
+def start_processes() -> None:
+    """Join the other processes when started by torchrun; one thread each (two threads on busy cores are far slower)."""
+    torch.set_num_threads(1)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        dist.init_process_group("gloo")
+
+
+def rank() -> int:
+    """This process among those of the run."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Make every process's gradient the mean over all of them."""
+    if not dist.is_initialized():
+        return
+    gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(piece.view_as(gradient))
