@@ -1,0 +1,303 @@
+"""The Gymnasium environment: joins actions, prompts, rollout and decoder behind reset, step, render and close.
+
+Wiring only. What an action means is in control/, how a block is made in dynamics/, how it becomes pixels in pixels/.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor
+
+from infrope_env.config import Window
+from infrope_env.control.actions import ActionSet, Steering, Transition
+from infrope_env.control.prompts import PromptBank
+from infrope_env.dynamics.rollout import Rollout
+from infrope_env.env_state import ActionIndex, Clip, EnvState, PromptRequest
+from infrope_env.keys import key_code
+from infrope_env.pixels.codec import Memory
+from infrope_env.reward import find_reward, judge
+from infrope_env.weights import load_world
+
+if TYPE_CHECKING:
+    from infrope_env.render.window import Window as PlayerWindow
+
+FRAMES_PER_SECOND = 16
+RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
+START_OPTIONS = ("subject", "scene", "motion", "prompt")
+
+
+class InfinityRopeEnv(gymnasium.Env[Clip, int]):
+    """An endless world that a player steers; one step is one block of pixel frames.
+
+    Attributes:
+        world: the loaded weights, shared with every other environment of the process.
+        action_set: the words and keys of the world.
+        action_names: by action.
+        steering: what the player has asked for.
+        asked: the `set_prompt` call that waits for the next block, if any.
+        block_shape: of an observation, t H W 3.
+        timings: seconds the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
+        seed_used: noise seed of the current rollout.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012
+
+    def __init__(
+        self,
+        render_mode: str | None = None,
+        actions: str = "pocket",
+        weights: str | None = None,
+        decoder: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        max_blocks: int | None = None,
+        window: Mapping[str, object] | int | None = None,
+        reward: str | None = None,
+    ) -> None:
+        """Load the world, or find it loaded.
+
+        Args:
+            render_mode: one of metadata["render_modes"]; None cannot render.
+            actions: a bundled action set's name or the path of a TOML file.
+            weights: a bundled world's name or the path of a world folder; None is "pocket".
+            decoder: None takes the world's own.
+            device: "cpu", "cuda", "cuda:1"; None takes the GPU where there is one.
+            dtype: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
+            max_blocks: blocks, the first included, after which an episode is truncated; None never.
+            window: changes to the world's own window: fields of `config.Window`, or `size`.
+            reward: dotted name of a callable (frames, info) -> float or (float, terminated).
+
+        Raises:
+            ValueError: an argument cannot work; WeightsError, a ValueError, when it is the weights.
+        """
+        _check(render_mode, max_blocks)
+        self.render_mode, self.max_blocks = render_mode, max_blocks
+        self._reward = None if reward is None else find_reward(reward)
+        self.action_set = ActionSet.load(actions)
+        self.action_names = self.action_set.names
+        self.world = load_world(weights, decoder=decoder, device=device, dtype=dtype)
+        self.window = Window.parse(window, default=self.world.window)
+        self._bank = PromptBank(self.world.text_encoder, device=self.world.device)
+        self._rollout = Rollout(self.world.transformer, self.window, self.world.sampler)
+        self.block_shape = (self.world.decoder.frames_per_latent * self.window.block, *self.world.frame_size, 3)
+        self.observation_space = Box(0, 255, self.block_shape, np.uint8)
+        self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # of NumPy integers, or ints
+        self.steering = self.action_set.start()
+        self.asked: PromptRequest | None = None
+        self.timings: dict[str, float] = {}
+        self.seed_used = 0
+        self._memory: Memory | None = None
+        self._newest: tuple[Clip, dict[str, Any]] | None = None  # observation and info; None before the first reset
+        self._unrendered: list[Clip] = []
+        self._player_window: PlayerWindow | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Clip, dict[str, Any]]:
+        """Start a rollout; makes block 0.
+
+        Args:
+            seed: of the noise and of `np_random`; without one, the noise seed is drawn from `np_random`.
+            options: "subject", "scene", "motion" by name, or "prompt", which wins over them.
+
+        Returns:
+            observation: t H W 3. A causal decoder gives 4 f - 3 frames first: they stand at the end.
+            info: of block 0, and "seed".
+
+        Raises:
+            ValueError: an unknown option or name, or a prompt that the text encoder cannot read.
+        """
+        steering = self.action_set.start(**_checked_options(options))
+        self._bank.embedding(steering.prompt)  # raises before anything has changed
+        super().reset(seed=seed)
+        self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        self._rollout.reset(self.seed_used)
+        self._memory = None
+        frames = self._make_block(steering, Transition.START)
+        return self._present(frames, self._describe(frames, Transition.START, None) | {"seed": self.seed_used})
+
+    def step(self, action: int) -> tuple[Clip, float, bool, bool, dict[str, Any]]:
+        """Make the next block under an action.
+
+        Returns:
+            observation: t H W 3, a fresh array.
+            reward: 0.0 without a reward function.
+            terminated: only a reward function can end an episode; the world is endless.
+            truncated: `max_blocks` blocks have been made.
+            info: what the block shows and how it followed from the one before.
+
+        Raises:
+            ResetNeeded: before the first reset.
+            ValueError: no such action.
+        """
+        _, info = self._require_reset("step")
+        if not self.action_space.contains(action):
+            names = ", ".join(f"{index} {name}" for index, name in enumerate(self.action_names))
+            raise ValueError(f"expected an action from 0 to {len(self.action_names) - 1} ({names}), got {action!r}")
+        steering, transition = self._steer(int(action), shown_prompt=info["prompt"])
+        frames = self._make_block(steering, transition)
+        observation, info = self._present(frames, self._describe(frames, transition, ActionIndex(action)))
+        reward, terminated = judge(self._reward, observation, info)
+        truncated = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
+        return observation, reward, terminated, truncated, info
+
+    def render(self) -> Clip | list[Clip] | None:  # type: ignore[override]
+        """The newest pixel frame, or all since the last call, or, for a human, nothing: they have seen it already."""
+        observation, _ = self._require_reset("render")
+        if self.render_mode == "rgb_array":
+            return observation[-1].copy()
+        if self.render_mode == "rgb_array_list":
+            clips, self._unrendered = self._unrendered, []
+            return [frame.copy() for clip in clips for frame in clip]
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() shows nothing: the environment was made without a render_mode.")
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one; calling it again does nothing."""
+        if self._player_window is not None:
+            self._player_window.close()
+            self._player_window = None
+
+    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
+        """Every key binding as `gymnasium.utils.play` wants it: pygame key codes. `action_set` has the names."""
+        bindings = self.action_set.keys_to_action()
+        return {tuple(key_code(name) for name in names): action for names, action in bindings.items()}
+
+    def set_prompt(self, text: str, cut: bool = False) -> None:
+        """Put free text in force from the next step on, until an action changes the motion or the scene.
+
+        Raises:
+            ResetNeeded: before the first reset.
+            ValueError: the text encoder cannot read the text; nothing has changed.
+        """
+        self._require_reset("set_prompt")
+        self._bank.embedding(text)
+        self.steering, _ = self.action_set.set_prompt(self.steering, text, cut)
+        self.asked = PromptRequest(text, cut)
+
+    def save_state(self) -> EnvState:
+        """Copy everything the future depends on; from here on, actions can be played twice."""
+        clip, info = self._require_reset("save_state")
+        assert self._memory is not None
+        return EnvState(
+            origin=self._origin,
+            rollout=self._rollout.save(),
+            memory=_cloned(self._memory),
+            steering=self.steering,
+            asked=self.asked,
+            clip=clip.copy(),
+            info=dict(info),
+            seed_used=self.seed_used,
+            np_random=deepcopy(self.np_random),
+            np_random_seed=self.np_random_seed,
+        )
+
+    def restore_state(self, state: EnvState) -> tuple[Clip, dict[str, Any]]:
+        """Go back to a saved state, which stays usable; returns observation and info of its newest block.
+
+        Raises:
+            ValueError: it was saved under other weights, another window or another action set.
+        """
+        if state.origin != self._origin:
+            raise ValueError("expected a state of the same weights, window and action set as this environment's")
+        self._rollout.restore(state.rollout)
+        self._memory = _cloned(state.memory)
+        self.steering, self.asked, self.seed_used = state.steering, state.asked, state.seed_used
+        self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed
+        return self._present(state.clip[-state.info["num_frames"] :], dict(state.info))
+
+    @property
+    def _origin(self) -> tuple[str, Window, ActionSet]:
+        return " ".join(sorted(self.world.sha256.values())), self.window, self.action_set
+
+    def _steer(self, action: int, shown_prompt: str) -> tuple[Steering, Transition]:
+        """What an action asks for, and how that follows from the newest block: text may be waiting to be shown."""
+        steering, transition = self.action_set.steer(self.steering, action)
+        cut_asked = self.asked is not None and self.asked.cut and steering.free_text
+        if transition is Transition.CUT or cut_asked:
+            return steering, Transition.CUT
+        return steering, Transition.CONTINUE if steering.prompt == shown_prompt else Transition.SWITCH
+
+    def _make_block(self, steering: Steering, transition: Transition) -> Clip:
+        """Valid pixel frames of the next block. An unreadable prompt raises before anything has changed."""
+        started = time.perf_counter()
+        embedding = self._bank.embedding(steering.prompt)
+        encoded = time.perf_counter()
+        block = self._rollout.advance(embedding, transition)
+        advanced = time.perf_counter()
+        frames = self._decode(block.latents)
+        ended = time.perf_counter()
+        parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
+        self.timings = parts | {"total_s": ended - started}
+        self.steering, self.asked = steering, None
+        return frames
+
+    @torch.inference_mode()
+    def _decode(self, latents: Tensor) -> Clip:
+        """Latents b f c h w to pixel frames t H W 3 of the one rollout."""
+        frames, self._memory = self.world.decoder.decode(latents, self._memory)
+        return frames[0].cpu().numpy()
+
+    def _describe(self, frames: Clip, transition: Transition, action: ActionIndex | None) -> dict[str, Any]:
+        """The info of the block just made: nothing in it depends on anything but weights, seed and actions."""
+        return {
+            "block": self._rollout.next_block - 1,
+            "num_frames": len(frames),
+            "action": action,
+            "subject": self.steering.subject,
+            "scene": self.steering.scene,
+            "motion": self.steering.motion,
+            "prompt": self.steering.prompt,
+            "transition": transition.value,
+        }
+
+    def _present(self, frames: Clip, info: dict[str, Any]) -> tuple[Clip, dict[str, Any]]:
+        """Make a block the newest one and show or keep its frames; returns fresh copies of observation and info."""
+        missing = self.block_shape[0] - len(frames)  # only in the first block
+        observation = np.concatenate([np.repeat(frames[:1], missing, axis=0), frames])
+        self._newest = observation, info
+        if self.render_mode == "rgb_array_list":
+            self._unrendered.append(frames)
+        if self.render_mode == "human":
+            self._open_window().show(frames)
+        return observation.copy(), dict(info)
+
+    def _open_window(self) -> PlayerWindow:
+        if self._player_window is None:
+            from infrope_env.render.window import Window as PlayerWindow
+
+            self._player_window = PlayerWindow(self.world.frame_size, title=f"infrope: {self.world.name}")
+        return self._player_window
+
+    def _require_reset(self, wanted: str) -> tuple[Clip, dict[str, Any]]:
+        if self._newest is None:
+            raise ResetNeeded(f"Cannot call {wanted}() before reset(): there is no world yet. Call reset() first.")
+        return self._newest
+
+
+def _check(render_mode: str | None, max_blocks: int | None) -> None:
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise ValueError(f"expected render_mode to be None or one of {', '.join(RENDER_MODES)}, got {render_mode!r}")
+    if max_blocks is not None and (not isinstance(max_blocks, int) or max_blocks < 2):
+        raise ValueError(f"expected max_blocks to be at least 2 (reset makes the first block), got {max_blocks!r}")
+
+
+def _checked_options(options: Mapping[str, Any] | None) -> dict[str, str]:
+    for key, value in (options or {}).items():
+        if key not in START_OPTIONS:
+            raise ValueError(f"expected reset options to be among {', '.join(START_OPTIONS)}, got {key!r}")
+        if not isinstance(value, str):
+            raise ValueError(f"expected reset option {key!r} to be a string, got {value!r}")
+    return dict(options or {})
+
+
+def _cloned(memory: Memory) -> Memory:
+    return tuple(tensor.clone() for tensor in memory)

@@ -1,0 +1,53 @@
+"""What the environment hands out besides pixels, and the copy of itself it can go back to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infrope_env.config import Window
+from infrope_env.control.actions import ActionSet, Steering
+from infrope_env.dynamics.state import RolloutState
+from infrope_env.pixels.codec import Memory
+
+Clip = NDArray[np.uint8]
+"""Pixel frames, t H W 3; one frame, H W 3."""
+
+
+class ActionIndex(int):
+    """An action in `info`. Vector environments keep plain ints in an int array, which cannot hold a reset's None."""
+
+
+@dataclass(frozen=True)
+class PromptRequest:
+    """A `set_prompt` call."""
+
+    text: str
+    cut: bool
+
+
+@dataclass(frozen=True)
+class EnvState:
+    """A copy of everything that an environment's future depends on.
+
+    Attributes:
+        origin: weights, window and action set it was saved under; it can be restored only under the same.
+        memory: the decoder's.
+        asked: the `set_prompt` call that waits for the next block.
+        clip: observation of the newest block, t H W 3.
+        info: of the newest block.
+    """
+
+    origin: tuple[str, Window, ActionSet]
+    rollout: RolloutState
+    memory: Memory
+    steering: Steering
+    asked: PromptRequest | None
+    clip: Clip
+    info: dict[str, Any]
+    seed_used: int
+    np_random: np.random.Generator
+    np_random_seed: int | None
