@@ -1,4 +1,4 @@
-"""What can be chosen: the shape of the model, the window it looks through, the sampler. Knows no tensors and no files."""
+"""What can be chosen: the shape of the model, the window it looks through, the sampler. Knows no tensors, no files."""
 
 from __future__ import annotations
 
@@ -39,10 +39,15 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "latent_size", tuple(self.latent_size))
+        for name in ("dim", "ffn_dim", "num_heads", "num_layers", "latent_channels", "patch", "text_dim", "text_len"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} to be at least 1, got {getattr(self, name)}")
+        if self.freq_dim < 2 or self.freq_dim % 2:
+            raise ValueError(f"expected freq_dim to be even and at least 2, got {self.freq_dim}")
         if self.dim % self.num_heads or (self.dim // self.num_heads) % 2:
             raise ValueError(f"expected dim to be an even multiple of num_heads, got {self.dim} and {self.num_heads}")
-        if any(side % self.patch for side in self.latent_size):
-            raise ValueError(f"expected latent_size to be multiples of {self.patch}, got {self.latent_size}")
+        if len(self.latent_size) != 2 or any(side < 1 or side % self.patch for side in self.latent_size):
+            raise ValueError(f"expected latent_size to be two multiples of {self.patch}, got {self.latent_size}")
 
     @property
     def head_dim(self) -> int:
@@ -77,7 +82,8 @@ class Window:
         cut_coordinate: coordinate at which a block starts on a RoPE Cut (release 45).
         coordinates: "rank" in the window (release), "onset" (paper), "absolute" (Self-Forcing).
         onset_index: coordinate at which the onset rule pins the newest frame, counted from 1 (paper 21).
-        on_switch: what a prompt change does to the cache: "flush"; "none" and "no_cache" are for comparison.
+        on_switch: what a prompt change does to the cache: "flush"; for comparison, "none" keeps it
+            and "no_cache" loses it, sink included. A cut flushes whatever this says.
     """
 
     sink: int = 1
@@ -92,6 +98,7 @@ class Window:
     def __post_init__(self) -> None:
         self._check_counts()
         self._check_names()
+        self._check_fit()
         self._check_cut()
 
     @property
@@ -104,10 +111,12 @@ class Window:
         """A window of `size` latent frames; whatever sink and block leave is context.
 
         Raises:
-            ValueError: if no frame is left for the context.
+            ValueError: if no frame is left for the context, or context is given too.
         """
+        if "context" in changes:
+            raise ValueError("give a window either size or context, not both")
         plain = cls(**changes)  # type: ignore[arg-type]
-        context = size - plain.sink - plain.block
+        context = _whole("size", size) - plain.sink - plain.block
         if context < 1:
             least = plain.sink + plain.block + 1
             raise ValueError(
@@ -136,16 +145,18 @@ class Window:
         if given is None:
             return base
         if isinstance(given, Window):
-            return given  # type: ignore[return-value]
+            return given
+        if not isinstance(given, Mapping | int):
+            raise ValueError(f"expected window to be a size or a table of settings, got {given!r}")
         fields = {"size": given} if isinstance(given, int) else dict(given)
         size = fields.pop("size", None)
         unknown = fields.keys() - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             known = ", ".join(["size", *(field.name for field in dataclasses.fields(cls))])
-            raise ValueError(f"unknown window setting {sorted(unknown)[0]!r}; known are {known}")
+            raise ValueError(f"unknown window setting {min(map(str, unknown))!r}; known are {known}")
         if size is not None and "context" in fields:
             raise ValueError("give a window either size or context, not both")
-        changed = dataclasses.replace(base, **fields)  # type: ignore[arg-type]
+        changed = dataclasses.replace(base, **fields)
         return changed if size is None else cls.from_size(_whole("size", size), **_without_context(changed))
 
     def _check_counts(self) -> None:
@@ -159,6 +170,15 @@ class Window:
             raise ValueError(f"expected coordinates to be one of {COORDINATE_RULES}, got {self.coordinates!r}")
         if self.on_switch not in SWITCH_POLICIES:
             raise ValueError(f"expected on_switch to be one of {SWITCH_POLICIES}, got {self.on_switch!r}")
+
+    def _check_fit(self) -> None:
+        if self.size > ROTARY_TABLE_LENGTH:
+            raise ValueError(f"expected a window of at most {ROTARY_TABLE_LENGTH} frames, got {self.size}")
+        if self.coordinates == "onset" and self.onset_index <= self.block:
+            raise ValueError(
+                f"expected onset_index beyond the block's {self.block} frames, so that the context has room "
+                f"before it, got {self.onset_index}"
+            )
 
     def _check_cut(self) -> None:
         first_free = self.onset_index + 1 if self.coordinates == "onset" else self.sink + self.kept_on_flush
@@ -189,6 +209,10 @@ class Sampler:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(self.steps))
+        if not all(isinstance(step, int) for step in self.steps):
+            raise ValueError(f"expected steps to be whole numbers, got {self.steps}")
+        if self.shift <= 0:
+            raise ValueError(f"expected shift to be above 0, got {self.shift}")
         falling = all(high > low for high, low in zip(self.steps, self.steps[1:], strict=False))
         if not self.steps or not falling or self.steps[-1] <= 0 or self.steps[0] > 1000:
             raise ValueError(f"expected steps to fall from at most 1000 to above 0, got {self.steps}")

@@ -1,0 +1,124 @@
+"""What may be chosen, and the sentence that comes back when it may not."""
+
+import dataclasses
+
+import pytest
+
+from infrope_env.config import WAN_1_3B, WAN_14B, ModelConfig, Sampler, Window
+
+SMALL = {"dim": 48, "ffn_dim": 96, "num_heads": 4, "num_layers": 2, "latent_size": (4, 6)}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, Window()),
+        ({}, Window()),
+        (12, Window(context=8)),
+        ({"size": 12, "sink": 3}, Window(sink=3, context=6)),
+        ({"context": 5, "coordinates": "onset"}, Window(context=5, coordinates="onset")),
+        (Window(sink=0), Window(sink=0)),
+    ],
+)
+def test_a_window_is_read_from_a_size_or_from_settings(given, expected):
+    assert Window.parse(given) == expected
+
+
+def test_what_is_not_given_comes_from_the_default():
+    assert Window.parse({"sink": 2}, default=Window.release()) == Window(sink=2, flush_context=2)
+    assert Window.parse(21, default=Window.paper()) == Window(context=17, coordinates="onset")
+    assert Window.parse(None, default=Window.paper()) == Window.paper()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (4, "expected a window of at least 5 frames (sink 1, block 3), got 4"),
+        (True, "expected window size to be a whole number, got True"),
+        ("12", "expected window to be a size or a table of settings, got '12'"),
+        (6.0, "expected window to be a size or a table of settings, got 6.0"),
+        ({"size": 6.5}, "expected window size to be a whole number, got 6.5"),
+        ({"size": 6, "context": 2}, "give a window either size or context, not both"),
+        ({"sinc": 1}, "unknown window setting 'sinc'; known are size, sink, context, block, "),
+        ({"sinc": 1, 2: 3}, "unknown window setting '2'; known are size, "),
+        ({"sink": -1}, "expected window sink to be at least 0, got -1"),
+        ({"sink": "1"}, "expected window sink to be a whole number, got '1'"),
+        ({"block": 0}, "expected window block to be at least 1, got 0"),
+        ({"coordinates": "ranks"}, "expected coordinates to be one of ('rank', 'onset', 'absolute'), got 'ranks'"),
+        ({"on_switch": "cut"}, "expected on_switch to be one of ('flush', 'none', 'no_cache'), got 'cut'"),
+        ({"cut_coordinate": 1}, "expected cut_coordinate outside the context and inside the rotary table, 2 to 1021"),
+        ({"cut_coordinate": 1022}, "2 to 1021, got 1022"),
+        ({"coordinates": "onset", "cut_coordinate": 21}, "22 to 1021, got 21"),
+        ({"coordinates": "onset", "onset_index": 3}, "expected onset_index beyond the block's 3 frames"),
+        ({"context": 1021}, "expected a window of at most 1024 frames, got 1025"),
+    ],
+)
+def test_a_window_that_cannot_work_is_refused_in_a_sentence(given, sentence):
+    with pytest.raises(ValueError) as refusal:
+        Window.parse(given)
+    assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(("size", "sink", "block"), [(6, 1, 3), (12, 3, 3), (21, 0, 3), (5, 2, 1)])
+def test_a_window_of_a_size_is_exactly_that_long(size, sink, block):
+    window = Window.from_size(size, sink=sink, block=block)
+    assert window.size == size == sink + window.context + block
+
+
+def test_size_and_context_together_are_refused():
+    with pytest.raises(ValueError, match="either size or context"):
+        Window.from_size(12, context=3)
+
+
+def test_a_flush_never_keeps_more_than_the_context_holds():
+    assert Window(context=2, flush_context=5).kept_on_flush == 2
+    assert Window(context=8, flush_context=2).kept_on_flush == 2
+
+
+def test_the_named_windows_differ_only_where_paper_and_release_do():
+    assert Window.release() == dataclasses.replace(Window(), flush_context=2)
+    assert Window.paper() == dataclasses.replace(Window(), coordinates="onset")
+    assert (Window().size, Window().flush_context, Window().cut_coordinate, Window().onset_index) == (6, 1, 45, 21)
+
+
+@pytest.mark.parametrize(
+    ("config", "head_dim", "tokens"), [(WAN_1_3B, 128, 1560), (WAN_14B, 128, 1560), (ModelConfig(**SMALL), 12, 6)]
+)
+def test_sizes_that_follow_from_others_are_derived(config, head_dim, tokens):
+    assert (config.head_dim, config.tokens_per_frame, config.rows * config.cols) == (head_dim, tokens, tokens)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"dim": 50}, "expected dim to be an even multiple of num_heads, got 50 and 4"),
+        ({"dim": 36}, "expected dim to be an even multiple of num_heads, got 36 and 4"),
+        ({"num_heads": 0}, "expected num_heads to be at least 1, got 0"),
+        ({"latent_size": (4, 5)}, "expected latent_size to be two multiples of 2, got (4, 5)"),
+        ({"latent_size": (4, 6, 8)}, "expected latent_size to be two multiples of 2"),
+        ({"latent_size": (0, 6)}, "expected latent_size to be two multiples of 2"),
+        ({"freq_dim": 7}, "expected freq_dim to be even and at least 2, got 7"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_refused_in_a_sentence(change, sentence):
+    with pytest.raises(ValueError) as refusal:
+        ModelConfig(**(SMALL | change))
+    assert sentence in str(refusal.value)
+
+
+def test_settings_read_from_json_are_equal_to_those_written_in_python():
+    assert ModelConfig(**(SMALL | {"latent_size": [4, 6]})) == ModelConfig(**SMALL)
+    assert Sampler(steps=[1000, 500]) == Sampler((1000, 500))
+
+
+@pytest.mark.parametrize("steps", [(), (250, 500), (1000, 1000), (1000, 0), (1001, 500)])
+def test_steps_that_do_not_fall_are_refused(steps):
+    with pytest.raises(ValueError, match="expected steps to fall from at most 1000 to above 0"):
+        Sampler(steps)
+
+
+def test_fractions_of_steps_and_a_shift_of_zero_are_refused():
+    with pytest.raises(ValueError, match="expected steps to be whole numbers"):
+        Sampler((1000, 750.5))
+    with pytest.raises(ValueError, match="expected shift to be above 0, got 0"):
+        Sampler(shift=0)
