@@ -38,12 +38,19 @@ def lay_out(frame_ids: tuple[int, ...], transition: Transition, window: Window) 
         transition: CONTINUE in the middle of `0 1 2 | 3 4 5` gives, at window 6, context 0 1 2 and block 3 4 5.
         window: sizes and coordinate rule.
     """
-    slots = visible_slots(len(frame_ids), window.sink, frames_to_keep(transition, window))
+    slots = slots_to_keep(len(frame_ids), transition, window)
     visible = tuple(frame_ids[slot] for slot in slots)
     newest = frame_ids[-1] if frame_ids else -1
     context = context_coordinates(visible, newest + window.block, window)
     start = block_start(len(visible), newest, transition, window)
     return Layout(slots, context, tuple(range(start, start + window.block)))
+
+
+def slots_to_keep(cached: int, transition: Transition, window: Window) -> tuple[int, ...]:
+    """Which cached frames stay. In the baseline "no_cache" a switch loses even the sink; the next frames become it."""
+    if transition is Transition.SWITCH and window.on_switch == "no_cache":
+        return ()
+    return visible_slots(cached, window.sink, frames_to_keep(transition, window))
 
 
 def visible_slots(cached: int, sink: int, recent: int) -> tuple[int, ...]:
