@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rope import RotaryTable, Rotation, rotate
 
 
@@ -28,10 +29,14 @@ class CacheShape:
     tokens_per_frame: int
     head_dim: int
 
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The sizes in order."""
+        return (self.layers, self.batch, self.heads, self.slots, self.tokens_per_frame, self.head_dim)
+
     def allocate(self, device: torch.device, dtype: torch.dtype) -> Tensor:
         """A zeroed tensor of this shape."""
-        axes = (self.layers, self.batch, self.heads, self.slots, self.tokens_per_frame, self.head_dim)
-        return torch.zeros(axes, device=device, dtype=dtype)
+        return torch.zeros(self.axes, device=device, dtype=dtype)
 
 
 class KeyValueCache:
@@ -127,17 +132,19 @@ class AttentionWindow:
         self.fresh_keys = torch.zeros_like(self._keys[:, :, :, : self._block_tokens])
         self._visible_tokens = 0
 
-    def show(
-        self, cache: KeyValueCache, context: Sequence[int], block: Sequence[int], table: RotaryTable
-    ) -> list[LayerWindow]:
-        """Bring the cached frames in, keys rotated to their context coordinates, and leave room for the block."""
+    def show(self, cache: KeyValueCache, layout: Layout, table: RotaryTable) -> list[LayerWindow]:
+        """Bring the visible frames in, keys rotated to their coordinates, and leave room for the block.
+
+        Only this window changes; what the cache remembers does not.
+        """
         n = self._tokens_per_frame
-        for index, (slot, coordinate) in enumerate(zip(cache.slots, context, strict=True)):
+        slots = [cache.slots[index] for index in layout.slots]
+        for index, (slot, coordinate) in enumerate(zip(slots, layout.context, strict=True)):
             tokens = slice(index * n, (index + 1) * n)
             self._keys[:, :, :, tokens] = rotate(cache.keys[:, :, :, slot], table.at((coordinate,)))
             self._values[:, :, :, tokens] = cache.values[:, :, :, slot]
-        self._visible_tokens = len(context) * n + self._block_tokens
-        rotation = table.at(block)
+        self._visible_tokens = len(slots) * n + self._block_tokens
+        rotation = table.at(layout.block)
         return [self._layer(index, rotation) for index in range(len(self._keys))]
 
     @property

@@ -51,15 +51,16 @@ class Rollout:
         parameter = model.head.modulation
         self.device, self.dtype = parameter.device, parameter.dtype
         self._table = RotaryTable(model.config.head_dim, model.config.rows, model.config.cols, self.device)
-        self._modulations = self._modulate_all()
-        self._text: tuple[Tensor, TextMemory] | None = None
         self.timings: dict[str, float] = {}
+        self._text: tuple[Tensor, TextMemory] | None = None
+        self._allocate(batch=1)
         self.reset(seed=0)
 
+    @torch.inference_mode()
     def reset(self, seed: int, batch: int = 1) -> None:
-        """Forget everything and start over; memory is reused while the batch size stays the same."""
-        if not hasattr(self, "cache") or self.cache.shape.batch != batch:
-            self._allocate(batch)
+        """Forget everything and start over, with the weights as they are now; memory is reused if batch stays."""
+        self._make_room(batch)
+        self._modulations, self._text = self._modulate_all(), None
         self.cache.keep(())
         self.seed, self.next_block, self.next_frame = seed, 0, 0
 
@@ -70,41 +71,63 @@ class Rollout:
         Args:
             embedding: the prompt in force, b text_len text_dim.
             transition: how it follows from the block before; a SWITCH flushes, a CUT flushes and cuts.
+
+        Raises:
+            ValueError: for an embedding of another shape, or a coordinate outside the rotary table. Whatever stops a
+                block before its end, the rollout stays as it was and can go on.
         """
         text = self._project(embedding)
         layout, windows = self._look_back(transition)
         started = time.perf_counter()
         latents = self._denoise(text, windows)
         denoised = time.perf_counter()
-        self._commit(latents, text, windows)
+        self._commit(latents, text, windows, layout)
         self.timings = {"denoise_s": denoised - started, "commit_s": time.perf_counter() - denoised}
         self.next_block += 1
         return Block(self.next_block - 1, latents, transition, layout)
 
     @torch.inference_mode()
     def observe(self, latents: Tensor, embedding: Tensor) -> None:
-        """Take given clean latent frames (b f c h w, f a multiple of the block) as the past, as if just generated."""
-        for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
-            _, windows = self._look_back(Transition.CONTINUE)
-            self._commit(frames, self._project(embedding), windows)
+        """Take given clean latent frames (b f c h w, f a multiple of the block) as the past, as if just generated.
 
+        Raises:
+            ValueError: for another shape; nothing has been taken then.
+        """
+        self._check_latents(latents)
+        for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
+            layout, windows = self._look_back(Transition.CONTINUE)
+            self._commit(frames, self._project(embedding), windows, layout)
+
+    @torch.inference_mode()
     def save(self) -> RolloutState:
         """Copy all that the future depends on."""
         slot_of = dict(zip(self.cache.frame_ids, self.cache.slots, strict=True))
         keys, values = self.cache.keys.clone(), self.cache.values.clone()
         return RolloutState(keys, values, slot_of, self.next_frame, self.next_block, self.seed)
 
+    @torch.inference_mode()
     def restore(self, state: RolloutState) -> None:
-        """Go back to a saved state; the state stays usable."""
-        self.reset(state.seed, batch=state.keys.shape[1])
+        """Go back to a saved state; the state stays usable.
+
+        Raises:
+            ValueError: for a state of a rollout with another model or window.
+        """
+        batch = state.keys.shape[1]
+        expected = self._cache_shape(batch).axes
+        if state.keys.shape != expected:
+            raise ValueError(
+                f"expected the state of a rollout with this model and window, keys of shape {expected}, "
+                f"got {tuple(state.keys.shape)}"
+            )
+        self._make_room(batch)
         self.cache.copy_from(state.keys, state.values, state.slot_of)
+        self.seed = state.seed
         self.next_frame, self.next_block = state.next_frame, state.next_block
 
     def _look_back(self, transition: Transition) -> tuple[Layout, list[LayerWindow]]:
-        """Lay the next block out, forget what it does not see, rotate what it does."""
+        """Lay the next block out and rotate what it sees. Changes nothing that lasts."""
         layout = lay_out(self.cache.frame_ids, transition, self.window)
-        self.cache.keep(layout.slots)
-        return layout, self._attention.show(self.cache, layout.context, layout.block, self._table)
+        return layout, self._attention.show(self.cache, layout, self._table)
 
     def _denoise(self, text: TextMemory, windows: list[LayerWindow]) -> Tensor:
         """From noise to clean latents, b f c h w, in as many passes as the schedule has steps."""
@@ -117,9 +140,10 @@ class Rollout:
                 noisy = add_noise(clean, noise[step + 1], self.schedule.sigmas[step + 1])
         return clean
 
-    def _commit(self, latents: Tensor, text: TextMemory, windows: list[LayerWindow]) -> None:
-        """One more pass on the clean block, and its keys and values are remembered."""
+    def _commit(self, latents: Tensor, text: TextMemory, windows: list[LayerWindow], layout: Layout) -> None:
+        """One more pass on the clean block; what it did not see is forgotten, its keys and values are remembered."""
         self.model.remember(latents, self._modulations[-1], text, windows)
+        self.cache.keep(layout.slots)
         frames = range(self.next_frame, self.next_frame + self.window.block)
         self.cache.store(frames, self._attention.fresh_keys, self._attention.fresh_values)
         self.next_frame += self.window.block
@@ -131,21 +155,41 @@ class Rollout:
         return noise.to(self.device, self.dtype)
 
     def _project(self, embedding: Tensor) -> TextMemory:
-        """Text keys and values, computed once per prompt."""
+        """Text keys and values, computed once per prompt: again when another tensor comes."""
         if self._text is None or self._text[0] is not embedding:
+            config = self.model.config
+            _check_shape("embedding", embedding, (self.cache.shape.batch, config.text_len, config.text_dim))
             self._text = embedding, self.model.project_text(embedding.to(self.device, self.dtype))
         return self._text[1]
 
-    @torch.inference_mode()
     def _modulate_all(self) -> list[TimeModulation]:
         """One modulation per denoising step and, last, the commit pass's at timestep 0."""
         timesteps = torch.tensor([*self.schedule.timesteps, 0.0], device=self.device)
         return [self.model.modulate(timestep) for timestep in timesteps.split(1)]
 
-    def _allocate(self, batch: int) -> None:
-        config, window = self.model.config, self.window
-        shape = CacheShape(
-            config.num_layers, batch, config.num_heads, window.size, config.tokens_per_frame, config.head_dim
+    def _check_latents(self, latents: Tensor) -> None:
+        config, block = self.model.config, self.window.block
+        frames = latents.shape[1] if latents.ndim == 5 else 0
+        whole_blocks = max(block, frames - frames % block)
+        _check_shape(
+            "latents", latents, (self.cache.shape.batch, whole_blocks, config.latent_channels, *config.latent_size)
         )
+
+    def _cache_shape(self, batch: int) -> CacheShape:
+        c = self.model.config
+        return CacheShape(c.num_layers, batch, c.num_heads, self.window.size, c.tokens_per_frame, c.head_dim)
+
+    def _make_room(self, batch: int) -> None:
+        if self.cache.shape.batch != batch:
+            self._allocate(batch)
+
+    def _allocate(self, batch: int) -> None:
+        self._text = None
+        shape = self._cache_shape(batch)
         self.cache = KeyValueCache(shape, self.device, self.dtype)
-        self._attention = AttentionWindow(shape, window.block, self.device, self.dtype)
+        self._attention = AttentionWindow(shape, self.window.block, self.device, self.dtype)
+
+
+def _check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    if tensor.shape != expected:
+        raise ValueError(f"expected {name} of shape {expected}, got {tuple(tensor.shape)}")

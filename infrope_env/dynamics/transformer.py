@@ -104,9 +104,7 @@ class CausalWanTransformer(nn.Module):
     def unpatchify(self, tokens: Tensor) -> Tensor:
         """Output tokens b (f rows cols) (p q c) to latents b f c h w."""
         c = self.config
-        return rearrange(
-            tokens, "b (f r k) (p q c) -> b f c (r p) (k q)", r=c.rows, k=c.cols, p=c.patch, q=c.patch
-        )
+        return rearrange(tokens, "b (f r k) (p q c) -> b f c (r p) (k q)", r=c.rows, k=c.cols, p=c.patch, q=c.patch)
 
 
 class Block(nn.Module):
