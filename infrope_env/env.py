@@ -45,6 +45,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         steering: what the player has asked for.
         asked: the `set_prompt` call that waits for the next block, if any.
         block_shape: of an observation, t H W 3.
+        newest: observation and info of the newest block, not to be changed; None before the first reset.
         timings: seconds the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
         seed_used: noise seed of the current rollout.
     """
@@ -54,7 +55,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
     def __init__(
         self,
         render_mode: str | None = None,
-        actions: str = "pocket",
+        actions: str | Mapping[str, object] = "pocket",
         weights: str | None = None,
         decoder: str | None = None,
         device: str | None = None,
@@ -67,7 +68,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
 
         Args:
             render_mode: one of metadata["render_modes"]; None cannot render.
-            actions: a bundled action set's name or the path of a TOML file.
+            actions: a bundled action set's name, the path of a TOML file, or the TOML structure itself.
             weights: a bundled world's name or the path of a world folder; None is "pocket".
             decoder: None takes the world's own.
             device: "cpu", "cuda", "cuda:1"; None takes the GPU where there is one.
@@ -82,7 +83,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         _check(render_mode, max_blocks)
         self.render_mode, self.max_blocks = render_mode, max_blocks
         self._reward = None if reward is None else find_reward(reward)
-        self.action_set = ActionSet.load(actions)
+        self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
         self.world = load_world(weights, decoder=decoder, device=device, dtype=dtype)
         self.window = Window.parse(window, default=self.world.window)
@@ -96,7 +97,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self.timings: dict[str, float] = {}
         self.seed_used = 0
         self._memory: Memory | None = None
-        self._newest: tuple[Clip, dict[str, Any]] | None = None  # observation and info; None before the first reset
+        self.newest: tuple[Clip, dict[str, Any]] | None = None
         self._unrendered: list[Clip] = []
         self._player_window: PlayerWindow | None = None
 
@@ -263,11 +264,11 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         """Make a block the newest one and show or keep its frames; returns fresh copies of observation and info."""
         missing = self.block_shape[0] - len(frames)  # only in the first block
         observation = np.concatenate([np.repeat(frames[:1], missing, axis=0), frames])
-        self._newest = observation, info
+        self.newest = observation, info
         if self.render_mode == "rgb_array_list":
             self._unrendered.append(frames)
         if self.render_mode == "human":
-            self._open_window().show(frames)
+            self._open_window().play_frames(frames, FRAMES_PER_SECOND)
         return observation.copy(), dict(info)
 
     def _open_window(self) -> PlayerWindow:
@@ -278,9 +279,9 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         return self._player_window
 
     def _require_reset(self, wanted: str) -> tuple[Clip, dict[str, Any]]:
-        if self._newest is None:
+        if self.newest is None:
             raise ResetNeeded(f"Cannot call {wanted}() before reset(): there is no world yet. Call reset() first.")
-        return self._newest
+        return self.newest
 
 
 def _check(render_mode: str | None, max_blocks: int | None) -> None:
