@@ -12,6 +12,9 @@ from gymnasium.spaces import Box, Space
 from gymnasium.utils import RecordConstructorArgs
 
 from infrope_env.env_state import Clip
+from infrope_env.record import RecordRollout
+
+__all__ = ["FrameByFrame", "LastFrame", "RecordRollout", "StackChannels"]
 
 
 class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArgs):
