@@ -1,0 +1,71 @@
+"""Rotations: told their coordinates, relative in effect, split between time, row and column as in Wan."""
+
+import math
+
+import pytest
+import torch
+
+from infrope_env.dynamics.rope import RotaryTable, rotate
+
+HEAD_DIM = 32  # 16 pairs: 6 for time, 5 for rows, 5 for columns
+
+
+def test_a_pair_turns_by_its_own_frequency():
+    table = RotaryTable(HEAD_DIM, rows=1, cols=1)
+    x = torch.zeros(1, HEAD_DIM)
+    x[0, 2] = 1.0  # the second pair of time
+    turned = rotate(x, table.at((5,)))[0]
+    angle = 5 * 10000 ** (-1 / 6)
+    assert turned[2:4].tolist() == pytest.approx([math.cos(angle), math.sin(angle)], abs=1e-6)
+    assert turned.square().sum().item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("head_dim", "time"), [(24, 4), (32, 6), (40, 8), (128, 22), (48, 8)])
+def test_time_gets_what_rows_and_columns_leave(head_dim, time):
+    table = RotaryTable(head_dim, rows=2, cols=3)
+    moved = (table.at((0,)).cos - table.at((9,)).cos).abs().sum(0) > 1e-9
+    assert moved.tolist() == [True] * time + [False] * (head_dim // 2 - time)
+
+
+def test_tokens_come_frame_by_frame_and_row_by_row():
+    table = RotaryTable(HEAD_DIM, rows=2, cols=3)
+    angles = torch.atan2(table.at((0, 1)).sin, table.at((0, 1)).cos)
+    assert angles[:, 0].tolist() == pytest.approx([0] * 6 + [1] * 6)
+    assert angles[:, 6].tolist() == pytest.approx([0, 0, 0, 1, 1, 1] * 2)
+    assert angles[:, 11].tolist() == pytest.approx([0, 1, 2] * 4)
+
+
+def test_only_differences_of_coordinates_matter():
+    table = RotaryTable(HEAD_DIM, rows=1, cols=1)
+    query, key = torch.randn(2, 1, HEAD_DIM).double().float().unbind()
+    scores = [
+        (rotate(query, table.at((5 + shift,))) * rotate(key, table.at((2 + shift,)))).sum() for shift in (0, 40, 900)
+    ]
+    assert scores[1].item() == pytest.approx(scores[0].item(), abs=1e-4)
+    assert scores[2].item() == pytest.approx(scores[0].item(), abs=1e-4)
+
+
+def test_frames_are_rotated_alike_together_and_alone():
+    table = RotaryTable(HEAD_DIM, rows=2, cols=2)
+    x = torch.randn(2, 3, 8, HEAD_DIM)
+    alone = torch.cat((rotate(x[:, :, :4], table.at((7,))), rotate(x[:, :, 4:], table.at((45,)))), dim=2)
+    assert torch.equal(rotate(x, table.at((7, 45))), alone)
+
+
+def test_bfloat16_is_rotated_in_float32_and_rounded_once():
+    rotation = RotaryTable(HEAD_DIM, rows=1, cols=1).at((3,))
+    x = torch.randn(1, HEAD_DIM).bfloat16()
+    assert torch.equal(rotate(x, rotation), rotate(x.float(), rotation).bfloat16())
+
+
+def test_gradients_flow_through_a_rotation():
+    rotation = RotaryTable(HEAD_DIM, rows=1, cols=1).at((3,))
+    x = torch.randn(1, HEAD_DIM, requires_grad=True)
+    rotate(x, rotation).square().sum().backward()
+    assert torch.allclose(x.grad, 2 * x)
+
+
+@pytest.mark.parametrize("coordinate", [-1, 1024])
+def test_a_coordinate_outside_the_table_is_refused(coordinate):
+    with pytest.raises(ValueError, match=f"coordinate {coordinate} is outside the rotary table of 1024"):
+        RotaryTable(HEAD_DIM, rows=1, cols=1).at((0, coordinate))

@@ -1,0 +1,45 @@
+"""Noise levels: literal timesteps, and mixing that inverts."""
+
+import pytest
+import torch
+
+from infrope_env.config import Sampler
+from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate, shift_timesteps
+
+
+@pytest.mark.parametrize(
+    ("steps", "shift", "timesteps"),
+    [
+        ((1000, 750, 500, 250), 5.0, (1000.0, 937.5, 833.3333129882812, 625.0)),
+        ((1000, 800, 600, 400, 200), 5.0, (1000.0, 952.38104248, 882.35290527, 769.23077393, 555.5556030273438)),
+        ((1000, 750, 500, 250), 8.0, (1000.0, 960.0, 888.888916015625, 727.2727661132812)),
+        ((1000, 500), 1.0, (1000.0, 500.0)),
+    ],
+)
+def test_steps_are_bent_towards_high_noise(steps, shift, timesteps):
+    schedule = Schedule.of(Sampler(steps, shift))
+    assert schedule.timesteps == pytest.approx(timesteps, rel=1e-7)
+    assert schedule.sigmas == pytest.approx([t / 1000 for t in timesteps], rel=1e-6)
+
+
+def test_a_shift_keeps_the_ends_and_the_order():
+    bent = shift_timesteps(torch.linspace(0, 1, 11), 5)
+    assert (bent[0].item(), bent[-1].item()) == (0.0, 1000.0)
+    assert (bent.diff() > 0).all()
+
+
+def test_noise_at_level_one_leaves_nothing_of_the_clean_latent_and_at_zero_no_noise():
+    clean, noise = torch.randn(2, 3, 4).unbind()
+    assert torch.equal(add_noise(clean, noise, 1.0), noise)
+    assert torch.equal(add_noise(clean, noise, 0.0), clean)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 0.9375, 0.625, 0.1])
+def test_the_true_velocity_leads_back_to_the_clean_latent(sigma):
+    clean, noise = torch.randn(2, 3, 4).unbind()
+    assert torch.allclose(clean_estimate(add_noise(clean, noise, sigma), noise - clean, sigma), clean, atol=1e-6)
+
+
+def test_results_have_the_dtype_of_the_network():
+    x = torch.randn(4).bfloat16()
+    assert add_noise(x, x, 0.5).dtype == clean_estimate(x, x, 0.5).dtype == torch.bfloat16

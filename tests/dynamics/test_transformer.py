@@ -1,0 +1,138 @@
+"""The network alone: what its parts compute, and that it carries the official names."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from infrope_env.config import WAN_1_3B, WAN_14B
+from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache
+from infrope_env.dynamics.coordinates import Layout
+from infrope_env.dynamics.rope import RotaryTable
+from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, sinusoid
+from tests.dynamics.small_engine import SMALL_MODEL, prompt, small_model
+
+GOLDENS = os.environ.get("INFROPE_GOLDENS")
+BLOCK_AT_0 = Layout((), (), (0, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def model() -> CausalWanTransformer:
+    return small_model()
+
+
+def _windows(batch: int = 1) -> tuple[AttentionWindow, list]:
+    """Windows of a first block: nothing but itself to see."""
+    c = SMALL_MODEL
+    shape = CacheShape(c.num_layers, batch, c.num_heads, 6, c.tokens_per_frame, c.head_dim)
+    room = AttentionWindow(shape, 3, torch.device("cpu"), torch.float32)
+    cache = KeyValueCache(shape, torch.device("cpu"), torch.float32)
+    return room, room.show(cache, BLOCK_AT_0, RotaryTable(c.head_dim, c.rows, c.cols))
+
+
+def _latents(seed: int = 0, batch: int = 1) -> torch.Tensor:
+    return torch.randn(batch, 3, 16, 4, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def test_patches_are_what_the_convolution_makes_of_them(model):
+    latents = _latents()
+    convolved = model.patch_embedding(latents.transpose(1, 2))  # b dim f rows cols
+    assert torch.allclose(model.patchify(latents), convolved.flatten(2).transpose(1, 2), atol=1e-5)
+
+
+def test_output_tokens_hold_patch_row_patch_column_channel(model):
+    tokens = torch.zeros(1, 18, 64)
+    tokens[0, 6 + 4, 1 * 32 + 0 * 16 + 5] = 1.0  # frame 1, patch (1, 1): its pixel (1, 0), channel 5
+    latents = model.unpatchify(tokens)
+    assert latents.shape == (1, 3, 16, 4, 6)
+    assert latents.nonzero().tolist() == [[0, 1, 5, 3, 2]]
+
+
+def test_the_commit_pass_leaves_what_a_whole_pass_leaves(model):
+    latents, time, text = _latents(), model.modulate(torch.zeros(1)), model.project_text(prompt(0))
+    kept = []
+    for run in (model.forward, model.remember):
+        room, windows = _windows()
+        run(latents, time, text, windows)
+        kept.append((room.fresh_keys, room.fresh_values))
+    assert torch.equal(kept[0][0], kept[1][0])
+    assert torch.equal(kept[0][1], kept[1][1])
+
+
+def test_every_row_of_a_batch_has_its_own_latents_text_and_timestep(model):
+    latents, timesteps, text = _latents(batch=2), torch.tensor([1000.0, 625.0]), prompt(0, batch=2)
+    both = model(latents, model.modulate(timesteps), model.project_text(text), _windows(batch=2)[1])
+    for row in range(2):
+        own = slice(row, row + 1)
+        alone = model(latents[own], model.modulate(timesteps[own]), model.project_text(text[own]), _windows()[1])
+        assert torch.allclose(both[own], alone, atol=1e-5)
+
+
+def test_rows_of_zeros_behind_a_prompt_take_part_in_attention(model):
+    padded = prompt(0)
+    padded[:, 4:] = 0
+    time = model.modulate(torch.tensor([1000.0]))
+    with_padding = model(_latents(), time, model.project_text(padded), _windows()[1])
+    without = model(_latents(), time, model.project_text(padded[:, :4]), _windows()[1])
+    assert not torch.allclose(with_padding, without, atol=1e-4)
+
+
+def test_frames_of_a_block_see_each_other_both_ways(model):
+    latents, time, text = _latents(), model.modulate(torch.tensor([1000.0])), model.project_text(prompt(0))
+    before = model(latents, time, text, _windows()[1])
+    latents[:, 2] += 1
+    after = model(latents, time, text, _windows()[1])
+    assert all(not torch.equal(before[:, frame], after[:, frame]) for frame in range(3))
+
+
+def test_normalisation_is_in_float32_and_weighted_in_the_dtype_of_the_input():
+    norm = RMSNorm(48)
+    norm.weight.data.uniform_(0.5, 2)
+    x = torch.randn(2, 3, 48).bfloat16()
+    wide = x.float() / (x.float().square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    assert torch.equal(norm.bfloat16()(x), wide.bfloat16() * norm.weight)
+
+
+def test_timesteps_are_told_in_cosines_and_then_sines():
+    waves = sinusoid(torch.tensor([0.0, 625.0]), 8)
+    angles = 625 * 10000.0 ** (-torch.arange(4, dtype=torch.float64) / 4)
+    assert waves.dtype == torch.float64
+    assert waves[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert torch.allclose(waves[1], torch.cat((angles.cos(), angles.sin())))
+
+
+def test_the_text_goes_through_tanh_gelu_into_keys_and_values_of_every_layer(model):
+    first, _, last = model.text_embedding
+    memory = model.project_text(prompt(0))
+    tokens = last(F.gelu(first(prompt(0)), approximate="tanh"))
+    attention = model.blocks[1].cross_attn
+    key = attention.norm_k(attention.k(tokens)).unflatten(2, (4, 12)).transpose(1, 2)
+    assert len(memory) == SMALL_MODEL.num_layers
+    assert torch.allclose(memory[1][0], key)
+    assert torch.allclose(memory[1][1], attention.v(tokens).unflatten(2, (4, 12)).transpose(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("config", "file", "tensors", "numbers"),
+    [
+        (WAN_1_3B, "keys_1.3B.json", 825, 1_418_996_800),
+        (WAN_14B, "keys_14B.json", 1095, 14_288_491_584),
+    ],
+)
+def test_parameters_have_the_official_names_and_shapes(config, file, tensors, numbers):
+    with torch.device("meta"):
+        ours = {name: list(value.shape) for name, value in CausalWanTransformer(config).state_dict().items()}
+    assert len(ours) == tensors
+    assert sum(torch.Size(shape).numel() for shape in ours.values()) == numbers
+    if GOLDENS is None or not (Path(GOLDENS) / file).exists():
+        pytest.skip(f"counts agree; names and shapes are compared where INFROPE_GOLDENS holds {file}")
+    official = json.loads((Path(GOLDENS) / file).read_text())
+    assert ours == _by_name(official)
+
+
+def _by_name(official) -> dict[str, list[int]]:
+    shapes = official.get("keys", official)
+    return {name.removeprefix("model."): shape for name, shape in shapes.items()}
