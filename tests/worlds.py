@@ -1,5 +1,6 @@
 """A world small enough that every test of the environment runs in milliseconds: real code, random weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,11 +19,11 @@ TINY_TEXT = PocketTextConfig(dim=16, num_layers=1, num_heads=2, text_len=24, tex
 TINY_DECODER = TAEHVConfig(encoder_width=4, decoder_widths=(16, 8, 8, 8), space_upscale=(True, False, False), patch=4)
 
 
-def tiny_world(folder: Path, seed: int = 0) -> Path:
-    """Write a world folder: 48 x 32 pixels, two layers, the pocket action set's words."""
+def tiny_world(folder: Path, seed: int = 0, latent_size: tuple[int, int] = (4, 6)) -> Path:
+    """Write a world folder: eight pixels to a latent one, two layers, the pocket action set's words."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        transformer = CausalWanTransformer(TINY_MODEL)
+        transformer = CausalWanTransformer(replace(TINY_MODEL, latent_size=latent_size))
         text_encoder = PocketTextEncoder.from_words(pocket_words(), TINY_TEXT)
         decoder = TAEHV(TINY_DECODER)
         _speak_up(text_encoder, transformer, decoder)
