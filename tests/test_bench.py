@@ -1,0 +1,44 @@
+import json
+
+import gymnasium
+import pytest
+
+import infrope_env  # noqa: F401  registers the worlds
+from infrope_env.bench import bench, random_actions
+from infrope_env.control.actions import ActionSet
+
+
+@pytest.fixture
+def env(tiny_weights):
+    return gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights), device="cpu", dtype="float32")
+
+
+def test_the_report_ends_in_its_numbers_as_json(env):
+    report = bench(env, blocks=12, threads=1).splitlines()
+    facts = json.loads(report[-1])
+    assert (facts["blocks"], facts["threads"], facts["dtype"], facts["frames_per_block"]) == (12, 1, "float32", 12)
+    assert sum(facts["transitions"].values()) == 12
+    assert facts["memory_mb"]["process"] > 50
+    parts = facts["block_ms"]
+    assert list(parts) == ["text", "denoise", "commit", "decode", "total"]
+    assert all(0 <= part["p50"] <= part["p95"] for part in parts.values())
+    assert parts["total"]["p50"] > parts["denoise"]["p50"] > 0
+    assert f"{parts['decode']['p95']:.1f}" in next(line for line in report if line.startswith("decode"))
+
+
+def test_the_actions_hold_motions_and_have_switches_and_cuts():
+    action_set = ActionSet.load("pocket")
+    actions = random_actions(action_set, 1000, seed=0)
+    assert actions == random_actions(action_set, 1000, seed=0) != random_actions(action_set, 1000, seed=1)
+    steering, transitions = action_set.start(), []
+    for action in actions:
+        steering, transition = action_set.steer(steering, action)
+        transitions.append(transition.value)
+    assert 500 < transitions.count("continue") < 800
+    assert 50 < transitions.count("cut") < 200 and transitions.count("switch") > 100
+
+
+@pytest.mark.parametrize("wrong", [{"blocks": 0}, {"threads": 0}])
+def test_nothing_to_time_is_refused(env, wrong):
+    with pytest.raises(ValueError, match="expected at least 1 block and 1 thread"):
+        bench(env, **wrong)
