@@ -36,7 +36,7 @@ class Recording:
         """
         content = _read_meta(folder)
         closed = content.pop("closed", None)
-        meta = EpisodeMeta.from_json(content)
+        meta = _parse_meta(folder, content)
         log = LogReader(folder / LOG, link("", content), meta.first_block)
         log.read()
         log.check_end(closed)
@@ -124,9 +124,17 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         raise ReplayError(f"{folder} is not a recorded episode: its {META} cannot be read.") from error
     except ValueError as error:
         raise ReplayError(f"{folder / META} is not valid JSON: {error}.") from error
-    if content.get("format") != FORMAT:
-        raise ReplayError(f"{folder / META}: expected format {FORMAT}, got {content.get('format')!r}.")
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise ReplayError(f"{folder / META}: expected format {FORMAT}, got {found!r}.")
     return content
+
+
+def _parse_meta(folder: Path, content: dict[str, Any]) -> EpisodeMeta:
+    try:
+        return EpisodeMeta.from_json(content)
+    except (KeyError, TypeError) as error:
+        raise ReplayError(f"{folder / META} was changed: an entry does not fit ({error}).") from error
 
 
 def _count_video(path: Path, expected: int) -> list[str]:

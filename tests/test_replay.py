@@ -291,6 +291,9 @@ def test_what_is_no_recording_is_a_sentence(episode: Path, tmp_path: Path) -> No
     (episode / "blocks.jsonl").write_text("")
     with pytest.raises(ReplayError, match="holds no whole block"):
         verify(episode)
+    edit_meta(episode, lambda meta: meta.pop("seed"))
+    with pytest.raises(ReplayError, match=r"meta\.json was changed: an entry does not fit \('seed'\)"):
+        verify(episode)
     edit_meta(episode, lambda meta: meta.update(format=99))
     with pytest.raises(ReplayError, match="expected format 1, got 99"):
         verify(episode)
