@@ -1,0 +1,313 @@
+"""The `infrope` command: play, record, replay, bench, weights.
+
+Knows what can be asked and how to say what went wrong: one sentence on stderr and exit code 2. Everything heavy is
+imported by the subcommand that needs it, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from infrope_env.control.actions import ActionSet
+from infrope_env.render.bindings import as_text
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from controllers import Controller
+    from infrope_env.headless import Report
+
+DEFAULT_BLOCKS = 20  # of a headless run that nothing else ends
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+@dataclass(kw_only=True)
+class World:
+    """What every subcommand takes."""
+
+    env: str = "infrope/PocketWorld-v0"
+    """Id of the environment."""
+    actions: str | None = None
+    """A bundled action set, or the path of a TOML file."""
+    weights: str | None = None
+    """A bundled world, or the path of a world folder."""
+    window: int | None = None
+    """Latent frames that attention spans: sink, context and block."""
+    seed: int | None = None
+    """Of the noise; drawn when left out."""
+    device: str | None = None
+    """cpu, cuda, cuda:1."""
+    headless: bool = False
+    """Use no display."""
+
+    def make(self, **more: object) -> gymnasium.Env[Any, Any]:
+        """The environment; arguments that were left out are its own to choose."""
+        import gymnasium
+
+        given: dict[str, Any] = {"actions": self.actions, "weights": self.weights, "device": self.device, **more}
+        given = {key: value for key, value in (given | {"window": self.window}).items() if value is not None}
+        try:
+            env = gymnasium.make(self.env, disable_env_checker=True, **given)
+        except TypeError as error:
+            raise ValueError(f"--env {self.env} does not take {', '.join(given)}: {error}") from error
+        if not hasattr(env.unwrapped, "action_set"):
+            raise ValueError(f"expected --env to be a world such as infrope/PocketWorld-v0, got {self.env}")
+        return env
+
+
+@dataclass(kw_only=True)
+class Steered(World):
+    """What the subcommands that make a new rollout take: who steers, for how long, and where it starts."""
+
+    script: str | None = None
+    """Actions to play, such as "walk_right*8 jump*2 cut_desert stand*4"."""
+    storyboard: Path | None = None
+    """A file of timed prompts, such as "a fox runs[5s] | a fox waves[10s#]"."""
+    compat: Literal["release"] | None = None
+    """Read the storyboard as the ∞-RoPE release does."""
+    random: bool = False
+    """Wander at random."""
+    blocks: int | None = None
+    """End after so many blocks, the first included."""
+    subject: str | None = None
+    """Who plays, by its name in the action set."""
+    scene: str | None = None
+    """Where it starts, by its name in the action set."""
+
+    def check(self) -> None:
+        """Refuse what cannot be meant, before anything is loaded."""
+        steering = [name for name in ("script", "storyboard", "random") if getattr(self, name)]
+        if len(steering) > 1:
+            raise ValueError(f"give one of {' and '.join(f'--{name}' for name in steering)}, not both")
+        if self.blocks is not None and self.blocks < 1:
+            raise ValueError(f"expected --blocks to be at least 1, got {self.blocks}")
+        if self.seed is not None and self.seed < 0:
+            raise ValueError(f"expected --seed to be 0 or more, got {self.seed}")
+
+    def controller(self, env: gymnasium.Env[Any, Any]) -> Controller | None:
+        """Who steers in place of the player; None when nobody does."""
+        names = env.get_wrapper_attr("action_names")
+        if self.script is not None:
+            from controllers.scripted import ScriptedController
+
+            return ScriptedController.from_text(self.script, names)
+        if self.storyboard is not None:
+            from controllers.scripted import StoryboardController
+
+            set_prompt, block = env.get_wrapper_attr("set_prompt"), env.get_wrapper_attr("window").block
+            return StoryboardController.from_file(self.storyboard, set_prompt, names, self.compat, block)
+        if self.random:
+            from controllers.random_walk import RandomWalkController
+
+            return RandomWalkController(names, self.seed or 0)
+        return None
+
+    def options(self, controller: Controller | None) -> dict[str, str]:
+        """Of the first reset."""
+        given = {"subject": self.subject, "scene": self.scene, "prompt": getattr(controller, "first_prompt", None)}
+        return {key: value for key, value in given.items() if value is not None}
+
+    def total_blocks(self, controller: Controller | None) -> int | None:
+        """How many blocks to make: as asked, or as many as what was written down has; None has no end."""
+        return self.blocks or getattr(controller, "total_blocks", None)
+
+    def drive(self, env: gymnasium.Env[Any, Any], report: Report) -> int:
+        """Make all blocks without a window, report each, and sum up."""
+        from infrope_env.headless import drive, stand_still, summarize
+
+        controller = self.controller(env)
+        total = self.total_blocks(controller) or DEFAULT_BLOCKS
+        blocks = []
+        for made in drive(env, controller or stand_still, total, self.seed, self.options(controller)):
+            blocks.append(made)
+            report(made, len(blocks), total)
+        print(summarize(blocks))
+        return 0
+
+
+@dataclass(kw_only=True)
+class Play(Steered):
+    """Play a world live, or watch it being steered."""
+
+    record: Path | None = None
+    """Keep every rollout in this folder."""
+
+    def run(self) -> int:
+        """Play in a window, or print a line per block."""
+        self.check()
+        if not self.headless:
+            from infrope_env.render.window import open_display
+
+            open_display()  # says that there is no display before anything is loaded
+        with contextlib.closing(_recorded(self.make(), self.record)) as env:
+            return self._without_window(env) if self.headless else self._in_window(env)
+
+    def _without_window(self, env: gymnasium.Env[Any, Any]) -> int:
+        from infrope_env.headless import print_block
+
+        return self.drive(env, print_block)
+
+    def _in_window(self, env: gymnasium.Env[Any, Any]) -> int:
+        from infrope_env.play import PlaySession, keyboard_for
+        from infrope_env.render.window import Window
+
+        steers = self.controller(env)
+        window = Window(env.get_wrapper_attr("block_shape")[1:3], f"infrope: {self.env}")
+        try:
+            controller = steers or keyboard_for(env.get_wrapper_attr("action_set"))
+            session = PlaySession(env, controller, window, blocks=self.total_blocks(steers))
+            session.run(self.seed, self.options(steers))
+        finally:
+            window.close()
+        return 0
+
+
+@dataclass(kw_only=True)
+class Record(Steered):
+    """Keep a rollout as a folder of episodes: video, one line per block, and all it takes to make it again."""
+
+    out: Path
+    """The folder to write to."""
+
+    def run(self) -> int:
+        """Make the blocks and say how far it is, on stderr."""
+        from infrope_env.headless import print_progress
+
+        self.check()
+        with contextlib.closing(_recorded(self.make(), self.out)) as env:
+            return self.drive(env, print_progress)
+
+
+@dataclass(kw_only=True)
+class Replay(World):
+    """Make a recorded episode again."""
+
+    episode: tyro.conf.Positional[Path]
+    """The episode's folder, DIR/episode_000."""
+    verify: bool = False
+    """Compare every block with the recorded one; exit code 1 when one differs, 3 when they cannot be compared."""
+    out: Path | None = None
+    """Keep the new rollout in this folder."""
+
+    def run(self) -> int:
+        """Replay and report; without --verify a difference is told but is no failure."""
+        from infrope_env.replay import replay
+
+        shown = not self.headless and not self.verify
+        if shown:
+            from infrope_env.render.window import open_display
+
+            open_display()
+        render_mode = "human" if shown else None
+        report = replay(self.episode, self.out, render_mode=render_mode, weights=self.weights, device=self.device)
+        print(report.summary())
+        return report.exit_code if self.verify else 0
+
+
+@dataclass(kw_only=True)
+class Bench(World):
+    """Measure how long a block takes, and where the time goes."""
+
+    blocks: int = 40
+    """Blocks to time."""
+    threads: int = 1
+    """Of torch on the processor."""
+
+    def run(self) -> int:
+        """Measure and print a table, then one JSON line."""
+        from infrope_env.bench import bench
+
+        print(bench(self.make(), blocks=self.blocks, threads=self.threads, seed=self.seed or 0))
+        return 0
+
+
+@dataclass(kw_only=True)
+class Weights(World):
+    """Say what a world's weights are and whether they are whole."""
+
+    name: tyro.conf.Positional[str | None] = None
+    """A bundled world, or the path of a world folder; like --weights."""
+
+    def run(self) -> int:
+        """Load them, which checks them, and describe them."""
+        from infrope_env.weights import describe
+
+        print(describe(self.name or self.weights))
+        return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `infrope` with these arguments, by default the command line's; returns the exit code."""
+    try:
+        return _parse(arguments).run()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        return _complain(str(error))
+    except Exception as error:
+        if type(error).__module__.startswith("gymnasium."):  # an unknown id, an argument the environment lacks
+            return _complain(str(error))
+        raise
+
+
+def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | Weights:
+    """Read the arguments; tyro's framed page about a mistake becomes one sentence."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                _subcommands(),
+                prog="infrope",
+                description="Endless, controllable video worlds.",
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise ValueError(_first_sentence(said.getvalue())) from None
+        raise
+
+
+def _subcommands() -> Any:
+    keys = f"Play a world live, or watch it being steered. Keys of the bundled actions:\n{as_text(ActionSet.load('pocket'))}"
+    subcommand = tyro.conf.subcommand
+    return (
+        Annotated[Play, subcommand("play", description=keys)]
+        | Annotated[Record, subcommand("record")]
+        | Annotated[Replay, subcommand("replay")]
+        | Annotated[Bench, subcommand("bench")]
+        | Annotated[Weights, subcommand("weights")]
+    )
+
+
+def _first_sentence(page: str) -> str:
+    """The first paragraph inside tyro's frame."""
+    lines = [line.strip("╭╮╰╯│─ ") for line in page.splitlines()[1:]]
+    paragraph = lines[: lines.index("")] if "" in lines else lines
+    return " ".join(paragraph).rstrip(":.") + ". See 'infrope --help'."
+
+
+def _complain(sentence: str) -> int:
+    print(f"infrope: {' '.join(sentence.split())}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _recorded(env: gymnasium.Env[Any, Any], folder: Path | None) -> gymnasium.Env[Any, Any]:
+    if folder is None:
+        return env
+    from infrope_env.wrappers import RecordRollout
+
+    return RecordRollout(env, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

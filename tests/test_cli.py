@@ -1,0 +1,157 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infrope_env import cli
+
+
+@pytest.fixture
+def weights(tiny_weights: Path) -> list[str]:
+    return ["--weights", str(tiny_weights)]
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence on stderr of a command that is refused."""
+    assert cli.main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    (sentence,) = output.err.splitlines()
+    assert sentence.startswith("infrope: ")
+    return sentence
+
+
+def test_play_prints_a_line_per_block_and_a_summary(weights: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    script = "walk_right*2 jump cut_desert stand*2"
+    assert cli.main(["play", "--headless", "--script", script, "--seed", "1", *weights]) == 0
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:4] for line in lines] == [
+        ["0", "reset", "start"], ["1", "walk_right", "switch"], ["2", "walk_right", "continue"],
+        ["3", "jump", "switch"], ["4", "cut_desert", "cut"], ["5", "stand", "switch"], ["6", "stand", "continue"],
+    ]  # fmt: skip
+    assert all(line.endswith(" ms") for line in lines)
+    assert summary.startswith("7 blocks, 81 pixel frames in ")
+
+
+def test_blocks_ends_a_run_before_or_after_its_script(weights: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for blocks in (2, 5):
+        assert cli.main(["play", "--headless", "--script", "jump*2", "--blocks", str(blocks), *weights]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == blocks + 1
+
+
+def test_a_storyboard_file_steers_by_prompts(
+    weights: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    board = tmp_path / "board.txt"
+    board.write_text(
+        "a green frog waves hello in a dark cave[1.5s] | a green frog jumps up and down in a dark cave[1.5s#]"
+    )
+    assert cli.main(["play", "--headless", "--storyboard", str(board), *weights]) == 0
+    lines = capsys.readouterr().out.splitlines()[:-1]
+    assert [line.split()[3] for line in lines] == ["start", "continue", "cut", "continue"]
+
+
+def test_a_seeded_random_walk_is_the_same_twice(weights: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    runs = []
+    for _ in range(2):
+        assert cli.main(["play", "--headless", "--random", "--blocks", "12", "--seed", "5", *weights]) == 0
+        runs.append([line.split()[:4] for line in capsys.readouterr().out.splitlines()[:-1]])
+    assert runs[0] == runs[1] and len({line[2] for line in runs[0]}) > 2
+
+
+def test_subject_and_scene_are_where_it_starts(weights: list[str], tmp_path: Path) -> None:
+    given = ["--subject", "frog", "--scene", "cave", "--blocks", "1", "--record", str(tmp_path)]
+    assert cli.main(["play", "--headless", *given, *weights]) == 0
+    assert '"a green frog stands still in a dark cave"' in (tmp_path / "episode_000" / "blocks.jsonl").read_text()
+
+
+def test_a_recording_is_replayed_and_verified(
+    weights: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.main(["record", "--out", str(tmp_path), "--script", "jump cut_snow", "--headless", *weights]) == 0
+    assert "block 3 of 3" in capsys.readouterr().err
+    assert cli.main(["replay", str(tmp_path / "episode_000"), "--verify", "--headless"]) == 0
+    assert "every block is the same" in capsys.readouterr().out
+
+
+def test_bench_ends_with_json(weights: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--blocks", "2", "--headless", *weights]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("{")
+
+
+def test_weights_are_described(tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--weights", str(tiny_weights)], [str(tiny_weights)]):
+        assert cli.main(["weights", *arguments]) == 0
+        assert "tiny-0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Expected one of"),
+        (["plya"], "plya"),
+        (["play", "--blob"], "--blob"),
+        (["play", "--window", "x"], "--window"),
+        (["play", "--headless", "--blocks", "0"], "expected --blocks to be at least 1, got 0"),
+        (["play", "--headless", "--seed", "-1"], "expected --seed to be 0 or more, got -1"),
+        (["play", "--headless", "--random", "--script", "jump"], "--script and --random"),
+        (["play", "--headless", "--weights", "/nowhere"], "/nowhere"),
+        (["play", "--headless", "--actions", "nosuch"], "nosuch"),
+        (["play", "--headless", "--env", "no/Such-v0"], "no"),
+        (["play", "--headless", "--env", "CartPole-v1"], "got CartPole-v1"),
+        (["play", "--headless", "--env", "CartPole-v1", "--weights", "x"], "does not take weights"),
+        (["record", "--headless"], "--out"),
+        (["replay", "/nowhere", "--headless"], "/nowhere"),
+        (["weights", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--script", "fly*2"], "'fly'"),
+        (["--storyboard", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
+        (["--subject", "dog"], "expected subject to be one of robot"),
+        (["--scene", "moon"], "'moon'"),
+        (["--window", "2"], "expected a window of at least"),
+        (["--device", "toaster"], "toaster"),
+    ],
+)
+def test_what_a_world_refuses_is_one_sentence(
+    arguments: list[str], says: str, weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(["play", "--headless", *arguments, *weights], capsys)
+
+
+def test_without_a_display_play_says_so_before_loading(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    said = refused(["play", "--weights", "/nowhere"], capsys)
+    assert said == "infrope: no display: set DISPLAY, or run with --headless"
+
+
+def test_a_script_plays_in_a_window_and_ends(
+    weights: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    assert cli.main(["play", "--script", "jump", "--record", str(tmp_path), *weights]) == 0
+    assert len((tmp_path / "episode_000" / "blocks.jsonl").read_text().splitlines()) == 2
+
+
+def test_help_lists_the_keys_and_does_not_import_torch() -> None:
+    show_help = "import sys\nfrom infrope_env import cli\ntry: cli.main(['play', '--help'])"
+    code = f"{show_help}\nfinally: print('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0
+    assert "space/up/w  jump" in ran.stdout and "--script" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "False"
