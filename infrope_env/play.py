@@ -95,7 +95,7 @@ class PlaySession:
         blocks: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare to play; whoever made `env` and `window` closes them.
+        """Prepare to play; whoever made `env` closes it.
 
         Args:
             env: the world; the session's worker owns it while it runs.
@@ -134,7 +134,7 @@ class PlaySession:
         }
 
     def run(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        """Play until it is over.
+        """Play until it is over, then close the window: the block under way may take its time to finish.
 
         Args:
             seed: of the first rollout.
@@ -152,6 +152,7 @@ class PlaySession:
                     first.result()  # raises what the reset raised
                 time.sleep(POLL_S)
         finally:
+            self.window.close()
             self.stream.close()
 
     def tick(self) -> None:

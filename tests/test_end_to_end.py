@@ -19,6 +19,7 @@ from PIL import ImageGrab
 
 from infrope_env.record import valid_frames
 from infrope_env.render.recorder import frames_digest
+from infrope_env.render.window import BORDER
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = ROOT / "infrope_env" / "assets" / "pocket"
@@ -157,6 +158,8 @@ def made_again(player: Player, upto: int) -> np.ndarray:
     env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=str(player.weights), disable_env_checker=True)
     observation, info = env.reset(seed=7)
     for record in recorded[1 : upto + 1]:
+        if record["asked"] is not None:
+            env.unwrapped.set_prompt(**record["asked"])
         observation, _, _, _, info = env.step(record["action"])
     env.close()
     frames = valid_frames(observation, info)
@@ -185,6 +188,23 @@ def test_each_key_acts_in_the_first_block_generated_after_it(player: Player) -> 
     assert player.blocks()[cut]["transition"] == "cut"
 
 
+def test_a_typed_prompt_is_in_force_and_its_letters_are_no_actions(player: Player) -> None:
+    before = len(player.blocks())
+    player.hand("key", "t")
+    player.hand("type", "--delay", "20", "a green frog waves hello in a dark cavern")
+    player.hand("key", "Return")
+    time.sleep(1.0)
+    assert not any("cavern" in record["prompt"] for record in player.blocks())  # a word nobody taught: it stays
+    for _ in "cavern":
+        player.hand("key", "BackSpace")
+    player.hand("type", "--delay", "20", "cave")
+    player.hand("key", "Return")
+    wait_for(lambda: player.blocks()[-1]["prompt"].endswith("frog waves hello in a dark cave"), "the prompt")
+    assert len({record["action"] for record in player.blocks()[before + 1 :]}) == 1
+    player.hand("key", "e")
+    wait_for(lambda: "fox" in player.blocks()[-1]["prompt"], "the action")
+
+
 def test_the_window_shows_the_recorded_pixels_enlarged(player: Player) -> None:
     with_overlay = player.screenshot()
     player.hand("key", "period")
@@ -195,6 +215,17 @@ def test_the_window_shows_the_recorded_pixels_enlarged(player: Player) -> None:
     assert scale > 1
     assert np.array_equal(shot, frame.repeat(scale, axis=0).repeat(scale, axis=1))
     assert not np.array_equal(with_overlay, shot)
+
+
+def test_a_resized_window_keeps_the_aspect_between_bars(player: Player) -> None:
+    """Goes on from the still picture of the test before."""
+    full = player.still_screenshot()
+    height, width = full.shape[:2]
+    player.hand("windowsize", "--sync", player.window, str(width + 120), str(height))
+    shot = player.still_screenshot()
+    assert shot.shape == (height, width + 120, 3)
+    assert np.array_equal(shot[:, 60:-60], full)
+    assert (shot[:, :60] == BORDER).all() and (shot[:, -60:] == BORDER).all()
 
 
 def test_escape_closes_it_and_the_recording_is_whole(player: Player) -> None:
