@@ -15,8 +15,11 @@ CUT_CHANCE = 0.15  # of a change of mind being a cut
 class RandomWalkController:
     """Seeded: the actions are a function of the seed, and begin again at every reset."""
 
-    def __init__(self, names: Sequence[str], seed: int = 0) -> None:
-        """Wander among the actions of these names; those that begin with "cut_" are cuts and last one block."""
+    def __init__(self, names: Sequence[str], seed: int | None = None) -> None:
+        """Wander among the actions of these names; those that begin with "cut_" are cuts and last one block.
+
+        Without a seed every rollout wanders differently.
+        """
         self._cuts = [i for i, name in enumerate(names) if name.startswith("cut_")]
         self._motions = [i for i in range(len(names)) if i not in self._cuts] or [0]
         self._seed = seed

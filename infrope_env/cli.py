@@ -108,7 +108,7 @@ class Steered(World):
         if self.random:
             from controllers.random_walk import RandomWalkController
 
-            return RandomWalkController(names, self.seed or 0)
+            return RandomWalkController(names, self.seed)
         return None
 
     def options(self, controller: Controller | None) -> dict[str, str]:
@@ -278,7 +278,8 @@ def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | 
 
 
 def _subcommands() -> Any:
-    keys = f"Play a world live, or watch it being steered. Keys of the bundled actions:\n{as_text(ActionSet.load('pocket'))}"
+    keys = "Play a world live, or watch it being steered. Keys of the bundled actions:\n"
+    keys += as_text(ActionSet.load("pocket"))
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Play, subcommand("play", description=keys)]
