@@ -89,11 +89,13 @@ def test_frames_of_a_block_see_each_other_both_ways(model):
 
 
 def test_normalisation_is_in_float32_and_weighted_in_the_dtype_of_the_input():
-    norm = RMSNorm(48)
-    norm.weight.data.uniform_(0.5, 2)
-    x = torch.randn(2, 3, 48).bfloat16()
+    norm, ones = RMSNorm(48).bfloat16(), torch.full((1, 48), 300.0).bfloat16()
+    norm.weight.data.fill_(1.0078125)  # the bfloat16 number after 1
+    assert norm(ones).dtype == torch.bfloat16
+    assert torch.equal(norm(ones), norm.weight[None])
+    x = torch.randn(5, 48, generator=torch.Generator().manual_seed(0)).bfloat16()
     wide = x.float() / (x.float().square().mean(-1, keepdim=True) + 1e-6).sqrt()
-    assert torch.equal(norm.bfloat16()(x), wide.bfloat16() * norm.weight)
+    assert torch.allclose(norm(x).float(), wide * 1.0078125, rtol=2**-7)
 
 
 def test_timesteps_are_told_in_cosines_and_then_sines():
