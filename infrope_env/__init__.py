@@ -2,17 +2,18 @@
 
 The package in the order in which an action becomes pixels:
 
-    config.py     shapes, window and sampler: what can be chosen
-    control/      what the player asks for: actions, prompts, text embeddings
-    dynamics/     how the world advances by one block: coordinates, cache, transformer, rollout
-    pixels/       latent frames to pixel frames
-    env.py        joins them behind reset, step, render, close
-    wrappers.py   other views of the same environment: frame by frame, newest frame, stacked frames
-    render/       what the player sees and keeps: stream, window, overlay, recorder
-    replay.py     makes a recorded rollout again and compares
-    weights.py    finds, checks, loads and writes world folders
-    bench.py      how long a block takes, and where the time goes
-    cli.py        the `infrope` command
+    config.py      shapes, window and sampler: what can be chosen
+    control/       what the player asks for: actions, prompts, text embeddings
+    dynamics/      how the world advances by one block: coordinates, cache, transformer, rollout
+    pixels/        latent frames to pixel frames
+    weights.py     world folders, found, checked, loaded and written; card.py says what is in one
+    env.py         joins them behind reset, step, render, close; env_state.py is its saved self,
+                   reward.py and keys.py turn names into rewards and key codes
+    wrappers.py    other views of the same environment: frame by frame, newest frame, stacked frames
+    render/        what the player sees and keeps: stream, window, overlay, recorder
+    record.py      keeps rollouts in a folder; replay.py makes one again and compares, if circumstances.py allows
+    bench.py       how long a block takes, and where the time goes
+    cli.py         the `infrope` command; play.py with a window, headless.py without
 
 Importing the package registers the environments and loads nothing else.
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
@@ -188,6 +189,25 @@ def test_a_restored_state_has_the_same_future(env):
     assert futures[0] == futures[1]
 
 
+def test_a_state_is_a_copy_both_ways(env):
+    env.render_mode = "rgb_array"
+    play(env, ACTIONS[:4])
+    state = env.save_state()
+    rendered = env.render()
+    expected = [env.step(JUMP)[0].tobytes(), env.reset()[1]]
+    env.restore_state(state)
+    spoilt = env.save_state()
+    with torch.inference_mode():
+        for tensor in (*spoilt.memory, spoilt.rollout.keys, spoilt.rollout.values):
+            tensor.zero_()
+    spoilt.clip[:] = 0
+    spoilt.info["prompt"] = "spoilt"
+    spoilt.np_random.random()
+    assert np.array_equal(env.render(), rendered)
+    frames, *_, info = env.step(JUMP)  # held since the block before
+    assert info["transition"] == "continue" and [frames.tobytes(), env.reset()[1]] == expected
+
+
 def test_restoring_shows_the_newest_block_again(env):
     for steps in range(2):
         played = play(env, ACTIONS[:steps])
@@ -203,6 +223,7 @@ def test_a_state_travels_to_another_environment_and_through_pickle(env, tiny_wei
     expected = [env.step(action)[0] for action in ACTIONS]
     other = InfinityRopeEnv(weights=str(tiny_weights), device="cpu")
     other.restore_state(state)
+    assert (other.seed_used, other.steering) == (7, state.steering)
     assert all(np.array_equal(other.step(a)[0], frames) for a, frames in zip(ACTIONS, expected, strict=True))
 
 

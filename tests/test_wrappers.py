@@ -99,6 +99,7 @@ def test_frame_by_frame_lists_the_frames_since_the_last_call(tiny_weights, clips
     for _ in range(3):
         env.step(STAND)
     assert np.array_equal(env.render(), clips[0][:4]) and env.render() == []
+    assert env.unwrapped.render() == []  # no second list grows below
 
 
 def test_record_video_writes_every_valid_frame_at_16_fps(tmp_path):
