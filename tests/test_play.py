@@ -1,5 +1,6 @@
 """A play session with pygame events in place of a player; tests/test_end_to_end.py has real keys and a real window."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -79,6 +80,25 @@ def test_taps_become_blocks_in_their_order_and_leave_receipts(game: Game) -> Non
     assert [(receipt.key, receipt.action, receipt.block) for receipt in receipts] == [
         ("space", "jump", first + 1), ("3", "cut_snow", first + 2), ("e", "wave", first + 3)
     ]  # fmt: skip
+
+
+def test_a_key_whose_block_a_new_world_replaced_leaves_no_receipt(game: Game) -> None:
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        under_way.set()
+        go_on.wait(PATIENCE_S)
+
+    game.env.work = lambda: wait() if game.env.actions[-1] == "jump" and not go_on.is_set() else time.sleep(0.01)
+    game.tap(pygame.K_SPACE)
+    game.until(under_way.is_set)
+    block = game.env.block
+    game.tap(pygame.K_RETURN)
+    game.session.tick()
+    go_on.set()
+    game.until(lambda: game.notice() == "a new world")
+    game.until(lambda: game.session.readout().block > block)
+    assert game.session.readout().receipts == ()
 
 
 def test_losing_the_focus_releases_a_held_key(game: Game) -> None:
