@@ -118,6 +118,7 @@ class PlaySession:
         self._line = TextLine()
         self._overlay = Overlay()
         self._notice, self._notice_s = "", 0.0
+        self._problem: str | None = None
         self._drawn_s = -REDRAW_S
         self._open_questions: list[tuple[Future[Any], Callable[[Any], str]]] = []
         self._quit = False
@@ -267,8 +268,14 @@ class PlaySession:
             self._open_questions.remove(question)
             future, say = question
             error = future.exception()
-            self._notice = say(future.result()) if error is None else str(error)
-            self._notice_s = now
+            self._tell(say(future.result()) if error is None else str(error), now)
+        problem = getattr(self._env, "problem", None)  # of a recording: said once, play goes on
+        if problem != self._problem:
+            self._problem = problem
+            self._tell(problem or "", now)
+
+    def _tell(self, notice: str, now: float) -> None:
+        self._notice, self._notice_s = notice, now
 
     # Pictures.
 

@@ -179,6 +179,13 @@ def test_pause_stops_at_a_block_and_n_makes_one(game: Game) -> None:
     assert len(game.env.actions) == made + 1
 
 
+def test_a_recording_that_stopped_is_told_and_play_goes_on(game: Game) -> None:
+    game.env.problem = "The recording stopped: no space left."  # type: ignore[attr-defined]
+    game.until(lambda: game.notice() == "The recording stopped: no space left.")
+    made = len(game.env.actions)
+    game.until(lambda: len(game.env.actions) > made + 1)
+
+
 def test_h_shows_nothing_but_the_picture(game: Game, window: Window) -> None:
     game.tap(pygame.K_PERIOD)
     game.until(lambda: game.session.readout().paused)
