@@ -89,13 +89,12 @@ def load_clips(folder: Path) -> Clips:
 def encode(codec: Codec, frames: np.ndarray) -> Tensor:
     """One clip's padded frames, t H W 3 uint8, to latents f c h w."""
     video = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 255  # t H W c -> 1 t c H W
-    with torch.autocast("cpu", torch.bfloat16):
-        return codec.encode(video)[0]
+    return codec.encode(video)[0]
 
 
 def _write_shard(path: Path, codec: Codec, clips: list[Clip]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    latents = torch.stack([encode(codec, clip.frames).half() for clip in clips])
+    latents = torch.stack([encode(codec, clip.frames).half() for clip in clips]).contiguous()
     path.with_suffix(".json").write_text(json.dumps([_facts(clip) for clip in clips]))
     partial = path.with_suffix(".partial")
     save_file({"latents": latents}, partial)

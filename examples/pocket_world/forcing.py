@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from infrope_env.config import Window
@@ -34,6 +33,12 @@ class Lookback:
     context_rotation: Rotation
     block_rotation: Rotation
     mask: Tensor
+
+    def of_block(self, index: int, blocks: int) -> Lookback:
+        """The rows of one block of every clip; clips have `blocks` blocks."""
+        rows = slice(index, None, blocks)
+        rotations = (Rotation(r.cos[rows], r.sin[rows]) for r in (self.context_rotation, self.block_rotation))
+        return Lookback(self.frames[rows], *rotations, self.mask[rows])
 
 
 class LookbackMaker:
@@ -77,7 +82,7 @@ class ForcedWindow:
         clean_values = self._gather(value)
         keys = torch.cat((torch.cat((clean_keys, clean_keys)), rotate(key, self._rotation)), dim=2)
         values = torch.cat((torch.cat((clean_values, clean_values)), value), dim=2)
-        return F.scaled_dot_product_attention(rotate(query, self._rotation), keys, values, attn_mask=self._mask)
+        return masked_attention(rotate(query, self._rotation), keys, values, self._mask)
 
     def take(self, key: Tensor, value: Tensor) -> None:
         """Nothing to keep: both halves of the batch pass through together."""
@@ -85,12 +90,36 @@ class ForcedWindow:
     def _gather(self, x: Tensor) -> Tensor:
         """The visible clean frames of every block: 2N heads (block n) d -> N heads (context n) d."""
         rows, context = self._lookback.frames.shape
-        per_clip = rows // self._clips
         n = self._lookback.context_rotation.cos.shape[2] // context
         clean = x[:rows].unflatten(2, (-1, n)).transpose(1, 2)  # N block heads n d
         frames = clean.reshape(self._clips, -1, *clean.shape[2:])  # clips frames heads n d
-        clip = torch.arange(rows)[:, None] // per_clip
-        return frames[clip, self._lookback.frames].transpose(1, 2).flatten(2, 3)
+        return gather_frames(frames, self._lookback.frames)
+
+
+def gather_frames(frames: Tensor, chosen: Tensor) -> Tensor:
+    """Pick frames of clips for every row.
+
+    Args:
+        frames: clips frames heads n d.
+        chosen: N context; rows of one clip stand together.
+
+    Returns:
+        N heads (context n) d.
+    """
+    clip = torch.arange(len(chosen))[:, None] // (len(chosen) // len(frames))
+    return frames[clip, chosen].transpose(1, 2).flatten(2, 3)
+
+
+def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Softmax attention in the value's dtype, as plain matrix products.
+
+    With its backward pass this takes half the time of `scaled_dot_product_attention` on a CPU.
+    """
+    rows, heads, tokens, width = query.shape
+    bias = torch.where(mask, 0.0, -1e4).to(value.dtype).expand(rows, heads, tokens, -1).flatten(0, 1)
+    query, key = query.to(value.dtype).flatten(0, 1) * width**-0.5, key.to(value.dtype).flatten(0, 1)
+    scores = torch.baddbmm(bias, query, key.transpose(1, 2))
+    return torch.bmm(scores.softmax(-1), value.flatten(0, 1)).unflatten(0, (rows, heads))
 
 
 def _lay_out_clip(

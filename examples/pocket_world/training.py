@@ -39,6 +39,8 @@ class Run:
     def __iter__(self) -> Iterator[int]:
         """Yield iteration numbers until the run or the sitting is over; saves on the way and at the end."""
         self.resume()
+        if self.iteration == 0:
+            self.save()
         started = time.monotonic()
         base_minutes = self.cpu_minutes
         while self.iteration < self.iterations and self._agree(time.monotonic() - started < self.minutes * 60):
@@ -135,3 +137,34 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
     flat /= dist.get_world_size()
     for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(piece.view_as(gradient))
+
+
+class ConvolutionMuon(torch.optim.Optimizer):
+    """Muon (Keller Jordan) for convolution kernels: momentum, then the nearest orthogonal matrix as the update.
+
+    `torch.optim.Muon` takes matrices only; a kernel is the matrix (channels out) x (channels in, height, width).
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every kernel that has a gradient; step size as large as Adam's would be."""
+        for group in self.param_groups:
+            for kernel in (p for p in group["params"] if p.grad is not None):
+                average = self.state[kernel].setdefault("momentum", torch.zeros_like(kernel))
+                average.lerp_(kernel.grad, 1 - group["momentum"])
+                update = kernel.grad.lerp(average, group["momentum"]).flatten(1)
+                scale = 0.2 * max(update.shape) ** 0.5
+                kernel.add_(orthogonalise(update).view_as(kernel), alpha=-group["lr"] * scale)
+
+
+def orthogonalise(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """Bring all singular values of a matrix near 1 by a quintic Newton-Schulz iteration in bfloat16."""
+    x = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.T.bfloat16()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+    return (x if matrix.shape[0] <= matrix.shape[1] else x.T).float()
