@@ -132,13 +132,13 @@ def save_world(
         folder: made if need be; the files of an earlier world in it are replaced.
         transformer: stored in the dtype it has, like the other two.
         text_encoder: its tokenizer becomes tokenizer.json.
-        decoder: only its decoder half is stored.
+        decoder: stored without its encoder.
         card_fields: "name"; optional "window" and "sampler" (as dataclasses) and "training" (free facts).
 
     Returns:
         the folder.
     """
-    halves = {name: value for name, value in decoder.state_dict().items() if name.startswith("decoder.")}
+    halves = {name: value for name, value in decoder.state_dict().items() if not name.startswith("encoder.")}
     prefixed = {GENERATOR_PREFIX + name: value for name, value in transformer.state_dict().items()}
     files = {
         GENERATOR: _pack(prefixed),

@@ -58,7 +58,7 @@ class Options:
     minutes: float = 1e9
     batch: int = 4
     lr: float = 2e-3
-    at_steps: float = 0.6
+    at_steps: float = 0.85
     seed: int = 0
 
 

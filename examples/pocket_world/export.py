@@ -1,0 +1,84 @@
+"""Pack trained checkpoints into a world folder that `infrope_env` loads, with its card and training record.
+
+python -m examples.pocket_world.export --out infrope_env/assets/pocket
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from torch import nn
+
+from examples.pocket_world.encode import load_codec
+from examples.pocket_world.train_teacher import PocketGenerator
+from infrope_env.config import Sampler, Window
+from infrope_env.weights import save_world
+
+RECORD = Path(__file__).parent / "training.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings.
+
+    Attributes:
+        generator: run folder of the student, or of the teacher.
+        average: take the moving average of the weights instead of the last ones.
+        record: also write examples/pocket_world/training.json, the record of the bundled weights.
+    """
+
+    generator: Path = Path("runs/student")
+    codec: Path = Path("runs/codec")
+    out: Path = Path("infrope_env/assets/pocket")
+    name: str = "pocket"
+    average: bool = True
+    record: bool = False
+
+
+def main(options: Options) -> None:
+    """Write the world folder."""
+    model = PocketGenerator()
+    checkpoint = torch.load(options.generator / "checkpoint.pt", weights_only=True)
+    model.load_state_dict(checkpoint["average" if options.average else "model"])
+    codec = load_codec(options.codec)
+    facts = training_facts(options)
+    half = [_bfloat16(module) for module in (model.transformer, model.text, codec.network)]
+    fields: dict[str, Any] = {"name": options.name, "window": Window(), "sampler": Sampler(), "training": facts}
+    save_world(options.out, *half, fields)
+    if options.record:
+        RECORD.write_text(json.dumps(facts, indent=2) + "\n")
+    print(f"wrote {options.out}")
+
+
+def training_facts(options: Options) -> dict[str, object]:
+    """How far each stage was trained: its last logged row."""
+    folders = {"codec": options.codec, "teacher": Path("runs/teacher"), "student": Path("runs/student")}
+    stages = {stage: _last_row(folder / "log.jsonl") for stage, folder in folders.items()}
+    return {
+        "license": "Apache-2.0",
+        "data": "clips of random play rendered by examples/pocket_world/world.py",
+        "commands": [f"python -m examples.pocket_world.{stage}" for stage in STAGES],
+        "stages": {stage: row for stage, row in stages.items() if row},
+        "torch": torch.__version__,
+    }
+
+
+STAGES = ("train_codec", "encode", "train_teacher", "train_student", "export")
+
+
+def _last_row(log: Path) -> dict[str, float]:
+    return json.loads(log.read_text().splitlines()[-1]) if log.exists() else {}
+
+
+def _bfloat16(module: nn.Module) -> Any:
+    """Weights as they are used on most machines; half the size."""
+    return module.bfloat16()
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
