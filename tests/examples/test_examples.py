@@ -1,0 +1,96 @@
+"""Every example runs, on a tiny world, as its docstring says."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.worlds import tiny_world
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = [path.name for path in sorted(EXAMPLES.glob("*.py"))]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A world whose pixel frames are large enough for the agent of Stable-Baselines3."""
+    return str(tiny_world(tmp_path_factory.mktemp("worlds") / "tiny", latent_size=(6, 8)))
+
+
+class Shell:
+    """Runs examples as a shell would, in an empty folder, but without importing torch again each time."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def run(self, script: str, *arguments: str) -> list[str]:
+        """The lines an example prints."""
+        self._monkeypatch.setattr(sys, "argv", [f"examples/{script}", *arguments])
+        self._capsys.readouterr()
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+        return self._capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    return Shell(capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_shows_how_to_call_it(script: str, shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        shell.run(script, "--help")
+    assert any(line.startswith(f"    python examples/{script}") for line in capsys.readouterr().out.splitlines())
+
+
+def test_play_opens_a_window_and_records(shell: Shell, weights: str) -> None:
+    shell.run("play.py", "--weights", weights, "--subject", "frog", "--blocks", "2", "--record", "kept")
+    first, *_ = Path("kept/episode_000/blocks.jsonl").read_text().splitlines()
+    assert "green frog" in json.loads(first)["prompt"]
+
+
+def test_the_agent_tries_every_action_and_then_chooses(shell: Shell, weights: str) -> None:
+    lines = shell.run("agent_loop.py", "--weights", weights, "--blocks", "15")
+    chosen = [line.split()[2] for line in lines if line.startswith("block")]
+    assert len(chosen) == 15 and len(set(chosen[:12])) == 12
+    assert sum(int(line.split()[1]) for line in lines[15:]) == 15
+
+
+def test_the_storyboard_becomes_a_recording(shell: Shell, weights: str) -> None:
+    *lines, last = shell.run("storyboard.py", "--weights", weights, "--out", "kept")
+    assert [line.split()[0] for line in lines] == ["start", "switch", "cut", "switch", "cut"]
+    assert "kept/episode_000/video.mp4" in last
+    assert Path("kept/episode_000/video.mp4").stat().st_size > 0
+
+
+def test_gymnasium_s_recorder_films_every_pixel_frame(shell: Shell, weights: str) -> None:
+    import av
+
+    shell.run("wrappers_tour.py", "video", "--weights", weights, "--blocks", "3")
+    (path,) = Path("videos").glob("*.mp4")
+    with av.open(str(path)) as file:
+        assert sum(1 for _ in file.decode(video=0)) == 9 + 12 + 12
+
+
+def test_an_agent_learns_a_little(shell: Shell, weights: str) -> None:
+    lines = shell.run("wrappers_tour.py", "learn", "--weights", weights, "--steps", "16")
+    assert lines[-1].startswith("after 16 blocks it would ")
+
+
+@pytest.mark.filterwarnings("ignore:.*matplotlib is not installed")
+def test_gymnasium_s_player_opens_and_closes(shell: Shell, weights: str) -> None:
+    import pygame
+
+    pygame.display.init()
+    pygame.event.post(pygame.event.Event(pygame.QUIT))
+    shell.run("wrappers_tour.py", "play", "--weights", weights, "--zoom", "2")
+
+
+def test_the_benchmark_has_a_row_for_each_window(shell: Shell, weights: str) -> None:
+    lines = shell.run("benchmark.py", "--weights", weights, "--windows", "5", "9", "--blocks", "2")
+    assert [line.split()[0] for line in lines[2:4]] == ["5", "9"]
+    assert set(json.loads(lines[-1])) == {"5", "9"}
