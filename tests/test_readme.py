@@ -1,0 +1,122 @@
+"""The README tells the truth: its code runs, its excerpts are the code, its commands and paths exist."""
+
+import re
+import shlex
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from infrope_env import cli, weights
+from infrope_env.config import Window
+from infrope_env.control.actions import ActionSet, Transition
+from infrope_env.dynamics.coordinates import lay_out
+from infrope_env.render.bindings import COMMANDS
+from tests.worlds import tiny_world
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"(?:<!-- excerpt: (?P<source>\S+) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
+BLOCKS = [match.groupdict() | {"above": TEXT[: match.start("text")].count("\n")} for match in BLOCK.finditer(TEXT)]
+SHELL = "".join(block["text"] for block in BLOCKS if block["kind"] == "bash")
+COMMAND_LINES = [line.split("#")[0] for line in SHELL.splitlines()]
+BUNDLED = (weights.BUNDLED / "pocket" / weights.CARD).exists()
+COMES_WITH_THE_WEIGHTS = {"examples/results/readme.png", "examples.pocket_world.evaluate"}
+
+
+@pytest.fixture
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and a bundled world, be it a tiny one."""
+    monkeypatch.chdir(tmp_path)
+    if not BUNDLED:
+        monkeypatch.setattr(weights, "BUNDLED", tmp_path / "assets")
+        tiny_world(tmp_path / "assets" / "pocket", latent_size=(6, 8))
+    return tmp_path
+
+
+def commands(name: str) -> list[list[str]]:
+    """The arguments of every call of a command."""
+    calls = [shlex.split(call) for line in COMMAND_LINES for call in line.split("&&")]
+    return [call[1:] for call in calls if call[:1] == [name]]
+
+
+def missing(names: set[str], exists: object) -> set[str]:
+    """Those that do not exist; what comes with the weights may be missing as long as they are."""
+    assert callable(exists)
+    return {name for name in names if not exists(name)} - (set() if BUNDLED else COMES_WITH_THE_WEIGHTS)
+
+
+def test_the_code_runs_from_top_to_bottom(somewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = [block for block in BLOCKS if block["kind"] == "python" and block["source"] is None]
+    assert len(code) >= 4
+    names: dict[str, object] = {"__name__": "readme"}
+    for block in code:
+        exec(compile("\n" * block["above"] + block["text"], str(ROOT / "README.md"), "exec"), names)
+    assert "switch to a orange fox walks to the right in a snowy field" in capsys.readouterr().out
+    assert len(list((somewhere / "videos").glob("*.mp4"))) == 1
+
+
+def test_excerpts_are_the_code() -> None:
+    excerpts = [block for block in BLOCKS if block["source"]]
+    assert len(excerpts) == 3
+    for block in excerpts:
+        assert block["text"] in (ROOT / block["source"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("transition", [Transition.CONTINUE, Transition.SWITCH, Transition.CUT])
+def test_the_table_of_transitions_is_what_the_layout_says(transition: Transition) -> None:
+    cached = (0, *range(13, 18))
+    layout = lay_out(cached, transition, Window())
+    columns = [[cached[slot] for slot in layout.slots], layout.context, layout.block]
+    row = " | ".join(f"`{' '.join(map(str, column))}`" for column in columns)
+    assert f"{transition.value} | {row} |" in TEXT
+
+
+@pytest.mark.parametrize("arguments", commands("infrope"), ids=" ".join)
+def test_commands_are_understood(arguments: list[str]) -> None:
+    cli._parse(arguments)
+
+
+@pytest.mark.parametrize("option", sorted(set(re.findall(r"(?<=[`. ])(--[a-z]+)", TEXT))))
+def test_options_exist(option: str) -> None:
+    sources = [ROOT / "infrope_env" / "cli.py", *(ROOT / "examples").rglob("*.py")]
+    elsewhere = {"--help", "--index"}  # everybody's, and pip's
+    name = option.removeprefix("--")
+    assert option in elsewhere or any(re.search(rf"^    {name}: ", path.read_text(), re.M) for path in sources)
+
+
+def test_keys_are_the_action_set_s() -> None:
+    table = TEXT.split("## Keys")[1].split("A tap is")[0].lower()
+    actions = ActionSet.load("pocket").actions
+    for key in [*(key for action in actions for key in action.keys), *(key.lower() for key, _ in COMMANDS)]:
+        assert re.search(rf"(?<![a-z0-9]){re.escape(key)}(?![a-z0-9])", table), key
+
+
+def test_paths_exist() -> None:
+    links = set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXT))
+    commanded = {word for line in COMMAND_LINES for word in line.split() if word.startswith(("examples/", ".ci/"))}
+    assert len(links) > 15
+    assert not missing(links | commanded, lambda path: (ROOT / path).exists())
+
+
+def test_modules_exist() -> None:
+    modules = {call[1] for call in commands("python")} | set(re.findall(r"infrope_env\.\w+(?=\.)", TEXT))
+    assert len(modules) > 5
+    assert not missing(modules, find_spec)
+
+
+def test_the_tree_is_the_tree() -> None:
+    (tree,) = (block["text"] for block in BLOCKS if block["kind"] == "text")
+    folders: list[str] = []
+    for line in tree.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        for name in re.split(r" {3,}", line.strip())[0].split():
+            folders = [*folders[:depth], name]
+            assert ROOT.joinpath(*folders).exists(), "/".join(folders)
+    in_package = {path.name for path in (ROOT / "infrope_env" / "dynamics").glob("*.py")} - {"__init__.py"}
+    assert all(name in tree for name in in_package)
+
+
+def test_a_stranger_is_told_how_to_install(somewhere: Path) -> None:
+    assert shutil.which("pip") is None or commands("pip") == [["install", "-e", "."], ["install", "-e", ".[test]"]]
