@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,8 +184,11 @@ class Record(Steered):
         from infrope_env.headless import print_progress
 
         self.check()
-        with contextlib.closing(_recorded(self.make(), self.out)) as env:
-            return self.drive(env, print_progress)
+        with contextlib.closing(_recorded(self.make(), self.out)) as env, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a full disk is told below, once
+            code = self.drive(env, print_progress)
+            problem: str | None = env.get_wrapper_attr("problem")
+        return code if problem is None else _complain(problem)
 
 
 @dataclass(kw_only=True)

@@ -155,3 +155,13 @@ def test_help_lists_the_keys_and_does_not_import_torch() -> None:
     assert ran.returncode == 0
     assert "space/up/w  jump" in ran.stdout and "--script" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "False"
+
+
+def test_a_full_disk_ends_a_recording_with_a_sentence_and_a_code(weights: list[str], tmp_path: Path) -> None:
+    small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))"
+    run = f"{small}; import sys; from infrope_env import cli; sys.exit(cli.main(sys.argv[1:]))"
+    arguments = ["record", "--random", "--seed", "0", "--blocks", "40", "--out", str(tmp_path / "kept"), *weights]
+    done = subprocess.run([sys.executable, "-c", run, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "File too large. The blocks before are kept." in done.stderr.splitlines()[-1]
+    assert "40 blocks" in done.stdout
