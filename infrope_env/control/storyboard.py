@@ -8,7 +8,7 @@ Knows nothing of actions and embeddings, and imports no tensor library.
 import math
 import re
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 FPS = 16
 FRAMES_PER_LATENT = 4
@@ -121,7 +121,7 @@ class Storyboard:
             marks = [i * num_frames // parts for i in range(parts + 1)]
         else:
             marks = list(accumulate((math.floor(FPS * (shot.seconds or 0)) for shot in self.scenes), initial=0))
-        spans = zip(marks, marks[1:], strict=False)
+        spans = pairwise(marks)
         return tuple(Subtitle(text, *span) for text, span in zip(self.subtitles, spans, strict=False))
 
 
