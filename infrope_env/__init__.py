@@ -11,7 +11,8 @@ The package in the order in which an action becomes pixels:
                    reward.py and keys.py turn names into rewards and key codes
     wrappers.py    other views of the same environment: frame by frame, newest frame, stacked frames
     render/        what the player sees and keeps: stream, window, overlay, recorder
-    record.py      keeps rollouts in a folder; replay.py makes one again and compares, if circumstances.py allows
+    record.py      keeps rollouts in a folder; replay.py makes one again and compares: recording.py reads it back,
+                   circumstances.py says whether bytes must agree
     bench.py       how long a block takes, and where the time goes
     cli.py         the `infrope` command; play.py with a window, headless.py without
 

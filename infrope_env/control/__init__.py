@@ -6,5 +6,6 @@
     text_encoder.py  text to embedding: the small bundled encoder and UMT5-XXL
     prompts.py       every text encoded once, remembered in memory and on disk
 
+A new action or scene is a table in an action set (assets/actions/*.toml), not code.
 Nothing here knows the generator, its cache, gymnasium or pygame. Importing this package imports none of the modules.
 """

@@ -40,7 +40,7 @@ class CacheShape:
 
 
 class KeyValueCache:
-    """Un-rotated keys and values of the remembered latent frames.
+    """Un-rotated keys and values of the remembered latent frames; written by `Rollout` alone, at a block's commit.
 
     Attributes:
         keys: layers b heads slots n head_dim; n is tokens per frame.
