@@ -229,7 +229,7 @@ def test_a_state_travels_to_another_environment_and_through_pickle(env, tiny_wei
 
 def test_a_state_keeps_what_was_asked_for(env):
     env.reset(seed=2)
-    env.set_prompt("a orange fox waves hello in a dark cave", cut=True)
+    env.set_prompt("an orange fox waves hello in a dark cave", cut=True)
     state = env.save_state()
     asked = env.step(STAND)[-1]
     env.step(JUMP)
@@ -263,7 +263,7 @@ def test_a_set_prompt_is_a_switch_and_holds_until_the_motion_changes(env):
     infos = [env.step(action)[-1] for action in (STAND, STAND, WALK_RIGHT)]
     assert [info["transition"] for info in infos] == ["switch", "continue", "switch"]
     assert infos[1]["prompt"] == "a green frog waves hello in a sunny beach"
-    assert infos[2]["prompt"] == "a orange fox walks to the right in a snowy field"
+    assert infos[2]["prompt"] == "an orange fox walks to the right in a snowy field"
 
 
 def test_a_prompt_can_come_with_a_cut_which_lasts_one_block(env):
@@ -276,7 +276,7 @@ def test_an_action_wins_over_a_prompt_that_waits(env):
     env.reset(seed=0)
     env.set_prompt("a green frog waves hello in a sunny beach", cut=True)
     info = env.step(JUMP)[-1]
-    assert (info["prompt"], info["transition"]) == ("a orange fox jumps up and down in a snowy field", "switch")
+    assert (info["prompt"], info["transition"]) == ("an orange fox jumps up and down in a snowy field", "switch")
 
 
 def test_a_prompt_taken_back_before_the_next_block_changes_nothing(env):

@@ -8,11 +8,11 @@ from itertools import chain
 import numpy as np
 
 SUBJECT_TEXTS = {
-    "robot": "red robot",
-    "frog": "green frog",
-    "fox": "orange fox",
-    "wizard": "purple wizard",
-    "penguin": "blue penguin",
+    "robot": "a red robot",
+    "frog": "a green frog",
+    "fox": "an orange fox",
+    "wizard": "a purple wizard",
+    "penguin": "a blue penguin",
 }
 MOTION_TEXTS = {
     "stand": "stands still",
@@ -165,14 +165,14 @@ def caption(subject: str, scene: str, motion: str, rng: np.random.Generator | No
         subject: a subject of the world.
         scene: a scene of the world.
         motion: a motion of the world.
-        rng: draws a paraphrase; None gives the phrase of the bundled action set, `a {subject} {motion} in {scene}`.
+        rng: draws a paraphrase; None gives the phrase of the bundled action set, `{subject} {motion} in {scene}`.
 
     Returns:
-        for example "a orange fox walks to the right in a snowy field" (the template knows one article), or with `rng`
+        for example "an orange fox walks to the right in a snowy field" or, with `rng`
         "across the snow, a little fox strolls right".
     """
     if rng is None:
-        return f"a {SUBJECT_TEXTS[subject]} {MOTION_TEXTS[motion]} in {SCENE_TEXTS[scene]}"
+        return f"{SUBJECT_TEXTS[subject]} {MOTION_TEXTS[motion]} in {SCENE_TEXTS[scene]}"
     places = PLACES[scene] + (CROSSINGS[scene] if motion in SIDES else ())
     return _draw(rng, ORDERS).format(
         subject=_subject_phrase(subject, rng),

@@ -53,7 +53,7 @@ def test_pocket_actions_come_in_the_documented_order(pocket):
 def test_pocket_starts_as_a_fox_standing_in_snow(pocket):
     start = pocket.start()
     assert (start.subject, start.scene, start.motion) == ("fox", "snow", "stand")
-    assert start.prompt == "a orange fox stands still in a snowy field"
+    assert start.prompt == "an orange fox stands still in a snowy field"
     assert not start.free_text
 
 
@@ -77,9 +77,9 @@ def test_the_same_motion_again_continues(pocket):
 
 def test_a_motion_keeps_the_scene_and_a_cut_keeps_the_motion(pocket):
     assert play(pocket, "walk_right", "cut_cave", "jump") == [
-        ("a orange fox walks to the right in a snowy field", SWITCH),
-        ("a orange fox walks to the right in a dark cave", CUT),
-        ("a orange fox jumps up and down in a dark cave", SWITCH),
+        ("an orange fox walks to the right in a snowy field", SWITCH),
+        ("an orange fox walks to the right in a dark cave", CUT),
+        ("an orange fox jumps up and down in a dark cave", SWITCH),
     ]
 
 
@@ -132,13 +132,13 @@ def test_free_text_switches_and_holds_while_the_motion_is_repeated(pocket):
 def test_another_motion_ends_free_text(pocket):
     steering, _ = pocket.set_prompt(pocket.start(), "rain falls")
     steering, transition = pocket.steer(steering, pocket.index("jump"))
-    assert (steering.prompt, transition) == ("a orange fox jumps up and down in a snowy field", SWITCH)
+    assert (steering.prompt, transition) == ("an orange fox jumps up and down in a snowy field", SWITCH)
     assert not steering.free_text
 
 
 def test_a_cut_ends_free_text_also_into_the_same_scene(pocket):
     steering, _ = pocket.set_prompt(pocket.start(), "rain falls")
-    assert play(pocket, "cut_snow", steering=steering) == [("a orange fox stands still in a snowy field", CUT)]
+    assert play(pocket, "cut_snow", steering=steering) == [("an orange fox stands still in a snowy field", CUT)]
 
 
 def test_free_text_can_cut_and_the_same_text_again_continues(pocket):
@@ -194,7 +194,7 @@ def test_chords_are_tuples_and_keys_are_lower_case(tables):
 
 def test_a_file_is_read_by_path(tmp_path):
     file = tmp_path / "mine.toml"
-    file.write_text((BUNDLED / "pocket.toml").read_text().replace("orange fox", "red fox"))
+    file.write_text((BUNDLED / "pocket.toml").read_text().replace("an orange fox", "a red fox"))
     assert ActionSet.load(str(file)).start().prompt == "a red fox stands still in a snowy field"
     assert ActionSet.load(file) == ActionSet.load(str(file))
 

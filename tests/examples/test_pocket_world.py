@@ -195,7 +195,7 @@ def test_unknown_names_are_refused() -> None:
 
 
 def test_the_canonical_caption_is_the_action_sets_template() -> None:
-    assert caption("fox", "snow", "walk_right") == "a orange fox walks to the right in a snowy field"
+    assert caption("fox", "snow", "walk_right") == "an orange fox walks to the right in a snowy field"
     assert len({caption(*state) for state in itertools.product(SUBJECTS, SCENES, MOTIONS)}) == 180
 
 
