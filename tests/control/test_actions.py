@@ -112,9 +112,9 @@ def test_an_action_that_does_not_exist_is_refused(pocket, action):
 
 
 def test_unknown_names_are_refused_with_the_known_ones(pocket):
-    with pytest.raises(ValueError, match="action to be one of stand, walk_left, .*, got 'fly'"):
+    with pytest.raises(ValueError, match=r"action to be one of stand, walk_left, .*, got 'fly'"):
         pocket.index("fly")
-    with pytest.raises(ValueError, match="subject to be one of robot, frog, .*, got 'dragon'"):
+    with pytest.raises(ValueError, match=r"subject to be one of robot, frog, .*, got 'dragon'"):
         pocket.start(subject="dragon")
     with pytest.raises(ValueError, match="scene to be one of meadow"):
         pocket.start(scene="moon", prompt="a prompt hides no mistake")
@@ -205,7 +205,7 @@ def test_a_missing_set_is_named_with_the_bundled_ones():
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match="mine.toml: cannot be read: No such file"):
+    with pytest.raises(ValueError, match=r"mine\.toml: cannot be read: No such file"):
         ActionSet.load(tmp_path / "mine.toml")
 
 
