@@ -2,7 +2,7 @@
 
 import re
 import shlex
-import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,9 +41,8 @@ def commands(name: str) -> list[list[str]]:
     return [call[1:] for call in calls if call[:1] == [name]]
 
 
-def missing(names: set[str], exists: object) -> set[str]:
+def missing(names: set[str], exists: Callable[[str], object]) -> set[str]:
     """Those that do not exist; what comes with the weights may be missing as long as they are."""
-    assert callable(exists)
     return {name for name in names if not exists(name)} - (set() if BUNDLED else COMES_WITH_THE_WEIGHTS)
 
 
@@ -53,7 +52,7 @@ def test_the_code_runs_from_top_to_bottom(somewhere: Path, capsys: pytest.Captur
     names: dict[str, object] = {"__name__": "readme"}
     for block in code:
         exec(compile("\n" * block["above"] + block["text"], str(ROOT / "README.md"), "exec"), names)
-    assert "switch to a orange fox walks to the right in a snowy field" in capsys.readouterr().out
+    assert "switch to an orange fox walks to the right in a snowy field" in capsys.readouterr().out
     assert len(list((somewhere / "videos").glob("*.mp4"))) == 1
 
 
@@ -118,5 +117,5 @@ def test_the_tree_is_the_tree() -> None:
     assert all(name in tree for name in in_package)
 
 
-def test_a_stranger_is_told_how_to_install(somewhere: Path) -> None:
-    assert shutil.which("pip") is None or commands("pip") == [["install", "-e", "."], ["install", "-e", ".[test]"]]
+def test_two_commands_install() -> None:
+    assert commands("pip") == [["install", "-e", "."], ["install", "-e", ".[test]"]]
