@@ -1,4 +1,4 @@
-"""Random play in the rendered world: the clips that everything is trained on, each block with its caption and transition."""
+"""Random play in the rendered world: the clips that everything is trained on, captioned block by block."""
 
 from __future__ import annotations
 

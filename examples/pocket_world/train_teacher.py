@@ -107,7 +107,12 @@ def main(options: Options) -> None:
 
 
 def forced_loss(
-    model: PocketGenerator, clips: Clips, look_back: LookbackMaker, rng: np.random.Generator, batch: int, at_steps: float
+    model: PocketGenerator,
+    clips: Clips,
+    look_back: LookbackMaker,
+    rng: np.random.Generator,
+    batch: int,
+    at_steps: float,
 ) -> Tensor:
     """Flow matching loss of one batch of clips."""
     chosen = rng.choice(len(clips.latents), batch, replace=False)
