@@ -96,6 +96,39 @@ class ForcedWindow:
         return gather_frames(frames, self._lookback.frames)
 
 
+class RolloutWindow:
+    """One layer's window during a rollout of several clips at once, each with transitions of its own."""
+
+    def __init__(self) -> None:
+        self._keys: list[Tensor] = []
+        self._values: list[Tensor] = []
+        self._latest: tuple[Tensor, Tensor] | None = None
+        self.lookback: Lookback | None = None
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention of every clip's block to what it sees; arguments un-rotated, b heads (block n) d."""
+        self.take(key, value)
+        look = self.lookback
+        assert look is not None
+        keys, values = rotate(key, look.block_rotation), value
+        if self._keys:
+            past = rotate(gather_frames(torch.cat(self._keys, 1), look.frames), look.context_rotation)
+            keys = torch.cat((past.to(keys.dtype), keys), dim=2)
+            values = torch.cat((gather_frames(torch.cat(self._values, 1), look.frames).to(value.dtype), value), dim=2)
+        mask = look.mask[..., -keys.shape[2] :]
+        return masked_attention(rotate(query, look.block_rotation), keys, values, mask)
+
+    def take(self, key: Tensor, value: Tensor) -> None:
+        """Hold on to the latest pass's keys and values."""
+        self._latest = key, value
+
+    def commit(self, tokens_per_frame: int) -> None:
+        """Remember the latest pass's frames: b frames heads n d."""
+        assert self._latest is not None
+        for kept, latest in zip((self._keys, self._values), self._latest, strict=True):
+            kept.append(latest.detach().unflatten(2, (-1, tokens_per_frame)).transpose(1, 2))
+
+
 def gather_frames(frames: Tensor, chosen: Tensor) -> Tensor:
     """Pick frames of clips for every row.
 

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.encode import Clips, load_clips
-from examples.pocket_world.forcing import Lookback, LookbackMaker, gather_frames, masked_attention
+from examples.pocket_world.forcing import Lookback, LookbackMaker, RolloutWindow
 from examples.pocket_world.train_teacher import (
     POCKET_MODEL,
     PocketGenerator,
     block_weights,
+    first_block_loss,
     forced_loss,
     make_optimizers,
     sample_window,
@@ -32,7 +33,7 @@ from examples.pocket_world.train_teacher import (
 )
 from examples.pocket_world.training import Run, average_gradients, rank, start_processes
 from infrope_env.config import Sampler
-from infrope_env.dynamics.rope import RotaryTable, rotate
+from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise
 from infrope_env.dynamics.transformer import TextMemory
 
@@ -45,6 +46,7 @@ class Options:
 
     Attributes:
         forced_batch: clips of the teacher-forcing loss that goes along with every rollout.
+        first_blocks: extra first blocks in it.
     """
 
     clips: Path = Path("runs/clips")
@@ -53,42 +55,10 @@ class Options:
     iterations: int = 600
     minutes: float = 1e9
     batch: int = 3
-    forced_batch: int = 2
+    forced_batch: int = 1
+    first_blocks: int = 4
     lr: float = 6e-4
     seed: int = 1
-
-
-class RolloutWindow:
-    """One layer's window during a rollout of several clips at once, each with transitions of its own."""
-
-    def __init__(self) -> None:
-        self._keys: list[Tensor] = []
-        self._values: list[Tensor] = []
-        self._latest: tuple[Tensor, Tensor] | None = None
-        self.lookback: Lookback | None = None
-
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of every clip's block to what it sees; arguments un-rotated, b heads (block n) d."""
-        self.take(key, value)
-        look = self.lookback
-        assert look is not None
-        keys, values = rotate(key, look.block_rotation), value
-        if self._keys:
-            past = rotate(gather_frames(torch.cat(self._keys, 1), look.frames), look.context_rotation)
-            keys = torch.cat((past.to(keys.dtype), keys), dim=2)
-            values = torch.cat((gather_frames(torch.cat(self._values, 1), look.frames).to(value.dtype), value), dim=2)
-        mask = look.mask[..., -keys.shape[2] :]
-        return masked_attention(rotate(query, look.block_rotation), keys, values, mask)
-
-    def take(self, key: Tensor, value: Tensor) -> None:
-        """Hold on to the latest pass's keys and values."""
-        self._latest = key, value
-
-    def commit(self, tokens_per_frame: int) -> None:
-        """Remember the latest pass's frames: b frames heads n d."""
-        assert self._latest is not None
-        for kept, latest in zip((self._keys, self._values), self._latest, strict=True):
-            kept.append(latest.detach().unflatten(2, (-1, tokens_per_frame)).transpose(1, 2))
 
 
 @dataclass
@@ -147,7 +117,7 @@ def main(options: Options) -> None:
         rng = np.random.default_rng([options.seed, iteration, rank()])
         model.zero_grad(set_to_none=True)
         forced = forced_loss(model, clips, look_back, rng, options.forced_batch, at_steps=0.6)
-        forced.backward()
+        (forced + 0.5 * first_block_loss(model, clips, look_back, rng, options.first_blocks)).backward()
         rolled = rollout_gradients(model, clips, look_back, rng, options.batch)
         _update(model, optimizers)
         update_average(average, model, iteration)

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.captions import VOCABULARY
 from examples.pocket_world.encode import Clips, load_clips
-from examples.pocket_world.forcing import ForcedWindow, LookbackMaker
+from examples.pocket_world.forcing import ForcedWindow, LookbackMaker, RolloutWindow
 from examples.pocket_world.training import Run, average_gradients, rank, start_processes
 from infrope_env.config import ModelConfig, Sampler, Window
 from infrope_env.control.actions import Transition
@@ -40,7 +40,7 @@ POCKET_MODEL = ModelConfig(
 )
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
 EMA_DECAY = 0.998
-SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 2.5
+SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 4.0
 """Latent columns where the subject stands, and how much more their error counts."""
 
 
@@ -49,15 +49,20 @@ class Options:
     """Settings of the run.
 
     Attributes:
+        initial: run folder whose model to begin with, in a new run.
+        first_blocks: extra first blocks in every batch. A token of pure noise that sees no context can tell where it
+            stands only by what it misses beyond the border, and that takes long to learn.
         at_steps: share of blocks noised to one of the sampler's own levels; the rest is spread over all levels.
     """
 
     clips: Path = Path("runs/clips")
     folder: Path = Path("runs/teacher")
+    initial: Path | None = None
     iterations: int = 2500
     minutes: float = 1e9
-    batch: int = 4
+    batch: int = 2
     lr: float = 2e-3
+    first_blocks: int = 8
     at_steps: float = 0.85
     seed: int = 0
 
@@ -92,6 +97,8 @@ def main(options: Options) -> None:
     start_processes()
     torch.manual_seed(options.seed)
     model, average = PocketGenerator(), PocketGenerator().requires_grad_(False)
+    if options.initial is not None:
+        model.load_state_dict(torch.load(options.initial / "checkpoint.pt", weights_only=True)["model"])
     average.load_state_dict(model.state_dict())
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
@@ -101,9 +108,10 @@ def main(options: Options) -> None:
     for iteration in run:
         rng = np.random.default_rng([options.seed, iteration, rank()])
         loss = forced_loss(model, clips, look_back, rng, options.batch, options.at_steps)
-        step(model, optimizers, loss)
+        first = first_block_loss(model, clips, look_back, rng, options.first_blocks)
+        step(model, optimizers, loss + 0.5 * first)
         update_average(average, model, iteration)
-        run.log(loss=loss.item())
+        run.log(loss=loss.item(), first=first.item())
 
 
 def forced_loss(
@@ -128,6 +136,25 @@ def forced_loss(
         velocity = model.velocities(clean, noisy, sigmas * 1000, captions, window)
     counts = block_weights(transitions, [clips.far[i] for i in chosen])
     return weighted_error(velocity.float(), noise - clean, counts)
+
+
+def first_block_loss(
+    model: PocketGenerator, clips: Clips, look_back: LookbackMaker, rng: np.random.Generator, count: int
+) -> Tensor:
+    """Flow matching loss of first blocks alone, at the sampler's own noise levels."""
+    chosen = rng.choice(len(clips.latents), count, replace=False)
+    clean = clips.latents[torch.from_numpy(chosen), :3].float()
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
+    sigmas = sample_sigmas(rng, count, at_steps=1.0)
+    noisy = add_noise(clean, noise, sigmas[:, None, None, None, None])
+    windows = [RolloutWindow() for _ in model.transformer.blocks]
+    for window in windows:
+        window.lookback = look_back([[Transition.START]] * count, [Window()] * count)
+    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        ids, lengths = model.text.tokenize([clips.captions[i][0] for i in chosen])
+        text = model.transformer.project_text(model.text.encode_ids(ids, lengths))
+        velocity = model.transformer(noisy, model.transformer.modulate(sigmas * 1000), text, windows)
+    return weighted_error(velocity.float(), noise - clean, torch.ones(count))
 
 
 def weighted_error(prediction: Tensor, target: Tensor, block_weight: Tensor) -> Tensor:
@@ -161,8 +188,9 @@ def sample_window(rng: np.random.Generator) -> Window:
 
 
 def make_optimizers(model: PocketGenerator, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the transformer's blocks, AdamW for everything else."""
-    matrices = [p for p in model.transformer.blocks.parameters() if p.ndim == 2]
+    """Muon for the matrices of the transformer's blocks and of the text's way to them, AdamW for everything else."""
+    parts = (model.transformer.blocks, model.transformer.text_embedding, model.text.layers, model.text.head)
+    matrices = [p for part in parts for p in part.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in chosen]
     muon = torch.optim.Muon(matrices, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
