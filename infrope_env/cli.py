@@ -49,11 +49,22 @@ class World:
     """cpu, cuda, cuda:1."""
     headless: bool = False
     """Use no display."""
+    threads: int = 1
+    """Of torch on the processor. One plays in real time; two on busy cores are many times slower than one."""
+
+    def set_threads(self) -> None:
+        """Bytes depend on the number of threads, so it is the same everywhere unless asked otherwise."""
+        import torch
+
+        if self.threads < 1:
+            raise ValueError(f"expected --threads to be at least 1, got {self.threads}")
+        torch.set_num_threads(self.threads)
 
     def make(self, **more: object) -> gymnasium.Env[Any, Any]:
         """The environment; arguments that were left out are its own to choose."""
         import gymnasium
 
+        self.set_threads()
         given: dict[str, Any] = {"actions": self.actions, "weights": self.weights, "device": self.device, **more}
         given = {key: value for key, value in (given | {"window": self.window}).items() if value is not None}
         try:
@@ -211,6 +222,7 @@ class Replay(World):
             from infrope_env.render.window import open_display
 
             open_display()
+        self.set_threads()
         render_mode = "human" if shown else None
         report = replay(self.episode, self.out, render_mode=render_mode, weights=self.weights, device=self.device)
         print(report.summary())
@@ -223,8 +235,6 @@ class Bench(World):
 
     blocks: int = 40
     """Blocks to time."""
-    threads: int = 1
-    """Of torch on the processor."""
 
     def run(self) -> int:
         """Measure and print a table, then one JSON line."""

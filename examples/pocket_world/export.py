@@ -16,6 +16,7 @@ from torch import nn
 
 from examples.pocket_world.encode import load_codec
 from examples.pocket_world.train_teacher import PocketGenerator
+from infrope_env import circumstances
 from infrope_env.config import Sampler, Window
 from infrope_env.weights import save_world
 
@@ -29,6 +30,7 @@ class Options:
     Attributes:
         generator: run folder of the student, or of the teacher.
         average: take the moving average of the weights instead of the last ones.
+        history: run folders whose last logged rows go into the training record.
         record: also write examples/pocket_world/training.json, the record of the bundled weights.
     """
 
@@ -36,6 +38,7 @@ class Options:
     codec: Path = Path("runs/codec")
     out: Path = Path("infrope_env/assets/pocket")
     name: str = "pocket"
+    history: tuple[Path, ...] = (Path("runs/codec"), Path("runs/teacher"), Path("runs/student"))
     average: bool = True
     record: bool = False
 
@@ -56,14 +59,13 @@ def main(options: Options) -> None:
 
 
 def training_facts(options: Options) -> dict[str, object]:
-    """How far each stage was trained: its last logged row."""
-    folders = {"codec": options.codec, "teacher": Path("runs/teacher"), "student": Path("runs/student")}
-    stages = {stage: _last_row(folder / "log.jsonl") for stage, folder in folders.items()}
+    """How the weights were made, and how far each run went: its last logged row."""
     return {
         "license": "Apache-2.0",
         "data": "clips of random play rendered by examples/pocket_world/world.py",
         "commands": [f"python -m examples.pocket_world.{stage}" for stage in STAGES],
-        "stages": {stage: row for stage, row in stages.items() if row},
+        "machine": f"{circumstances.processor()}, one thread a process",
+        "runs": {folder.name: _last_row(folder / "log.jsonl") for folder in options.history},
         "torch": torch.__version__,
     }
 
