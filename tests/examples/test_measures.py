@@ -1,0 +1,71 @@
+"""What the evaluation measures is right where the answer is known: on rendered frames."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from examples.pocket_world.measures import Measure, mean_colour, psnr, scroll_speed, sharpness, wilson
+from examples.pocket_world.train_detectors import blur_bytes
+from examples.pocket_world.trials import after_blocks, starting_states
+from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState, render_block
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_the_scroll_speed_of_rendered_blocks_is_theirs(scene: str) -> None:
+    for (motion, speed), scroll in itertools.product(
+        (("walk_right", 2), ("walk_left", -2), ("stand", 0), ("jump", 0)), (0, 150)
+    ):
+        block = render_block(WorldState("fox", scene, motion, scroll, 1))
+        assert scroll_speed(block) == pytest.approx(speed, abs=0.05)
+        assert scroll_speed(blur_bytes(block, 2.0)) == pytest.approx(speed, abs=0.1)
+
+
+def test_a_walk_at_half_speed_and_a_reversed_one_are_measured_as_such() -> None:
+    frames = np.concatenate([render_block(WorldState("fox", "city", "walk_right", 24 * n, 1)) for n in range(2)])
+    assert scroll_speed(frames.repeat(2, axis=0)[:24]) == pytest.approx(1, abs=0.1)
+    assert scroll_speed(frames[::-1]) == pytest.approx(-2, abs=0.05)
+
+
+def test_wilsons_interval() -> None:
+    assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998
+    assert wilson(0, 5)[0] == 0
+
+
+def test_a_share_meets_its_bar_or_not() -> None:
+    assert Measure.share("walks", [True] * 19 + [False], at_least=0.95).met
+    assert Measure.share("walks", [True] * 18 + [False] * 2, at_least=0.95).met is False
+    assert Measure.share("walks", [True]).met is None
+    assert Measure.mean("speed", [1.9, 2.1], (1.7, 2.3)).met
+    assert not Measure.mean("drift", [4.0, 5.0], (None, 2)).met
+
+
+def test_blur_costs_sharpness_and_likeness() -> None:
+    block = render_block(WorldState("frog", "city", "stand", 0, 0))
+    assert sharpness(block) > 1.3 * sharpness(blur_bytes(block, 1.0))
+    assert psnr(block, block) > 100
+    assert 20 < psnr(blur_bytes(block, 1.0), block) < 35
+
+
+def test_one_grey_level_is_48_db() -> None:
+    grey = np.full((2, 4, 4, 3), 100, np.uint8)
+    assert psnr(grey, grey + 1) == pytest.approx(48.13, abs=0.01)
+    assert (mean_colour(grey + 1) - mean_colour(grey) == 1).all()
+
+
+def test_a_held_motion_leads_where_the_world_leads() -> None:
+    first = next(state for state in starting_states(6, seed=0) if state.motion == "walk_right")
+    world = World()
+    world.reset(first.subject, first.scene, first.motion)
+    for _ in range(5):
+        frames = world.step()
+    np.testing.assert_array_equal(render_block(after_blocks(first, 5)), frames)
+
+
+def test_all_combinations_come_once_and_thirty_bases_pair_every_subject_with_every_motion() -> None:
+    states = list(starting_states(180, seed=3))
+    assert len({(s.subject, s.scene, s.motion) for s in states}) == len(SUBJECTS) * len(SCENES) * len(MOTIONS)
+    assert len({(s.subject, s.motion) for s in states[:30]}) == 30
