@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import ImageGrab
 
+from examples.pocket_world.detectors import Detectors
 from infrope_env.record import valid_frames
 from infrope_env.render.recorder import frames_digest
 from infrope_env.render.window import BORDER
@@ -188,14 +189,26 @@ def test_each_key_acts_in_the_first_block_generated_after_it(player: Player) -> 
     assert player.blocks()[cut]["transition"] == "cut"
 
 
+def test_the_screen_shows_snow_after_the_cut_to_it(player: Player) -> None:
+    """Goes on from the test before. The overlay is put away for the picture."""
+    if player.weights != BUNDLED:
+        pytest.skip("random weights show no scene; the package has no pocket weights in it")
+    made = len(player.blocks())
+    player.hand("key", "h")
+    wait_for(lambda: len(player.blocks()) > made + 2, "the blocks")
+    shot = player.screenshot()
+    player.hand("key", "h")
+    assert Detectors.load().name_scene(shot[None]) == "snow"
+
+
 def test_a_typed_prompt_is_in_force_and_its_letters_are_no_actions(player: Player) -> None:
     before = len(player.blocks())
     player.hand("key", "t")
-    player.hand("type", "--delay", "20", "a green frog waves hello in a dark cavern")
+    player.hand("type", "--delay", "20", "a green frog waves hello in a dark kitchen")
     player.hand("key", "Return")
     time.sleep(1.0)
-    assert not any("cavern" in record["prompt"] for record in player.blocks())  # a word nobody taught: it stays
-    for _ in "cavern":
+    assert not any("kitchen" in record["prompt"] for record in player.blocks())  # a word nobody taught: it stays
+    for _ in "kitchen":
         player.hand("key", "BackSpace")
     player.hand("type", "--delay", "20", "cave")
     player.hand("key", "Return")
