@@ -1,4 +1,4 @@
-"""The evaluation on worlds of known quality: the rendered one meets every bar, a faulty one and random weights do not."""
+"""The evaluation on worlds of known quality: the rendered one meets every bar, faulty ones and random weights fail."""
 
 from __future__ import annotations
 
