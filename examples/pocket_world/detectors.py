@@ -29,7 +29,7 @@ MIDDLE, MIDDLE_WIDTH = slice(3, 7), 16
 """Columns, of eight pixels each, in which the subject is, and how many values are kept of each place there."""
 SLIDES = (2, 0, -2)
 """Where a place was two frames ago, in pixels to the right at the detectors' size, in a walk right, in place, left."""
-NAMES = {"subject": (*SUBJECTS, NONE), "scene": (*SCENES, NONE), "motion": (*MOTIONS, NONE)}
+NAMES: dict[str, tuple[str, ...]] = {"subject": (*SUBJECTS, NONE), "scene": (*SCENES, NONE), "motion": (*MOTIONS, NONE)}
 
 
 class Namer(nn.Module):

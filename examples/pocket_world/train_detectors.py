@@ -125,7 +125,8 @@ def main(options: Options) -> None:
     for kind in NAMES:
         train(getattr(detectors, kind), kind, pool, options)
     scores = score(detectors.eval(), codec, options)
-    facts = {"scores": json.dumps(scores), "training": json.dumps(asdict(options), default=str)}
+    settings = {name: value for name, value in asdict(options).items() if name not in ("out", "codec")}
+    facts = {"scores": json.dumps(scores), "training": json.dumps(settings)}
     save_file(detectors.state_dict(), options.out, facts)
     print(json.dumps(scores, indent=2))
 
