@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from infrope_env import cli, weights
+from infrope_env import cli
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Transition
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.render.bindings import COMMANDS
-from tests.worlds import tiny_world
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,17 +20,12 @@ BLOCK = re.compile(r"(?:<!-- excerpt: (?P<source>\S+) -->\n)?```(?P<kind>\w+)\n(
 BLOCKS = [match.groupdict() | {"above": TEXT[: match.start("text")].count("\n")} for match in BLOCK.finditer(TEXT)]
 SHELL = "".join(block["text"] for block in BLOCKS if block["kind"] == "bash")
 COMMAND_LINES = [line.split("#")[0] for line in SHELL.splitlines()]
-BUNDLED = (weights.BUNDLED / "pocket" / weights.CARD).exists()
-COMES_WITH_THE_WEIGHTS = {"examples/results/readme.png", "examples.pocket_world.evaluate"}
 
 
 @pytest.fixture
 def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, and a bundled world, be it a tiny one."""
+    """An empty working folder."""
     monkeypatch.chdir(tmp_path)
-    if not BUNDLED:
-        monkeypatch.setattr(weights, "BUNDLED", tmp_path / "assets")
-        tiny_world(tmp_path / "assets" / "pocket", latent_size=(6, 8))
     return tmp_path
 
 
@@ -42,8 +36,8 @@ def commands(name: str) -> list[list[str]]:
 
 
 def missing(names: set[str], exists: Callable[[str], object]) -> set[str]:
-    """Those that do not exist; what comes with the weights may be missing as long as they are."""
-    return {name for name in names if not exists(name)} - (set() if BUNDLED else COMES_WITH_THE_WEIGHTS)
+    """Those that do not exist."""
+    return {name for name in names if not exists(name)}
 
 
 def test_the_code_runs_from_top_to_bottom(somewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
