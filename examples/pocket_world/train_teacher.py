@@ -40,6 +40,8 @@ POCKET_MODEL = ModelConfig(
 )
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
 EMA_DECAY = 0.998
+SOILED = 0.6
+"""Most noise, in deviations of a latent, that the context gets in training."""
 SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 4.0
 """Latent columns where the subject stands, and how much more their error counts."""
 
@@ -133,7 +135,7 @@ def forced_loss(
     captions = [caption for i in chosen for caption in clips.captions[i]]
     window = ForcedWindow(look_back(transitions, [sample_window(rng) for _ in transitions]), batch)
     with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):  # for few text keys the fastest here
-        velocity = model.velocities(clean, noisy, sigmas * 1000, captions, window)
+        velocity = model.velocities(soil(rng, clean, generator), noisy, sigmas * 1000, captions, window)
     counts = block_weights(transitions, [clips.far[i] for i in chosen])
     return weighted_error(velocity.float(), noise - clean, counts)
 
@@ -155,6 +157,16 @@ def first_block_loss(
         text = model.transformer.project_text(model.text.encode_ids(ids, lengths))
         velocity = model.transformer(noisy, model.transformer.modulate(sigmas * 1000), text, windows)
     return weighted_error(velocity.float(), noise - clean, torch.ones(count))
+
+
+def soil(rng: np.random.Generator, clean: Tensor, generator: torch.Generator) -> Tensor:
+    """Context as play leaves it: each block N f c h w with mistakes of its own strength.
+
+    Looking back at flawless frames only, the generator copies small mistakes and adds to them, block after block;
+    shown soiled ones beside clean targets, it learns to mend them.
+    """
+    strength = SOILED * torch.from_numpy(rng.random(len(clean)) ** 2).float()
+    return clean + strength[:, None, None, None, None] * torch.randn(clean.shape, generator=generator)
 
 
 def weighted_error(prediction: Tensor, target: Tensor, block_weight: Tensor) -> Tensor:
