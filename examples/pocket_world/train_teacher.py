@@ -40,7 +40,7 @@ POCKET_MODEL = ModelConfig(
 )
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
 EMA_DECAY = 0.998
-SOILED = 0.6
+SOILED = 1.2
 """Most noise, in deviations of a latent, that the context gets in training."""
 SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 4.0
 """Latent columns where the subject stands, and how much more their error counts."""
