@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.encode import Clips, load_clips
@@ -28,10 +28,11 @@ from examples.pocket_world.train_teacher import (
     forced_loss,
     make_optimizers,
     sample_window,
+    update,
     update_average,
     weighted_error,
 )
-from examples.pocket_world.training import Run, average_gradients, rank, start_processes
+from examples.pocket_world.training import Run, rank, start_processes
 from infrope_env.config import Sampler
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise
@@ -119,7 +120,7 @@ def main(options: Options) -> None:
         forced = forced_loss(model, clips, look_back, rng, options.forced_batch, at_steps=0.6)
         (forced + 0.5 * first_block_loss(model, clips, look_back, rng, options.first_blocks)).backward()
         rolled = rollout_gradients(model, clips, look_back, rng, options.batch)
-        _update(model, optimizers)
+        update(model, optimizers)
         update_average(average, model, iteration)
         run.log(every=10, forced=forced.item(), **rolled)
 
@@ -158,14 +159,6 @@ def _start(model: PocketGenerator, lookback: Lookback, blocks: int, rng: np.rand
 
 def _text(model: PocketGenerator, captions: list[str]) -> TextMemory:
     return model.transformer.project_text(model.text.encode_ids(*model.text.tokenize(captions)))
-
-
-def _update(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    average_gradients(parameters)
-    nn.utils.clip_grad_norm_(parameters, 1.0)
-    for optimizer in optimizers:
-        optimizer.step()
 
 
 if __name__ == "__main__":

@@ -210,9 +210,14 @@ def make_optimizers(model: PocketGenerator, lr: float) -> list[torch.optim.Optim
 
 
 def step(model: nn.Module, optimizers: list[torch.optim.Optimizer], loss: Tensor) -> None:
-    """Backward, average over processes, clip, update."""
+    """Backward, then update."""
     model.zero_grad(set_to_none=True)
     loss.backward()
+    update(model, optimizers)
+
+
+def update(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+    """Average the gradients over processes, clip them, move the weights."""
     parameters = [p for p in model.parameters() if p.grad is not None]
     average_gradients(parameters)
     nn.utils.clip_grad_norm_(parameters, 1.0)
