@@ -1,0 +1,40 @@
+"""Teacher forcing sees what play sees: the same clean past, laid out by the same transitions."""
+
+import torch
+
+from examples.pocket_world.forcing import ForcedWindow, LookbackMaker
+from examples.pocket_world.train_teacher import POCKET_MODEL, PocketGenerator
+from infrope_env.config import Window
+from infrope_env.control.actions import Transition
+from infrope_env.dynamics.rollout import Rollout
+from infrope_env.dynamics.rope import RotaryTable
+
+START, CONTINUE, SWITCH, CUT = Transition
+TRANSITIONS = [START, CONTINUE, SWITCH, CONTINUE, CUT, CONTINUE, SWITCH]
+CAPTION = "an orange fox walks to the right in a snowy field"
+
+
+@torch.no_grad()
+def test_a_forced_block_is_computed_as_in_play() -> None:
+    torch.manual_seed(0)
+    model = PocketGenerator().eval()
+    torch.nn.init.normal_(model.transformer.head.head.weight, std=0.02)
+    clean, noisy = torch.randn(2, 7, 3, POCKET_MODEL.latent_channels, *POCKET_MODEL.latent_size)
+    table = RotaryTable(POCKET_MODEL.head_dim, POCKET_MODEL.rows, POCKET_MODEL.cols)
+    lookback = LookbackMaker(table, POCKET_MODEL.tokens_per_frame)([TRANSITIONS], [Window()])
+    timesteps = torch.full((7,), 937.5)
+    forced = model.velocities(clean, noisy, timesteps, [CAPTION] * 7, ForcedWindow(lookback, clips=1))
+    assert torch.allclose(forced, _played(model, clean, noisy), atol=1e-4)
+
+
+def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+    """Velocities of the same noisy blocks by the engine, with the clean ones committed in between."""
+    rollout = Rollout(model.transformer)
+    text = rollout._project(model.text([CAPTION]))
+    time = model.transformer.modulate(torch.tensor([937.5]))
+    velocities = []
+    for index, transition in enumerate(TRANSITIONS):
+        layout, windows = rollout._look_back(transition)
+        velocities.append(model.transformer(noisy[index : index + 1], time, text, windows))
+        rollout._commit(clean[index : index + 1], text, windows, layout)
+    return torch.cat(velocities)
