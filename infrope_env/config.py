@@ -12,7 +12,9 @@ ROTARY_TABLE_LENGTH = 1024
 
 CoordinateRule = Literal["rank", "onset", "absolute"]
 SwitchPolicy = Literal["flush", "none", "no_cache"]
+Prediction = Literal["velocity", "clean"]
 COORDINATE_RULES: tuple[CoordinateRule, ...] = ("rank", "onset", "absolute")
+PREDICTIONS: tuple[Prediction, ...] = ("velocity", "clean")
 SWITCH_POLICIES: tuple[SwitchPolicy, ...] = ("flush", "none", "no_cache")
 
 
@@ -24,6 +26,10 @@ class ModelConfig:
         latent_size: height and width of a latent frame, in latent pixels; both multiples of `patch`.
         patch: side of a square patch; a patch spans one latent frame in time.
         text_len: rows of a text embedding; rows after the prompt are zero and take part in attention.
+        prediction: what the network's output means: the velocity (noise - clean; Wan), or the clean latents themselves.
+            A narrow network spends most of its width on carrying noise to its output if it has to name the velocity.
+        learned_grid: add a learned vector to every place of the patch grid. Wan has none; without it a small model takes
+            long to find out where in the picture a patch of pure noise is.
     """
 
     dim: int
@@ -36,6 +42,8 @@ class ModelConfig:
     freq_dim: int = 256
     text_dim: int = 4096
     text_len: int = 512
+    prediction: Prediction = "velocity"
+    learned_grid: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "latent_size", tuple(self.latent_size))
@@ -46,6 +54,8 @@ class ModelConfig:
             raise ValueError(f"expected freq_dim to be even and at least 2, got {self.freq_dim}")
         if self.dim % self.num_heads or (self.dim // self.num_heads) % 2:
             raise ValueError(f"expected dim to be an even multiple of num_heads, got {self.dim} and {self.num_heads}")
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"expected prediction to be one of {', '.join(PREDICTIONS)}, got {self.prediction!r}")
         if len(self.latent_size) != 2 or any(side < 1 or side % self.patch for side in self.latent_size):
             raise ValueError(f"expected latent_size to be two multiples of {self.patch}, got {self.latent_size}")
 

@@ -17,7 +17,7 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache, LayerWindow
 from infrope_env.dynamics.coordinates import Layout, lay_out
 from infrope_env.dynamics.rope import RotaryTable
-from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
+from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean
 from infrope_env.dynamics.state import Block, RolloutState
 from infrope_env.dynamics.transformer import CausalWanTransformer, TextMemory, TimeModulation
 
@@ -134,8 +134,8 @@ class Rollout:
         noise = self._block_noise()
         noisy = noise[0]
         for step, (sigma, modulation) in enumerate(zip(self.schedule.sigmas, self._modulations[:-1], strict=True)):
-            velocity = self.model(noisy, modulation, text, windows)
-            clean = clean_estimate(noisy, velocity, sigma)
+            output = self.model(noisy, modulation, text, windows)
+            clean = read_clean(self.model.config.prediction, output, noisy, sigma)
             if step + 1 < len(noise):
                 noisy = add_noise(clean, noise[step + 1], self.schedule.sigmas[step + 1])
         return clean

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from infrope_env.config import Sampler
+from infrope_env.config import Prediction, Sampler
 
 TABLE_STEPS = 1000
 """Entries of the release's timestep table, which the few steps index into."""
@@ -51,6 +51,11 @@ def shift_timesteps(fractions: Tensor, shift: float) -> Tensor:
 def add_noise(clean: Tensor, noise: Tensor, sigma: float | Tensor) -> Tensor:
     """Mix a clean latent with Gaussian noise at level sigma, in float32, returned in the noise's dtype."""
     return ((1 - sigma) * clean.float() + sigma * noise.float()).to(noise.dtype)
+
+
+def read_clean(prediction: Prediction, output: Tensor, noisy: Tensor, sigma: float | Tensor) -> Tensor:
+    """The clean latent that a network's output stands for, see `ModelConfig.prediction`."""
+    return output if prediction == "clean" else clean_estimate(noisy, output, sigma)
 
 
 def clean_estimate(noisy: Tensor, velocity: Tensor, sigma: float | Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The causal Wan DiT: noisy latent frames in, velocity out. It is told its coordinates and its window.
+"""The causal Wan DiT: noisy latent frames in, velocity (or clean frames) out. It is told its coordinates and window.
 
 Parameter names are the official ones, so released checkpoints load as they are. What does not change between passes
 comes in ready-made: text keys and values once per prompt (`project_text`), modulations once per timestep
@@ -52,7 +52,7 @@ TextMemory = Sequence[tuple[Tensor, Tensor]]
 
 
 class CausalWanTransformer(nn.Module):
-    """Predicts the velocity of one block of latent frames."""
+    """Predicts the velocity of one block of latent frames, or the clean frames, see `ModelConfig.prediction`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -66,9 +66,11 @@ class CausalWanTransformer(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, dim * 6))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.head = Head(config)
+        if config.learned_grid:
+            self.grid = nn.Parameter(0.02 * torch.randn(config.tokens_per_frame, dim))
 
     def forward(self, latents: Tensor, time: TimeModulation, text: TextMemory, windows: Sequence[Window]) -> Tensor:
-        """Velocity of noisy latents, both b f c h w."""
+        """Prediction from noisy latents, both b f c h w."""
         x = self.patchify(latents)
         for block, keys_values, window in zip(self.blocks, text, windows, strict=True):
             x = block(x, time.blocks, keys_values, window)
@@ -99,7 +101,8 @@ class CausalWanTransformer(nn.Module):
         """Latents b f c h w to tokens b (f rows cols) dim; a convolution with kernel = stride is one matrix product."""
         p = self.config.patch
         patches = rearrange(latents, "b f c (r p) (k q) -> b (f r k) (c p q)", p=p, q=p)
-        return F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+        tokens = F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+        return tokens + self.grid.repeat(latents.shape[1], 1) if self.config.learned_grid else tokens
 
     def unpatchify(self, tokens: Tensor) -> Tensor:
         """Output tokens b (f rows cols) (p q c) to latents b f c h w."""
