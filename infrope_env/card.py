@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from infrope_env.config import ModelConfig, Sampler, Window
 from infrope_env.control.text_encoder import PocketTextConfig
+from infrope_env.pixels.patch_codec import PatchCodecConfig
 from infrope_env.pixels.taehv import TAEHVConfig
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Card:
 
     name: str
     model: ModelConfig
-    decoder: TAEHVConfig
+    decoder: PatchCodecConfig | TAEHVConfig
     text_encoder: PocketTextConfig
     window: Window = field(default_factory=Window)
     sampler: Sampler = field(default_factory=Sampler)
@@ -46,7 +47,7 @@ class Card:
             raise WeightsError(f"{source}: not valid JSON: {error}.") from error
         if not isinstance(entries, dict):
             raise WeightsError(f"{source}: expected an object, got {type(entries).__name__}.")
-        parts = {"model": ModelConfig, "decoder": TAEHVConfig, "text_encoder": PocketTextConfig}
+        parts = {"model": ModelConfig, "decoder": _decoder_kind(entries), "text_encoder": PocketTextConfig}
         parts |= {"window": Window, "sampler": Sampler}
         for key in parts.keys() & entries.keys():
             entries[key] = _build(parts[key], entries[key], f"{source}: {key}")
@@ -57,6 +58,12 @@ class Card:
         """Height and width of a pixel frame."""
         height, width = (side * self.decoder.space_factor for side in self.model.latent_size)
         return height, width
+
+
+def _decoder_kind(entries: dict[str, object]) -> type[PatchCodecConfig | TAEHVConfig]:
+    """Only a TAEHV has widths."""
+    decoder = entries.get("decoder")
+    return TAEHVConfig if isinstance(decoder, dict) and "decoder_widths" in decoder else PatchCodecConfig
 
 
 def _build(kind: type[T], entries: object, where: str) -> T:

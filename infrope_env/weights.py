@@ -1,7 +1,8 @@
 """World folders: finding, checking, loading and writing a model's weights. Knows files and shapes, not what they play.
 
 A world folder holds `generator.safetensors` (names prefixed `model.`, as in the release), `text_encoder.safetensors`,
-`decoder.safetensors`, `tokenizer.json`, and `card.json`: the sizes of the three networks and the sha256 of each file.
+`decoder.safetensors`, `tokenizer.json`, and `card.json`: the sizes of the networks and the sha256 of each file. With a
+patch codec it also holds `encoder.safetensors`.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from infrope_env.config import ModelConfig, Sampler, Window
 from infrope_env.control.text_encoder import PocketTextEncoder, TextEncoder
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.pixels.codec import Decoder
-from infrope_env.pixels.taehv import TAEHV
+from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
+from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
 
 BUNDLED = Path(__file__).parent / "assets"
 GENERATOR, TEXT_ENCODER, DECODER = "generator.safetensors", "text_encoder.safetensors", "decoder.safetensors"
+ENCODER = "encoder.safetensors"
 TOKENIZER, CARD = "tokenizer.json", "card.json"
 GENERATOR_PREFIX = "model."
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -42,6 +45,7 @@ class WorldModel:
     """A loaded world, shared by every environment of the process: nothing in it changes during play.
 
     Attributes:
+        encoder: pixels to latents, where the world has one.
         window: the world's own, used where the player asks for nothing else; so is `sampler`.
         frame_size: height and width of a pixel frame.
         sha256: of every file, by file name.
@@ -51,6 +55,7 @@ class WorldModel:
     transformer: CausalWanTransformer
     text_encoder: TextEncoder
     decoder: Decoder
+    encoder: PatchEncoder | None
     config: ModelConfig
     window: Window
     sampler: Sampler
@@ -123,8 +128,9 @@ def save_world(
     folder: Path,
     transformer: CausalWanTransformer,
     text_encoder: PocketTextEncoder,
-    decoder: TAEHV,
+    decoder: TAEHV | PatchDecoder,
     card_fields: Mapping[str, Any],
+    encoder: PatchEncoder | None = None,
 ) -> Path:
     """Write a world folder; every file appears whole or not at all, the card last.
 
@@ -134,6 +140,7 @@ def save_world(
         text_encoder: its tokenizer becomes tokenizer.json.
         decoder: stored without its encoder.
         card_fields: "name"; optional "window" and "sampler" (as dataclasses) and "training" (free facts).
+        encoder: of a patch codec.
 
     Returns:
         the folder.
@@ -146,6 +153,8 @@ def save_world(
         DECODER: _pack(halves),
         TOKENIZER: text_encoder.tokenizer.to_str(pretty=True).encode(),
     }
+    if encoder is not None:
+        files[ENCODER] = _pack(encoder.state_dict())
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sizes = {"model": transformer.config, "decoder": decoder.config, "text_encoder": text_encoder.config}
     card = Card(**{**card_fields, **sizes, "files": sums})
@@ -166,6 +175,7 @@ def _load(folder: Path, card_text: str, device: torch.device, dtype: torch.dtype
         transformer=_load_generator(folder, card).to(device, dtype),
         text_encoder=_load_text_encoder(folder, card).to(device),  # float32 everywhere: it is tiny
         decoder=_load_decoder(folder, card).to(device, dtype),
+        encoder=_load_encoder(folder, card, device),
         config=card.model,
         window=card.window,
         sampler=card.sampler,
@@ -189,12 +199,28 @@ def _load_text_encoder(folder: Path, card: Card) -> PocketTextEncoder:
     return _fill(encoder, {name: tensor.float() for name, tensor in tensors.items()}, folder / TEXT_ENCODER)
 
 
-def _load_decoder(folder: Path, card: Card) -> TAEHV:
+def _load_decoder(folder: Path, card: Card) -> TAEHV | PatchDecoder:
     tensors = _tensors(folder, DECODER, card)
-    codec = _blank(lambda: TAEHV(card.decoder))
+    decoder = _blank(lambda: _make_decoder(card.decoder))
+    _fill(decoder, tensors, folder / DECODER)
+    return decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # decodes a quarter faster
+
+
+def _make_decoder(config: PatchCodecConfig | TAEHVConfig) -> TAEHV | PatchDecoder:
+    if isinstance(config, PatchCodecConfig):
+        return PatchDecoder(config)
+    codec = TAEHV(config)
     codec.encoder = nn.Sequential()  # not shipped, and not to sit in memory
-    _fill(codec, tensors, folder / DECODER)
-    return codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # decodes a quarter faster
+    return codec
+
+
+def _load_encoder(folder: Path, card: Card, device: torch.device) -> PatchEncoder | None:
+    """In float32 everywhere: it works once in a rollout at most."""
+    if ENCODER not in card.files or not isinstance(card.decoder, PatchCodecConfig):
+        return None
+    config = card.decoder
+    tensors = {name: tensor.float() for name, tensor in _tensors(folder, ENCODER, card).items()}
+    return _fill(_blank(lambda: PatchEncoder(config)), tensors, folder / ENCODER).to(device)
 
 
 def _blank(make: Callable[[], T]) -> T:
