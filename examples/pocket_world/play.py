@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,8 +14,20 @@ FIRST_LATENT_PADDING = 3
 """Copies of the first pixel frame in front of a clip, so that its first latent frame covers that frame alone."""
 
 CUT_CHANCE, SWITCH_CHANCE = 0.15, 0.4
-FARTHEST_SCROLL = 1280
-"""A clip may be taken up this many pixels along the way; the scenery has repeated by then."""
+FARTHEST_SCROLL, LONGEST_STAY, WAYS = 1280, 400, 2**20
+"""A clip may be taken up this many pixels along the way, and this many blocks after its scene began, on any way."""
+
+HELD_OUT = frozenset(
+    {
+        ("robot", "beach", "stand"),
+        ("frog", "city", "walk_left"),
+        ("fox", "cave", "walk_right"),
+        ("wizard", "desert", "jump"),
+        ("penguin", "meadow", "crouch"),
+        ("robot", "snow", "wave"),
+    }
+)
+"""Subject, scene and motion that no clip shows together: what the generator makes of them it has not seen."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +55,20 @@ class Clip:
 
 
 def play_clip(rng: np.random.Generator, num_blocks: int = 7, far_chance: float = 0.5) -> Clip:
-    """Play a random episode: block 0 stands at the canonical start, the rest may be far along the way."""
+    """Play a random episode: block 0 stands at the canonical start, the rest may be far along the way.
+
+    An episode that would show what is held out is played anew.
+    """
+    while True:
+        clip = _play_episode(rng, num_blocks, far_chance)
+        if not any((b.state.subject, b.state.scene, b.state.motion) in HELD_OUT for b in clip.blocks):
+            return clip
+
+
+def _play_episode(rng: np.random.Generator, num_blocks: int, far_chance: float) -> Clip:
     world = World()
-    frames = [world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, MOTIONS))]
+    way = int(rng.integers(WAYS))
+    frames = [world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, MOTIONS), way=way)]
     blocks = [_played(rng, world.state, Transition.START)]
     far = bool(rng.random() < far_chance)
     if far:
@@ -77,7 +100,8 @@ def _move_along(world: World, rng: np.random.Generator) -> np.ndarray:
     """Put the subject somewhere along the way of some scene, in some motion, and render a block there."""
     scroll = 2 * int(rng.integers(-FARTHEST_SCROLL // 2, FARTHEST_SCROLL // 2))
     subject = world.state.subject
-    world.reset(subject, _pick(rng, SCENES), _pick(rng, MOTIONS), scroll=scroll)
+    world.reset(subject, _pick(rng, SCENES), _pick(rng, MOTIONS), scroll, world.state.way)
+    world.state = replace(world.state, scene_blocks=int(rng.integers(LONGEST_STAY)))
     return world.step()
 
 

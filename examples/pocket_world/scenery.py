@@ -1,8 +1,10 @@
-"""The six scenes as periodic strips that scroll at different speeds. Knows nothing of subjects or time."""
+"""The six scenes: periodic strips that scroll at different speeds, clouds that drift, things along the way.
+
+Knows nothing of subjects.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from examples.pocket_world.drawing import Canvas, vertical_gradient
 from examples.pocket_world.scenes import (
+    CLOUD_PERIOD,
     FAR_PERIOD,
     GROUND,
     HEIGHT,
@@ -17,46 +20,70 @@ from examples.pocket_world.scenes import (
     NEAR_PERIOD,
     RECIPES,
     WIDTH,
+    Painter,
     Recipe,
+    Thing,
 )
+from examples.pocket_world.sprites import Sprite, put, sprite_from_pixels
+from examples.pocket_world.way import things_between
+
+THING_WIDTH = 80
+"""Columns that the widest thing and its glow take."""
 
 
 @dataclass(frozen=True)
 class Strip:
     """One layer: premultiplied colour and remaining background in 256ths, uint16, one period plus one picture wide.
 
-    Rows start at `top` of the picture; from `solid` on nothing shines through. `slowness` scroll pixels move it by one.
+    Rows start at `top` of the picture and end before `bottom`; between `solid` and `bottom` nothing shines through.
     """
 
     colour: np.ndarray
     keep: np.ndarray
     top: int
     solid: int
+    bottom: int
     period: int
-    slowness: int
 
-    def draw_over(self, picture: np.ndarray, scroll: int) -> None:
-        """Put the part of the strip that is in view over a picture, uint8 (HEIGHT, WIDTH, 3)."""
-        start = scroll // self.slowness % self.period
+    def draw_over(self, picture: np.ndarray, shift: int) -> None:
+        """Put the part of the strip that is in view, `shift` pixels along, over a picture, uint8 (HEIGHT, WIDTH, 3)."""
+        start = shift % self.period
         view = slice(start, start + WIDTH)
         airy = self.solid - self.top
         behind = picture[self.top : self.solid]
         behind[:] = (behind * self.keep[:airy, view] >> 8) + self.colour[:airy, view]
-        picture[self.solid :] = self.colour[airy:, view]
+        picture[self.solid : self.bottom] = self.colour[airy:, view]
 
 
 @dataclass(frozen=True)
 class Scenery:
-    """A scene: its fixed sky, uint8 (HEIGHT, WIDTH, 3), and its strips from far to near."""
+    """A scene: its fixed sky, uint8 (HEIGHT, WIDTH, 3), its strips from far to near, and its things."""
 
+    number: int
     sky: np.ndarray
-    strips: tuple[Strip, Strip, Strip]
+    clouds: Strip | None
+    far: Strip
+    middle: Strip
+    things: tuple[Sprite, ...]
+    ground: Strip
 
-    def draw(self, scroll: int) -> np.ndarray:
-        """Return the empty scene seen at a scroll position, uint8 (HEIGHT, WIDTH, 3)."""
+    def draw(self, scroll: int, way: int = 0, drift: int = 0) -> np.ndarray:
+        """Return the empty scene, uint8 (HEIGHT, WIDTH, 3).
+
+        Args:
+            scroll: the camera's position, in pixels of the near ground; the middle layer moves half, the far a quarter.
+            way: number of the way, which says what stands where.
+            drift: pixels that the clouds have moved to the left.
+        """
         picture = self.sky.copy()
-        for strip in self.strips:
-            strip.draw_over(picture, scroll)
+        if self.clouds is not None:
+            self.clouds.draw_over(picture, drift)
+        self.far.draw_over(picture, scroll // 4)
+        self.middle.draw_over(picture, scroll // 2)
+        reach = THING_WIDTH // 2
+        for kind, column in things_between(way, self.number, len(self.things), scroll - reach, scroll + WIDTH + reach):
+            put(picture, self.things[kind], 0, column - scroll - reach)
+        self.ground.draw_over(picture, scroll)
         return picture
 
 
@@ -65,12 +92,13 @@ def scenery(scene: str) -> Scenery:
     """Paint a scene, once."""
     recipe = RECIPES[scene]
     return Scenery(
+        tuple(RECIPES).index(scene),
         _paint_sky(recipe),
-        (
-            _paint_strip(recipe.far, FAR_PERIOD, 4),
-            _paint_strip(recipe.middle, MIDDLE_PERIOD, 2),
-            _paint_strip(recipe.near, NEAR_PERIOD, 1),
-        ),
+        None if recipe.clouds is None else _paint_strip(recipe.clouds, CLOUD_PERIOD),
+        _paint_strip(recipe.far, FAR_PERIOD),
+        _paint_strip(recipe.middle, MIDDLE_PERIOD),
+        tuple(_paint_thing(thing) for thing in recipe.things),
+        _paint_strip(recipe.ground, NEAR_PERIOD),
     )
 
 
@@ -83,20 +111,27 @@ def _paint_sky(recipe: Recipe) -> np.ndarray:
     return blended.astype(np.uint8)
 
 
-def _paint_strip(painter: Callable[[Canvas], None], period: int, slowness: int) -> Strip:
+def _paint_thing(thing: Thing) -> Sprite:
+    canvas = Canvas(THING_WIDTH, HEIGHT, (0, HEIGHT - GROUND))
+    thing(canvas, THING_WIDTH / 2)
+    return sprite_from_pixels(canvas.pixels())
+
+
+def _paint_strip(painter: Painter, period: int) -> Strip:
     canvas = Canvas(period, HEIGHT, (0, HEIGHT - GROUND), period)
     painter(canvas)
     pixels = canvas.pixels()
     pixels = np.concatenate([pixels, pixels[:, :WIDTH]], axis=1)
     alpha = pixels[..., 3]
-    top = int(np.argmax(alpha.any(axis=1)))
-    solid = HEIGHT - int(np.argmin([*(alpha == 255).all(axis=1)[::-1], False]))
+    painted = alpha.any(axis=1)
+    top, bottom = int(np.argmax(painted)), HEIGHT - int(np.argmax(painted[::-1]))
+    solid = bottom - int(np.argmin([*(alpha == 255).all(axis=1)[top:bottom][::-1], False]))
     keep = np.round((255 - alpha.astype(float)) * 256 / 255).astype(np.uint16)
     return Strip(
-        np.ascontiguousarray(pixels[top:, :, :3].astype(np.uint16)),
-        np.repeat(keep[top:, :, None], 3, axis=2),
+        np.ascontiguousarray(pixels[top:bottom, :, :3].astype(np.uint16)),
+        np.repeat(keep[top:bottom, :, None], 3, axis=2),
         top,
         solid,
+        bottom,
         period,
-        slowness,
     )

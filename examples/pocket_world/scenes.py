@@ -1,6 +1,7 @@
-"""What the six scenes look like: one painter for the lights in the sky and one for each layer, from far to near.
+"""What the six scenes look like: painters for the lights in the sky, the clouds, the layers from far to near, things.
 
-Painters draw one period of their layer; x runs along it, y = 0 is the ground line. Knows nothing of scrolling.
+Painters draw one period of their layer; x runs along it, y = 0 is the ground line. A thing is painted at a column x.
+Knows nothing of scrolling, nor of what stands where.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from examples.pocket_world import plants, props
 from examples.pocket_world.drawing import Canvas, Fill
@@ -15,18 +17,28 @@ from examples.pocket_world.drawing import Canvas, Fill
 HEIGHT, WIDTH = 96, 160
 GROUND = 14
 """Height of the ground line, on which near things stand, above the bottom of the picture."""
-NEAR_PERIOD, MIDDLE_PERIOD, FAR_PERIOD = 320, 320, 160
+NEAR_PERIOD, MIDDLE_PERIOD, FAR_PERIOD, CLOUD_PERIOD = 320, 320, 160, 224
+
+Painter = Callable[[Canvas], None]
+Thing = Callable[[Canvas, float], None]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a scene is painted: the colours of its sky from top to bottom, and one painter for every layer."""
+    """How a scene is painted: the colours of its sky from top to bottom, a painter for every layer, what stands about.
+
+    Attributes:
+        things: they stand along the way, any of them anywhere; the first two also where every rollout begins.
+        clouds: drift before the sky; None where there is none, or it is night.
+    """
 
     sky: Sequence[str]
-    lights: Callable[[Canvas], None]
-    far: Callable[[Canvas], None]
-    middle: Callable[[Canvas], None]
-    near: Callable[[Canvas], None]
+    lights: Painter
+    far: Painter
+    middle: Painter
+    ground: Painter
+    things: tuple[Thing, ...]
+    clouds: Painter | None = None
 
 
 def _ridge(canvas: Canvas, period: int, waves: Sequence[tuple[int, float, float]], base: float, fill: Fill) -> None:
@@ -62,8 +74,6 @@ def _sun(x: float, y: float, colour: str, halo: str) -> Callable[[Canvas], None]
 
 
 def _meadow_far(canvas: Canvas) -> None:
-    props.cloud(canvas, 32, 60)
-    props.cloud(canvas, 112, 54, 0.8)
     _ridge(canvas, FAR_PERIOD, [(1, 6, 0.1), (2, 5, 0.4)], 24, ("#a9dcc0", "#b9e6b8"))
 
 
@@ -74,12 +84,7 @@ def _meadow_middle(canvas: Canvas) -> None:
         canvas.ellipse(x, y + 7, 6, 7, ("#8ccf70", "#6dbb63"))
 
 
-def _meadow_near(canvas: Canvas) -> None:
-    plants.round_tree(canvas, 128)
-    plants.bush(canvas, 20)
-    props.fence(canvas, 188)
-    plants.flowers(canvas, 236)
-    plants.mushroom(canvas, 286)
+def _meadow_ground(canvas: Canvas) -> None:
     _ground(canvas, "#8fdc5f", ("#5fbb4a", "#3f9a42"), "#3f9840")
 
 
@@ -103,12 +108,7 @@ def _desert_middle(canvas: Canvas) -> None:
     _ridge(canvas, MIDDLE_PERIOD, [(3, 4, 0.6), (1, 2, 0.3)], 6, ("#efc27a", "#e6b266"))
 
 
-def _desert_near(canvas: Canvas) -> None:
-    plants.cactus(canvas, 130, 42)
-    props.rocks(canvas, 24, ("#d99a6c", "#b3714c"), "#7a4630", "#ecb98c")
-    props.signpost(canvas, 192)
-    plants.barrel_cactus(canvas, 240)
-    plants.cactus(canvas, 288, 26, flower=True)
+def _desert_ground(canvas: Canvas) -> None:
     _ground(canvas, "#ffe3a3", ("#eebf6c", "#d99f4e"), "#c98f45")
 
 
@@ -130,12 +130,7 @@ def _snow_middle(canvas: Canvas) -> None:
     _ridge(canvas, MIDDLE_PERIOD, [(2, 3, 0.1), (3, 2, 0.5)], 8, ("#edf4fd", "#dbe8f8"))
 
 
-def _snow_near(canvas: Canvas) -> None:
-    plants.pine(canvas, 124, 50)
-    props.snowman(canvas, 26)
-    plants.icy_bush(canvas, 178)
-    props.cabin(canvas, 232)
-    props.rocks(canvas, 292, ("#a9b6cc", "#7d8cab"), "#53627f", "#ffffff")
+def _snow_ground(canvas: Canvas) -> None:
     _ground(canvas, "#ffffff", ("#e9f2fd", "#c7d9f0"), "#b9cdea")
 
 
@@ -178,12 +173,7 @@ def _city_middle(canvas: Canvas) -> None:
                 canvas.box(left, up, left + 6, up + 6, "#ffd978" if (3 * k + number * 2) % 5 < 3 else "#24285a", 0.2)
 
 
-def _city_near(canvas: Canvas) -> None:
-    props.street_lamp(canvas, 122)
-    props.hydrant(canvas, 28)
-    props.phone_booth(canvas, 182)
-    props.bench(canvas, 234)
-    props.traffic_light(canvas, 290)
+def _city_ground(canvas: Canvas) -> None:
     canvas.ink = None
     canvas.box(-2, -GROUND - 2, NEAR_PERIOD + 2, 1, ("#8f8db5", "#6f6d98"), 0)
     canvas.box(-2, -1, NEAR_PERIOD + 2, 1, "#bab7dc", 0)
@@ -195,8 +185,6 @@ def _city_near(canvas: Canvas) -> None:
 
 
 def _beach_far(canvas: Canvas) -> None:
-    props.cloud(canvas, 40, 62, 0.9)
-    props.cloud(canvas, 126, 52, 0.7)
     canvas.polygon([(70, 24), (80, 32), (88, 38), (96, 33), (104, 34), (116, 24)], ("#7cc49a", "#96d6b4"))
     canvas.box(-2, -GROUND, FAR_PERIOD + 2, 26, ("#3fa7e8", "#56c2ee"), 0)
 
@@ -221,12 +209,7 @@ def _boat(canvas: Canvas, x: float, sail: Fill) -> None:
     canvas.ink = None
 
 
-def _beach_near(canvas: Canvas) -> None:
-    plants.palm(canvas, 122)
-    props.beach_ball(canvas, 26)
-    props.parasol(canvas, 184)
-    props.sand_castle(canvas, 242)
-    props.surfboard(canvas, 292)
+def _beach_ground(canvas: Canvas) -> None:
     _ground(canvas, "#fff0c4", ("#f8dc9c", "#eac178"), "#dcb06a")
 
 
@@ -250,30 +233,92 @@ def _cave_middle(canvas: Canvas) -> None:
     _ridge(canvas, MIDDLE_PERIOD, [(4, 2, 0.2), (7, 1.2, 0.0)], 4, ("#4d5664", "#3d4552"))
 
 
-def _cave_near(canvas: Canvas) -> None:
-    props.crystals(canvas, 126, "#7df4ff", "#2f9fd8", "#155a80", 1.15)
-    plants.mushroom(canvas, 20, ("#6fffd0", "#2bc0a0"), "#14534a")
-    props.stone_spike(canvas, 180, 0, 26, 11, ("#8a7a72", "#655650"))
-    props.crystals(canvas, 230, "#ff9ae8", "#c84fc0", "#6a1f70", 0.9)
-    props.treasure(canvas, 288)
+def _stalagmite(canvas: Canvas, x: float, length: float, half: float) -> None:
+    props.stone_spike(canvas, x, 0, length, half, ("#8a7a72", "#655650"))
+
+
+def _cave_ground(canvas: Canvas) -> None:
     _ground(canvas, "#a08a78", ("#77655c", "#56474a"), "#4c3e42")
 
 
+def _day_clouds(*clouds: tuple[float, float, float], fill: Fill = ("#ffffff", "#e6f3ff")) -> Painter:
+    """Clouds at (column, height, size)."""
+
+    def paint(canvas: Canvas) -> None:
+        for x, y, size in clouds:
+            props.cloud(canvas, x, y, size, fill)
+
+    return paint
+
+
+THINGS: dict[str, tuple[Thing, ...]] = {
+    "meadow": (plants.round_tree, plants.bush, props.fence, plants.flowers, plants.mushroom),
+    "desert": (
+        partial(plants.cactus, height=42),
+        partial(props.rocks, fill=("#d99a6c", "#b3714c"), ink="#7a4630", cap="#ecb98c"),
+        props.signpost,
+        plants.barrel_cactus,
+        partial(plants.cactus, height=26, flower=True),
+    ),
+    "snow": (
+        partial(plants.pine, height=50),
+        props.snowman,
+        plants.icy_bush,
+        props.cabin,
+        partial(props.rocks, fill=("#a9b6cc", "#7d8cab"), ink="#53627f", cap="#ffffff"),
+    ),
+    "city": (props.street_lamp, props.hydrant, props.phone_booth, props.bench, props.traffic_light),
+    "beach": (plants.palm, props.beach_ball, props.parasol, props.sand_castle, props.surfboard),
+    "cave": (
+        partial(props.crystals, light="#7df4ff", dark="#2f9fd8", ink="#155a80", size=1.15),
+        partial(plants.mushroom, cap=("#6fffd0", "#2bc0a0"), ink="#14534a"),
+        partial(_stalagmite, length=26, half=11),
+        partial(props.crystals, light="#ff9ae8", dark="#c84fc0", ink="#6a1f70", size=0.9),
+        props.treasure,
+    ),
+}
+
 RECIPES: dict[str, Recipe] = {
     "meadow": Recipe(
-        ("#5cb8f5", "#a8ddfb", "#e4f6fb"), _sun(26, 66, "#fff3b0", "#fff8d8"), _meadow_far, _meadow_middle, _meadow_near
+        ("#5cb8f5", "#a8ddfb", "#e4f6fb"),
+        _sun(26, 66, "#fff3b0", "#fff8d8"),
+        _meadow_far,
+        _meadow_middle,
+        _meadow_ground,
+        THINGS["meadow"],
+        _day_clouds((32, 60, 1.0), (106, 54, 0.8), (172, 63, 0.9)),
     ),
     "desert": Recipe(
         ("#f7a072", "#fbc88e", "#fdeab8"),
         _sun(124, 62, "#fffbe0", "#fff2c0"),
         _desert_far,
         _desert_middle,
-        _desert_near,
+        _desert_ground,
+        THINGS["desert"],
+        _day_clouds((60, 66, 0.7), (170, 58, 0.6), fill=("#fff3dc", "#fde0b8")),
     ),
-    "snow": Recipe(("#a9bdea", "#cddcf6", "#f1f6fd"), lambda canvas: None, _snow_far, _snow_middle, _snow_near),
-    "city": Recipe(("#141642", "#2c2a6e", "#5d4796"), _city_lights, _city_far, _city_middle, _city_near),
+    "snow": Recipe(
+        ("#a9bdea", "#cddcf6", "#f1f6fd"),
+        lambda canvas: None,
+        _snow_far,
+        _snow_middle,
+        _snow_ground,
+        THINGS["snow"],
+        _day_clouds((50, 66, 0.9), (140, 70, 0.8), (200, 62, 0.7), fill=("#ffffff", "#e2ebfa")),
+    ),
+    "city": Recipe(
+        ("#141642", "#2c2a6e", "#5d4796"), _city_lights, _city_far, _city_middle, _city_ground, THINGS["city"]
+    ),
     "beach": Recipe(
-        ("#2fa4f2", "#7fd0fa", "#d2f2fc"), _sun(30, 66, "#ffe95c", "#fff5b8"), _beach_far, _beach_middle, _beach_near
+        ("#2fa4f2", "#7fd0fa", "#d2f2fc"),
+        _sun(30, 66, "#ffe95c", "#fff5b8"),
+        _beach_far,
+        _beach_middle,
+        _beach_ground,
+        THINGS["beach"],
+        _day_clouds((40, 62, 0.9), (126, 52, 0.7), (190, 64, 0.8)),
     ),
-    "cave": Recipe(("#1b252e", "#2a3d47", "#3a5560"), _cave_lights, _cave_far, _cave_middle, _cave_near),
+    "cave": Recipe(
+        ("#1b252e", "#2a3d47", "#3a5560"), _cave_lights, _cave_far, _cave_middle, _cave_ground, THINGS["cave"]
+    ),
 }

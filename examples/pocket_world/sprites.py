@@ -34,6 +34,14 @@ def sprite_from_pixels(pixels: np.ndarray) -> Sprite:
     return Sprite(pixels[..., :3].astype(np.uint16), np.repeat(keep, 3, axis=2))
 
 
+def put(picture: np.ndarray, sprite: Sprite, top: int, left: int) -> None:
+    """Lay a sprite over a picture, uint8 (h, w, 3); what reaches beyond the picture is cut off."""
+    above, before = max(0, -top), max(0, -left)
+    view = picture[top + above : top + len(sprite.colour), left + before : max(0, left + sprite.colour.shape[1])]
+    seen = (slice(above, above + view.shape[0]), slice(before, before + view.shape[1]))
+    view[:] = (view * sprite.keep[seen] >> 8) + sprite.colour[seen]
+
+
 def jump_height(motion: str, phase: int) -> int:
     """Height of the feet above the ground in pixels: one parabola from phase 0 to phase 11, both on the ground."""
     last = PHASES - 1

@@ -18,8 +18,8 @@ from examples.pocket_world.sprites import (
     CELL_WIDTH,
     FEET_ROW,
     PHASES,
-    Sprite,
     jump_height,
+    put,
     shadow_sprite,
     subject_sprite,
 )
@@ -45,7 +45,8 @@ class WorldState:
 
     `scroll` is the camera's position in pixels just before the block: the frame at phase p is seen from
     `scroll + speed * (p + 1)`, so a block depends on the last frame and its own motion only. `motion_blocks` says how
-    many blocks the motion has lasted before this one; 0 is a motion's first block.
+    many blocks the motion has lasted before this one, 0 in a motion's first block; `scene_blocks` says the same of the
+    scene, for the clouds drift with it. `way` is the number of the way, which says what stands where along it.
     """
 
     subject: str
@@ -53,6 +54,8 @@ class WorldState:
     motion: str
     scroll: int
     motion_blocks: int
+    scene_blocks: int = 0
+    way: int = 0
 
     def __post_init__(self) -> None:
         """Refuse names that the world does not have."""
@@ -67,33 +70,50 @@ class WorldState:
 
 @dataclass(frozen=True)
 class FrameTruth:
-    """What is exactly true of one frame: camera position and height of the feet in pixels, facing 1 (right) or -1."""
+    """What is exactly true of one frame.
+
+    Attributes:
+        scroll: camera position in pixels.
+        drift: how far the clouds have moved to the left, in pixels.
+        jump_height: of the feet above the ground, in pixels.
+        facing: 1 (right) or -1.
+    """
 
     scroll: int
+    drift: int
     jump_height: int
     facing: int
 
 
-def spawn(subject: str, scene: str, motion: str = "stand", scroll: int = 0) -> WorldState:
+def spawn(subject: str, scene: str, motion: str = "stand", scroll: int = 0, way: int = 0) -> WorldState:
     """Return the first block of a rollout, whose first frame, at FIRST_PHASE, is seen from `scroll`."""
-    return WorldState(subject, scene, motion, scroll - WALKING_SPEED.get(motion, 0) * (FIRST_PHASE + 1), 0)
+    start = scroll - WALKING_SPEED.get(motion, 0) * (FIRST_PHASE + 1)
+    return WorldState(subject, scene, motion, start, 0, way=way)
 
 
 def advance(state: WorldState, motion: str | None = None, scene: str | None = None) -> WorldState:
     """Return the block after `state`; None keeps what is. Any given scene, also the same one, is a cut to scroll 0."""
     following = state.motion if motion is None else motion
     if scene is not None:
-        return WorldState(state.subject, scene, following, 0, 0)
+        return WorldState(state.subject, scene, following, 0, 0, way=state.way)
     scroll = state.scroll + WALKING_SPEED.get(state.motion, 0) * BLOCK_FRAMES
     lasted = state.motion_blocks + 1 if following == state.motion else 0
-    return WorldState(state.subject, state.scene, following, scroll, lasted)
+    return WorldState(state.subject, state.scene, following, scroll, lasted, state.scene_blocks + 1, state.way)
 
 
 def ground_truth(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES)) -> tuple[FrameTruth, ...]:
     """Return what is true of every frame of a block."""
     speed = WALKING_SPEED.get(state.motion, 0)
     facing = -1 if state.motion == "walk_left" else 1
-    return tuple(FrameTruth(state.scroll + speed * (p + 1), jump_height(state.motion, p), facing) for p in phases)
+    return tuple(
+        FrameTruth(state.scroll + speed * (p + 1), cloud_drift(state, p), jump_height(state.motion, p), facing)
+        for p in phases
+    )
+
+
+def cloud_drift(state: WorldState, phase: int) -> int:
+    """How far the clouds have come since the scene began, in pixels: one every four frames."""
+    return (state.scene_blocks * BLOCK_FRAMES + phase) // 4
 
 
 def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES)) -> np.ndarray:
@@ -101,20 +121,12 @@ def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES))
     phases = tuple(phases)
     frames = np.empty((len(phases), HEIGHT, WIDTH, 3), np.uint8)
     for frame, phase, truth in zip(frames, phases, ground_truth(state, phases), strict=True):
-        frame[:] = scenery(state.scene).draw(truth.scroll)
+        frame[:] = scenery(state.scene).draw(truth.scroll, state.way, truth.drift)
         left = (WIDTH - CELL_WIDTH) // 2
-        _put(frame, shadow_sprite(truth.jump_height), FEET - 4, left)
+        put(frame, shadow_sprite(truth.jump_height), FEET - 4, left)
         sprite = subject_sprite(state.subject, state.motion, phase, state.motion_blocks == 0)
-        _put(frame, sprite, FEET - FEET_ROW - truth.jump_height, left)
+        put(frame, sprite, FEET - FEET_ROW - truth.jump_height, left)
     return frames
-
-
-def _put(picture: np.ndarray, sprite: Sprite, top: int, left: int) -> None:
-    """Lay a sprite over a picture; rows above the picture are cut off."""
-    cut = max(0, -top)
-    colour, keep = sprite.colour[cut:], sprite.keep[cut:]
-    behind = picture[top + cut : top + len(sprite.colour), left : left + colour.shape[1]]
-    behind[:] = (behind * keep >> 8) + colour
 
 
 class World:
@@ -122,9 +134,9 @@ class World:
 
     state: WorldState
 
-    def reset(self, subject: str, scene: str, motion: str = "stand", scroll: int = 0) -> np.ndarray:
+    def reset(self, subject: str, scene: str, motion: str = "stand", scroll: int = 0, way: int = 0) -> np.ndarray:
         """Start anew and draw phases 3 to 11; uint8 (9, HEIGHT, WIDTH, 3)."""
-        self.state = spawn(subject, scene, motion, scroll)
+        self.state = spawn(subject, scene, motion, scroll, way)
         return render_block(self.state, range(FIRST_PHASE, BLOCK_FRAMES))
 
     def step(self, motion: str | None = None, scene: str | None = None) -> np.ndarray:
