@@ -1,6 +1,6 @@
 """Play clips, encode them with the trained codec, keep the latents: what the generator is trained on.
 
-python -m examples.pocket_world.encode --codec runs/codec --folder runs/clips --shards 32    (goes on where it stopped)
+python -m examples.pocket_world.encode --codec runs/codec --folder runs/clips    (goes on where it stopped)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from examples.pocket_world.play import Clip, play_clip
-from examples.pocket_world.train_codec import Codec
+from examples.pocket_world.train_codec import Codec, load_codec
 from examples.pocket_world.training import rank, start_processes
 from infrope_env.control.actions import Transition
 
@@ -30,7 +30,7 @@ class Options:
     codec: Path = Path("runs/codec")
     folder: Path = Path("runs/clips")
     shards: int = 32
-    clips_per_shard: int = 128
+    clips_per_shard: int = 64
     seed: int = 1
 
 
@@ -50,6 +50,20 @@ class Clips:
     transitions: list[list[Transition]]
     far: list[bool]
 
+    def of_one_prompt(self) -> Clips:
+        """Only the clips in which nothing changes: no other motion, no cut."""
+        kept = [
+            i
+            for i, (row, far) in enumerate(zip(self.transitions, self.far, strict=True))
+            if not far and {*row[1:]} == {Transition.CONTINUE}
+        ]
+        return Clips(
+            self.latents[kept],
+            [self.captions[i] for i in kept],
+            [self.transitions[i] for i in kept],
+            [self.far[i] for i in kept],
+        )
+
 
 def main(options: Options) -> None:
     """Make every shard that is not there yet."""
@@ -62,13 +76,6 @@ def main(options: Options) -> None:
             rng = np.random.default_rng([options.seed, shard])
             _write_shard(path, codec, [play_clip(rng) for _ in range(options.clips_per_shard)])
             print(f"shard {shard + 1} of {options.shards}", flush=True)
-
-
-def load_codec(folder: Path) -> Codec:
-    """The trained codec, ready to encode."""
-    codec = Codec()
-    codec.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["codec"])
-    return codec.eval().to(memory_format=torch.channels_last)
 
 
 def load_clips(folder: Path) -> Clips:
@@ -89,7 +96,7 @@ def load_clips(folder: Path) -> Clips:
 def encode(codec: Codec, frames: np.ndarray) -> Tensor:
     """One clip's padded frames, t H W 3 uint8, to latents f c h w."""
     video = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 255  # t H W c -> 1 t c H W
-    return codec.encode(video)[0]
+    return codec.encoder.encode(video)[0]
 
 
 def _write_shard(path: Path, codec: Codec, clips: list[Clip]) -> None:

@@ -22,7 +22,6 @@ import torch
 import tyro
 
 from examples.pocket_world.detectors import Detectors
-from examples.pocket_world.encode import load_codec
 from examples.pocket_world.measures import Measure
 from examples.pocket_world.trials import (
     CutTo,
@@ -32,6 +31,8 @@ from examples.pocket_world.trials import (
     Switched,
     codec_psnr,
     expected_speed,
+    frozen_prompts,
+    held_out_together,
     hold,
     random_play,
     starting_states,
@@ -39,8 +40,8 @@ from examples.pocket_world.trials import (
 )
 from infrope_env.circumstances import Circumstances
 
-BLOCKS_AT_5_S, BLOCKS_AT_60_S = 6, 80
-"""The block that ends 5 s (81 frames) and 60 s (969 frames) after the start."""
+BLOCKS_AT_5_S, BLOCKS_AT_60_S, BLOCKS_AT_240_S = 6, 80, 320
+"""The block that ends 5 s (81 frames), 60 s (969) and 240 s (3,849) after the start."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,11 @@ class Options:
 
     Attributes:
         weights: a bundled world's name or a world folder.
-        codec: folder of the codec run, whose encoder the likeness needs; without it that line is left out.
         quick: a sixth of the samples or less.
         out: folder for evaluation.md and evaluation.json.
     """
 
     weights: str = "pocket"
-    codec: Path = Path("runs/codec")
     quick: bool = False
     out: Path = Path("examples/results")
 
@@ -66,13 +65,16 @@ class Amounts:
 
     short: int
     long: int
+    longest: int
+    together: int
+    prompted: int
     random: int
     bases: int
     clips: int
 
 
-FULL = Amounts(short=60, long=30, random=6, bases=30, clips=24)
-QUICK = Amounts(short=12, long=2, random=0, bases=6, clips=3)
+FULL = Amounts(short=60, long=18, longest=6, together=3, prompted=24, random=4, bases=30, clips=24)
+QUICK = Amounts(short=12, long=2, longest=0, together=1, prompted=6, random=0, bases=6, clips=3)
 
 
 def main(options: Options) -> None:
@@ -83,6 +85,7 @@ def main(options: Options) -> None:
     stage = Stage(env, Detectors.load())
     measures = list(run_trials(stage, QUICK if options.quick else FULL))
     measures += measure_codec(stage, options)
+    measures += measure_detectors(Detectors.scores())
     measures.append(median("time of a block (ms), one thread", stage.block_ms))
     report = circumstances(stage, options) | {"minutes": round((time.monotonic() - started) / 60, 1)}
     write(options.out, report, measures)
@@ -94,10 +97,19 @@ def run_trials(stage: Stage, amounts: Amounts) -> Iterator[Measure]:
     short_states = list(starting_states(amounts.short, seed=0))
     short = [hold(stage, s, seed, [BLOCKS_AT_5_S]) for seed, s in progress("5 s held", short_states)]
     long_states = list(starting_states(amounts.long, seed=1))
-    at = [BLOCKS_AT_5_S, BLOCKS_AT_60_S]
-    long = [hold(stage, s, 1000 + seed, at) for seed, s in progress("60 s held", long_states)]
-    yield from named_right([r.judged[BLOCKS_AT_5_S] for r in short + long], "at 5 s", 0.99)
-    yield from named_right([r.judged[BLOCKS_AT_60_S] for r in long], "at 60 s", 0.98)
+    long = [hold(stage, s, 1000 + seed, [BLOCKS_AT_5_S, BLOCKS_AT_60_S]) for seed, s in progress("60 s held", long_states)]
+    longest_states = list(starting_states(amounts.longest, seed=4))
+    at = [BLOCKS_AT_5_S, BLOCKS_AT_60_S, BLOCKS_AT_240_S]
+    longest = [hold(stage, s, 4000 + seed, at) for seed, s in progress("240 s held", longest_states)]
+    everyone = short + long + longest
+    yield from named_right([r.judged[BLOCKS_AT_5_S] for r in everyone], "at 5 s", 0.99)
+    yield from named_right([r.judged[BLOCKS_AT_60_S] for r in long + longest], "at 60 s", 0.98)
+    yield from named_right([r.judged[BLOCKS_AT_240_S] for r in longest], "at 240 s", 0.97)
+    together = list(held_out_together(amounts.together))
+    held = [hold(stage, s, 5000 + seed, [BLOCKS_AT_5_S]) for seed, s in progress("never seen together", together)]
+    yield from named_right([r.judged[BLOCKS_AT_5_S] for r in held], "at 5 s, never seen together in training", 0.99)
+    prompts = [(seed, p, stage.read(p.text, 6000 + seed, BLOCKS_AT_5_S)) for seed, p in progress("prompts", frozen_prompts()[: amounts.prompted])]
+    yield from named_right([stage.judge(block, p) for _, p, block in prompts], "at 5 s, for a sentence typed", None)
     random_states = list(starting_states(amounts.random, seed=2))
     played = [
         judged
@@ -109,7 +121,7 @@ def run_trials(stage: Stage, amounts: Amounts) -> Iterator[Measure]:
     tried = [switch_and_cut(stage, s, 3000 + seed) for seed, s in progress("changes and cuts", bases)]
     yield from measure_changes([one for switched, _ in tried for one in switched])
     yield from measure_cuts([one for _, cuts in tried for one in cuts])
-    yield from measure_pictures(short, long)
+    yield from measure_pictures(everyone, longest or long, "240 s" if longest else "60 s")
 
 
 def named_right(judged: list[Judged], when: str, bar: float | None) -> Iterator[Measure]:
@@ -134,29 +146,40 @@ def measure_cuts(cuts: list[CutTo]) -> Iterator[Measure]:
     yield Measure.share("after a cut: motion kept", [one.judged.motion for one in cuts])
 
 
-def measure_pictures(short: list[HeldRollout], long: list[HeldRollout]) -> Iterator[Measure]:
-    """Scroll, colour and sharpness of held rollouts."""
-    walks = [r for r in short + long if expected_speed(r.motion)]
+def measure_pictures(everyone: list[HeldRollout], long: list[HeldRollout], how_long: str) -> Iterator[Measure]:
+    """Scroll, rhythm, height, colour and sharpness of held rollouts."""
+    walks = [r for r in everyone if expected_speed(r.motion)]
     ahead = [float(np.mean(r.speeds)) * np.sign(expected_speed(r.motion)) for r in walks]
     yield Measure.mean("scroll speed of a walk, the way it faces (pixels a frame; 2 is right)", ahead, (1.7, 2.3))
-    still = [float(np.mean(np.abs(r.speeds))) for r in short + long if not expected_speed(r.motion)]
+    rhythms = [r.rhythm for r in everyone if r.rhythm is not None]
+    yield Measure.mean("steps a second of a walk, generated / rendered", rhythms, (0.85, 1.15))
+    rises = [float(np.mean(r.rises)) for r in everyone if r.rises]
+    yield Measure.mean("height of a jump, generated / rendered", rises, (0.85, 1.15))
+    still = [float(np.mean(np.abs(r.speeds))) for r in everyone if not expected_speed(r.motion)]
     yield Measure.mean("scroll speed in place, either way (pixels a frame; 0 is right)", still)
-    yield Measure.mean("colour drift over 60 s (of 255)", [r.drift for r in long])
+    yield Measure.mean(f"colour drift over {how_long} (of 255)", [r.drift for r in long])
     yield Measure.mean("the same in rendered frames", [r.true_drift for r in long])
     yield Measure.mean(
         "colour drift beyond the rendered one (of 255)", [r.drift - r.true_drift for r in long], (None, 2)
     )
-    yield Measure.mean("sharpness, generated / rendered", [r.sharpness for r in short + long], (0.9, 1.1))
+    yield Measure.mean("sharpness, generated / rendered", [r.sharpness for r in everyone], (0.9, 1.1))
 
 
 def measure_codec(stage: Stage, options: Options) -> list[Measure]:
-    """Likeness of unseen clips after encoding and decoding, where there is an encoder."""
-    if not (options.codec / "checkpoint.pt").exists():
-        print(f"no codec in {options.codec}: its likeness is left out", flush=True)
-        return []
-    codec, clips = load_codec(options.codec), QUICK.clips if options.quick else FULL.clips
-    values = [codec_psnr(codec, stage.world_env.world, seed) for seed, _ in progress("codec", range(clips))]
+    """Likeness of unseen clips after encoding and decoding."""
+    clips = QUICK.clips if options.quick else FULL.clips
+    values = [codec_psnr(stage.world_env.world, seed) for seed, _ in progress("codec", range(clips))]
     return [Measure.mean("codec on unseen clips (PSNR, dB)", values, (31, None))]
+
+
+def measure_detectors(scores: dict[str, dict[str, float]]) -> Iterator[Measure]:
+    """What the judges themselves score on rendered blocks of other seeds, as their training wrote it down."""
+    for spoilt, shares in scores.items():
+        bar = 0.99 if spoilt == "clean" else 0.95
+        for kind, share in shares.items():
+            if kind != "blocks":
+                count = int(shares["blocks"])
+                yield Measure.share(f"the judge of {kind}, on {spoilt} blocks", [True] * round(share * count) + [False] * (count - round(share * count)), bar)
 
 
 def median(name: str, values: list[float]) -> Measure:

@@ -14,8 +14,8 @@ import torch
 import tyro
 from torch import nn
 
-from examples.pocket_world.encode import load_codec
-from examples.pocket_world.train_teacher import PocketGenerator
+from examples.pocket_world.generator import PocketGenerator
+from examples.pocket_world.train_codec import load_codec
 from infrope_env import circumstances
 from infrope_env.config import Sampler, Window
 from infrope_env.weights import save_world
@@ -50,9 +50,9 @@ def main(options: Options) -> None:
     model.load_state_dict(checkpoint["average" if options.average else "model"])
     codec = load_codec(options.codec)
     facts = training_facts(options)
-    half = [_bfloat16(module) for module in (model.transformer, model.text, codec.network)]
+    parts = [_bfloat16(module) for module in (model.transformer, model.text, codec.decoder)]
     fields: dict[str, Any] = {"name": options.name, "window": Window(), "sampler": Sampler(), "training": facts}
-    save_world(options.out, *half, fields)
+    save_world(options.out, *parts, fields, codec.encoder)
     if options.record:
         RECORD.write_text(json.dumps(facts, indent=2) + "\n")
     print(f"wrote {options.out}")

@@ -1,7 +1,8 @@
 """Teacher forcing: all blocks of a clip at once, each noisy block looking back at clean ones exactly as in play.
 
-Every clip goes through the network twice in one batch: its clean blocks at timestep 0, which is what the commit pass
-remembers, and its noisy blocks. Both read the clean blocks' un-rotated keys, laid out by the same `lay_out` as in play.
+Every clip goes through the network several times in one batch: its clean blocks at timestep 0, which is what the commit
+pass remembers, and its blocks at one noise level or more. All read the clean blocks' un-rotated keys, laid out by the
+same `lay_out` as in play.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Lookback:
 class LookbackMaker:
     """Lays out clips; remembers the rotations it has made."""
 
-    def __init__(self, table: RotaryTable, tokens_per_frame: int) -> None:
-        self._table, self._tokens_per_frame = table, tokens_per_frame
+    def __init__(self, table: RotaryTable, tokens_per_frame: int, device: torch.device | str = "cpu") -> None:
+        self._table, self._tokens_per_frame, self._device = table, tokens_per_frame, device
         self._rotations: dict[tuple[int, ...], Rotation] = {}
 
     def __call__(self, clips: Sequence[Sequence[Transition]], windows: Sequence[Window]) -> Lookback:
@@ -55,10 +56,10 @@ class LookbackMaker:
         frames = torch.tensor([_pad(ids, context) for ids, _, _ in rows])
         seen = torch.tensor([[i < len(ids) for i in range(context)] + [True] * windows[0].block for ids, _, _ in rows])
         return Lookback(
-            frames,
+            frames.to(self._device),
             self._stack([_pad(coordinates, context) for _, coordinates, _ in rows]),
             self._stack([block for _, _, block in rows]),
-            seen.repeat_interleave(self._tokens_per_frame, dim=1)[:, None, None],
+            seen.repeat_interleave(self._tokens_per_frame, dim=1)[:, None, None].to(self._device),
         )
 
     def _stack(self, coordinates: list[tuple[int, ...]]) -> Rotation:
@@ -69,26 +70,28 @@ class LookbackMaker:
 
 
 class ForcedWindow:
-    """The attention window of a doubled batch: 2N rows, clean blocks first, noisy ones second."""
+    """The attention window of a manifold batch: N rows of clean blocks, then N of noisy ones, `noisy` times."""
 
-    def __init__(self, lookback: Lookback, clips: int) -> None:
-        self._lookback, self._clips = lookback, clips
-        self._rotation = Rotation(*(torch.cat((part, part)) for part in lookback.block_rotation))
-        self._mask = torch.cat((lookback.mask, lookback.mask))
+    def __init__(self, lookback: Lookback, clips: int, noisy: int = 1) -> None:
+        self._lookback, self._clips, self._parts = lookback, clips, 1 + noisy
+        self._rotation = Rotation(*(self._repeat(part) for part in lookback.block_rotation))
+        self._mask = self._repeat(lookback.mask)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of every block to its context and itself; arguments un-rotated, 2N heads (block n) d."""
+        """Attention of every block to its context and itself; arguments un-rotated, (parts N) heads (block n) d."""
         clean_keys = rotate(self._gather(key), self._lookback.context_rotation)
-        clean_values = self._gather(value)
-        keys = torch.cat((torch.cat((clean_keys, clean_keys)), rotate(key, self._rotation)), dim=2)
-        values = torch.cat((torch.cat((clean_values, clean_values)), value), dim=2)
+        keys = torch.cat((self._repeat(clean_keys), rotate(key, self._rotation)), dim=2)
+        values = torch.cat((self._repeat(self._gather(value)), value), dim=2)
         return masked_attention(rotate(query, self._rotation), keys, values, self._mask)
 
     def take(self, key: Tensor, value: Tensor) -> None:
-        """Nothing to keep: both halves of the batch pass through together."""
+        """Nothing to keep: all parts of the batch pass through together."""
+
+    def _repeat(self, x: Tensor) -> Tensor:
+        return torch.cat([x] * self._parts)
 
     def _gather(self, x: Tensor) -> Tensor:
-        """The visible clean frames of every block: 2N heads (block n) d -> N heads (context n) d."""
+        """The visible clean frames of every block: (parts N) heads (block n) d -> N heads (context n) d."""
         rows, context = self._lookback.frames.shape
         n = self._lookback.context_rotation.cos.shape[2] // context
         clean = x[:rows].unflatten(2, (-1, n)).transpose(1, 2)  # N block heads n d
@@ -139,7 +142,7 @@ def gather_frames(frames: Tensor, chosen: Tensor) -> Tensor:
     Returns:
         N heads (context n) d.
     """
-    clip = torch.arange(len(chosen))[:, None] // (len(chosen) // len(frames))
+    clip = torch.arange(len(chosen), device=chosen.device)[:, None] // (len(chosen) // len(frames))
     return frames[clip, chosen].transpose(1, 2).flatten(2, 3)
 
 

@@ -9,13 +9,18 @@ from typing import Self
 
 import numpy as np
 
-from examples.pocket_world.scenes import HEIGHT
+from examples.pocket_world.scenes import HEIGHT, WIDTH
 
 GROUND_ROWS = slice(HEIGHT - 9, HEIGHT)
 """Rows of the near ground, which scrolls exactly as the camera does."""
 GROUND_COLUMNS = 56
 """Columns on either side that neither subject nor shadow reaches: what stays in place would count as standing still."""
 LARGEST_SHIFT = 20
+MIDDLE_COLUMNS = slice(WIDTH // 2 - 14, WIDTH // 2 + 14)
+HEAD_ROWS = slice(HEIGHT - 56, HEIGHT - 30)
+"""Where the head is in a walk."""
+BODY_ROWS = slice(HEIGHT - 54, HEIGHT - 20)
+"""Where most of the body is just after it has left the ground."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 Z = 1.96
 """Half the width of a 95 % interval in standard deviations."""
@@ -82,6 +87,45 @@ def scroll_speed(frames: np.ndarray, apart: int = 4) -> float:
     shifts = range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
     agreement = [correlation(_moved(strips[:-apart], shift), _moved(strips[apart:], -shift)) for shift in shifts]
     return (shifts[0] + peak(agreement)) / apart
+
+
+def step_rate(frames: np.ndarray, fps: float = 16) -> float:
+    """Steps a second of a walk: the strongest rhythm in which the head bobs.
+
+    Args:
+        frames: t H W 3 in uint8, of one walk, four blocks or more.
+        fps: frames a second.
+    """
+    head = frames[:, HEAD_ROWS, MIDDLE_COLUMNS].astype(np.float32) @ LUMA
+    change = np.diff(head.reshape(len(head), -1), axis=0)
+    power = (np.abs(np.fft.rfft(change - change.mean(axis=0), axis=0)) ** 2).sum(axis=1)
+    rates = np.fft.rfftfreq(len(change), 1 / fps)
+    rhythmic = (rates > 1) & (rates < 6)
+    return float(rates[rhythmic][peak_index(power[rhythmic])])
+
+
+def rise(frames: np.ndarray) -> float:
+    """How far a jump rises between phase 1, just off the ground, and its height at phase 5, in pixels.
+
+    Args:
+        frames: the 12 of a block, H W 3 in uint8.
+    """
+    low, high = (frames[phase, :, MIDDLE_COLUMNS].astype(np.float32) @ LUMA for phase in (1, 5))
+    shifts = range(0, 31)
+    agreement = [body_agreement(low, high, shift) for shift in shifts]
+    return shifts[0] + peak(agreement)
+
+
+def body_agreement(low: np.ndarray, high: np.ndarray, shift: int) -> float:
+    """Correlation of the body in one frame, h w, with the same rows `shift` pixels further up in another."""
+    body = low[BODY_ROWS]
+    top = BODY_ROWS.start - shift
+    return correlation(body.reshape(1, -1), high[top : top + len(body)].reshape(1, -1)) if top >= 0 else -1.0
+
+
+def peak_index(values: np.ndarray) -> int:
+    """Where the largest value is."""
+    return int(np.argmax(values))
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:

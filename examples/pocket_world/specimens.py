@@ -27,12 +27,13 @@ from examples.pocket_world.world import (
     WorldState,
     render_block,
 )
+from infrope_env.pixels.patch_codec import roughness
 
 STRIDES = (2, 3, 4, 8, 9, 10)
 """Phases of a walk in which the legs are apart: stopped there, nobody takes it for standing."""
 AIRBORNE = (3, 4, 5, 6, 7, 8)
 FAULT_CHANCE = 0.45
-FARTHEST_SCROLL = 640
+FARTHEST_SCROLL, WAYS = 640, 2**20
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def random_state(rng: np.random.Generator) -> WorldState:
     """Any subject in any motion anywhere, in a motion's first block or a later one."""
     subject, scene, motion = (str(rng.choice(names)) for names in (SUBJECTS, SCENES, MOTIONS))
     scroll = int(rng.integers(-FARTHEST_SCROLL, FARTHEST_SCROLL))
-    return WorldState(subject, scene, motion, scroll, int(rng.integers(2)))
+    lasted, entered = int(rng.integers(2)), int(rng.integers(100))
+    return WorldState(subject, scene, motion, scroll, lasted, entered, way=int(rng.integers(WAYS)))
 
 
 def true_block(state: WorldState, first: bool = False) -> Specimen:
@@ -88,7 +90,7 @@ def cross_fade(state: WorldState, scene: str, shares: np.ndarray) -> Specimen:
 
 def deserted(state: WorldState) -> Specimen:
     """The scene alone."""
-    frame = scenery(state.scene).draw(state.scroll)
+    frame = scenery(state.scene).draw(state.scroll, state.way)
     return Specimen(np.repeat(frame[None], BLOCK_FRAMES, axis=0), NONE, state.scene, NONE)
 
 
@@ -147,8 +149,9 @@ def through_codec(codec: Codec, frames: np.ndarray, noise: float = 0.0) -> np.nd
     # the decoder starts with a single frame: four more of the first one in front take that place
     padded = np.concatenate([frames[:1].repeat(4, axis=0), frames])
     video = torch.from_numpy(padded).permute(0, 3, 1, 2)[None].float() / 255  # t H W c -> 1 t c H W
-    latents = codec.encode(video)
-    decoded, _ = codec.network.decode(latents + noise * torch.randn_like(latents), None)
+    latents = codec.encoder.encode(video)
+    mistakes = noise * roughness(codec.encoder.variances)[:, None, None] * torch.randn_like(latents)
+    decoded, _ = codec.decoder.decode(latents + mistakes, None)
     return decoded[0, -len(frames) :].numpy()
 
 

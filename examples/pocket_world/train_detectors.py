@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from examples.pocket_world.detectors import NAMES, NONE, WEIGHTS, Detectors, Namer, shrunk
-from examples.pocket_world.encode import load_codec
 from examples.pocket_world.specimens import (
     STRIDES,
     Specimen,
@@ -26,7 +25,7 @@ from examples.pocket_world.specimens import (
     through_codec,
     true_block,
 )
-from examples.pocket_world.train_codec import Codec
+from examples.pocket_world.train_codec import FILE, Codec, load_codec
 from examples.pocket_world.training import warm_cosine
 
 DECODED_SHARE = 0.3
@@ -39,7 +38,7 @@ class Options:
     """Settings of the training.
 
     Attributes:
-        codec: its folder; without a checkpoint there, no block is passed through the codec.
+        codec: its folder; without one there, no block is passed through the codec.
         blocks: rendered for training.
         scored: true blocks, of other seeds, on which every score is taken.
     """
@@ -119,7 +118,7 @@ def main(options: Options) -> None:
     """Train all three, score them on blocks of other seeds, write weights and scores."""
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    codec = load_codec(options.codec) if (options.codec / "checkpoint.pt").exists() else None
+    codec = load_codec(options.codec) if (options.codec / FILE).exists() else None
     pool = Pool.of(make_specimens(options, codec))
     detectors = Detectors()
     for kind in NAMES:
@@ -137,7 +136,7 @@ def make_specimens(options: Options, codec: Codec | None) -> Iterator[Specimen]:
         rng = np.random.default_rng([options.seed, index])
         specimen = random_specimen(rng)
         if codec is not None and rng.random() < DECODED_SHARE:
-            decoded = through_codec(codec, specimen.frames, noise=float(rng.uniform(0, 0.4)))
+            decoded = through_codec(codec, specimen.frames, noise=float(rng.uniform(0, 0.6)))
             specimen = replace(specimen, frames=decoded)
         if index % 200 == 0:
             print(f"rendered {index} of {options.blocks} blocks", flush=True)
@@ -173,7 +172,10 @@ def score(detectors: Detectors, codec: Codec | None, options: Options) -> dict[s
             frames = change(specimen.frames)
             for kind in NAMES:
                 counts[kind] += getattr(detectors, f"name_{kind}")(frames) == getattr(specimen, kind)
-    return {name: {kind: count / options.scored for kind, count in counts.items()} for name, counts in right.items()}
+    return {
+        name: {kind: count / options.scored for kind, count in counts.items()} | {"blocks": options.scored}
+        for name, counts in right.items()
+    }
 
 
 def _changes(codec: Codec | None, rng: np.random.Generator) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
@@ -185,7 +187,7 @@ def _changes(codec: Codec | None, rng: np.random.Generator) -> dict[str, Callabl
     }
     if codec is not None:
         changes["decoded"] = lambda frames: through_codec(codec, frames)
-        changes["decoded from noisy latents"] = lambda frames: through_codec(codec, frames, noise=0.15)
+        changes["decoded from noisy latents"] = lambda frames: through_codec(codec, frames, noise=0.3)
     return changes
 
 

@@ -1,8 +1,8 @@
 """Turn the teacher into the 4-step student by self-rollout: it learns on what it has itself made so far.
 
-Every clip is rolled out exactly as in play: four denoising steps a block, the block committed, the next one laid out
-by its transition. One random step of each block learns to hit the clip's true block, which in this world is a function
-of the captions. Teacher forcing goes on beside it, since it alone trains what the commit pass remembers.
+Every clip is rolled out as in play: some of the four denoising steps, the block committed, the next one laid out by its
+transition. The last of those steps learns to hit the clip's true block, which in this world is a function of the
+captions. Teacher forcing goes on beside it, since it alone trains what the commit pass remembers.
 
 python -m examples.pocket_world.train_student --teacher runs/teacher --folder runs/student    (resumes)
 """
@@ -19,23 +19,21 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.encode import Clips, load_clips
-from examples.pocket_world.forcing import Lookback, LookbackMaker, RolloutWindow
-from examples.pocket_world.train_teacher import (
+from examples.pocket_world.forcing import Lookback, RolloutWindow
+from examples.pocket_world.generator import (
     POCKET_MODEL,
+    ErrorWeights,
     PocketGenerator,
-    block_weights,
-    first_block_loss,
-    forced_loss,
+    load_average,
     make_optimizers,
-    sample_window,
     update,
     update_average,
-    weighted_error,
 )
-from examples.pocket_world.training import Run, rank, start_processes
-from infrope_env.config import Sampler
-from infrope_env.dynamics.rope import RotaryTable
-from infrope_env.dynamics.schedule import Schedule, add_noise
+from examples.pocket_world.train_codec import load_codec
+from examples.pocket_world.train_teacher import Forcing, block_weights, sample_window
+from examples.pocket_world.training import Run, half, place, rank, start_processes
+from infrope_env.config import Sampler, Window
+from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean
 from infrope_env.dynamics.transformer import TextMemory
 
 SCHEDULE = Schedule.of(Sampler())
@@ -46,20 +44,22 @@ class Options:
     """Settings of the run.
 
     Attributes:
+        teacher: run folder whose averaged weights to begin with.
         forced_batch: clips of the teacher-forcing loss that goes along with every rollout.
-        first_blocks: extra first blocks in it.
+        device: where to train; None takes the GPU where there is one.
     """
 
     clips: Path = Path("runs/clips")
+    codec: Path = Path("runs/codec")
     teacher: Path = Path("runs/teacher")
     folder: Path = Path("runs/student")
     iterations: int = 600
     minutes: float = 1e9
-    batch: int = 3
+    batch: int = 2
     forced_batch: int = 1
-    first_blocks: int = 4
     lr: float = 6e-4
     seed: int = 1
+    device: str | None = None
 
 
 @dataclass
@@ -69,96 +69,89 @@ class SelfRollout:
     model: PocketGenerator
     windows: list[RolloutWindow]
     lookbacks: list[Lookback]
-    text: list[TextMemory]
     generator: torch.Generator
+    text: TextMemory
 
-    def make_block(self, index: int, learning_step: int, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Four denoising steps; returns the block's clean latents and the learning step's estimate of them."""
+    def make_block(self, index: int, exit_step: int, shape: torch.Size) -> Tensor:
+        """Denoise b f c h w up to a step, which alone has a gradient; returns its estimate of the clean latents."""
         for window in self.windows:
             window.lookback = self.lookbacks[index]
-        noisy = torch.randn(target.shape, generator=self.generator)
-        for step, sigma in enumerate(SCHEDULE.sigmas):
-            with torch.set_grad_enabled(step == learning_step):
-                clean = noisy - sigma * self._velocity(index, noisy, SCHEDULE.timesteps[step])
-            if step == learning_step:
-                estimate, clean = clean, clean.detach()
-            if step + 1 < len(SCHEDULE.sigmas):
-                noise = torch.randn(target.shape, generator=self.generator)
-                noisy = add_noise(clean, noise, SCHEDULE.sigmas[step + 1])
-        return clean, estimate
+        noisy = self._noise(shape)
+        for step in range(exit_step):
+            with torch.no_grad():
+                clean = self._estimate(noisy, step)
+            noisy = add_noise(clean, self._noise(shape), SCHEDULE.sigmas[step + 1])
+        return self._estimate(noisy, exit_step)
 
     @torch.no_grad()
-    def commit(self, index: int, latents: Tensor) -> None:
+    def commit(self, latents: Tensor) -> None:
         """The commit pass."""
         transformer = self.model.transformer
-        time = transformer.modulate(torch.zeros(len(latents)))
-        transformer.remember(latents, time, self.text[index], self.windows)
+        time = transformer.modulate(torch.zeros(len(latents), device=latents.device))
+        transformer.remember(latents, time, self.text, self.windows)
         for window in self.windows:
             window.commit(POCKET_MODEL.tokens_per_frame)
 
-    def _velocity(self, index: int, noisy: Tensor, timestep: float) -> Tensor:
-        time = self.model.transformer.modulate(torch.full((len(noisy),), timestep))
-        return self.model.transformer(noisy, time, self.text[index], self.windows).float()
+    def _noise(self, shape: torch.Size) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+
+    def _estimate(self, noisy: Tensor, step: int) -> Tensor:
+        timestep = torch.full((len(noisy),), SCHEDULE.timesteps[step], device=noisy.device)
+        output = self.model.transformer(noisy, self.model.transformer.modulate(timestep), self.text, self.windows)
+        return read_clean(POCKET_MODEL.prediction, output.float(), noisy, SCHEDULE.sigmas[step])
 
 
 def main(options: Options) -> None:
     """Train until the iterations are done or the minutes are over."""
     start_processes()
     torch.manual_seed(options.seed)
-    model, average = PocketGenerator(), PocketGenerator().requires_grad_(False)
-    start = torch.load(options.teacher / "checkpoint.pt", weights_only=True)["average"]
+    device = place(options.device)
+    model, average = PocketGenerator().to(device), PocketGenerator().to(device).requires_grad_(False)
     for module in (model, average):
-        module.load_state_dict(start)
+        module.load_state_dict(load_average(options.teacher))
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
     clips = load_clips(options.clips)
-    table = RotaryTable(POCKET_MODEL.head_dim, POCKET_MODEL.rows, POCKET_MODEL.cols)
-    look_back = LookbackMaker(table, POCKET_MODEL.tokens_per_frame)
+    forcing = Forcing.on(device, ErrorWeights.of(load_codec(options.codec).encoder.variances, device))
     for iteration in run:
         rng = np.random.default_rng([options.seed, iteration, rank()])
         model.zero_grad(set_to_none=True)
-        forced = forced_loss(model, clips, look_back, rng, options.forced_batch, at_steps=0.6)
-        (forced + 0.5 * first_block_loss(model, clips, look_back, rng, options.first_blocks)).backward()
-        rolled = rollout_gradients(model, clips, look_back, rng, options.batch)
+        forced = forcing.losses(model, clips, rng, options.forced_batch, at_steps=1.0)
+        (0.5 * torch.stack([*forced.values()]).mean()).backward()
+        rolled = rollout_gradients(model, clips, forcing, rng, options.batch)
         update(model, optimizers)
         update_average(average, model, iteration)
-        run.log(every=10, forced=forced.item(), **rolled)
+        run.log(every=10, **{name: loss.item() for name, loss in forced.items()}, **rolled)
 
 
 def rollout_gradients(
-    model: PocketGenerator, clips: Clips, look_back: LookbackMaker, rng: np.random.Generator, batch: int
+    model: PocketGenerator, clips: Clips, forcing: Forcing, rng: np.random.Generator, batch: int
 ) -> dict[str, float]:
     """Roll a batch of clips out, add each block's gradient, and return the error of the first and last blocks."""
     chosen = rng.choice(len(clips.latents), batch, replace=False)
-    targets = clips.latents[torch.from_numpy(chosen)].float().split(3, dim=1)
+    targets = clips.latents[torch.from_numpy(chosen)].to(forcing.device).float().split(Window().block, dim=1)
     transitions = [clips.transitions[i] for i in chosen]
-    weights = block_weights(transitions, [clips.far[i] for i in chosen]).unflatten(0, (batch, -1))
-    lookback = look_back(transitions, [sample_window(rng) for _ in transitions])
-    captions = [[clips.captions[i][block] for i in chosen] for block in range(len(targets))]
+    weights = block_weights(transitions, [clips.far[i] for i in chosen]).unflatten(0, (batch, -1)).to(forcing.device)
+    lookback = forcing.look_back(transitions, [sample_window(rng) for _ in transitions])
+    rollout = SelfRollout(
+        model,
+        [RolloutWindow() for _ in model.transformer.blocks],
+        [lookback.of_block(index, len(targets)) for index in range(len(targets))],
+        torch.Generator(forcing.device).manual_seed(int(rng.integers(2**62))),
+        [],
+    )
     errors = []
     for index, target in enumerate(targets):
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            if index == 0:
-                rollout = _start(model, lookback, len(targets), rng)
-            rollout.text.append(_text(model, captions[index]))
-            clean, estimate = rollout.make_block(index, int(rng.integers(4)), target)
-        loss = weighted_error(estimate, target, weights[:, index] + 1e-9) * weights[:, index].mean() / len(targets)
-        loss.backward()
-        errors.append(loss.item() * len(targets))
+        with half(forcing.device), sdpa_kernel(SDPBackend.MATH):
+            rollout.text = model.read([clips.captions[i][index] for i in chosen])
+            estimate = rollout.make_block(index, int(rng.integers(len(SCHEDULE.sigmas))), target.shape)
+        loss = forcing.weights.error(estimate, target, weights[:, index]) * weights[:, index].mean()
+        (loss / len(targets)).backward()
+        errors.append(loss.item())
         unseen = weights[:, index, None, None, None, None] == 0
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            rollout.commit(index, torch.where(unseen, target, clean))
+        with half(forcing.device), sdpa_kernel(SDPBackend.MATH):
+            rollout.commit(torch.where(unseen, target, estimate.detach()))
     return {"rolled": float(np.mean(errors)), "first": errors[0], "last": errors[-1]}
-
-
-def _start(model: PocketGenerator, lookback: Lookback, blocks: int, rng: np.random.Generator) -> SelfRollout:
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    windows = [RolloutWindow() for _ in model.transformer.blocks]
-    return SelfRollout(model, windows, [lookback.of_block(index, blocks) for index in range(blocks)], [], generator)
-
-
-def _text(model: PocketGenerator, captions: list[str]) -> TextMemory:
-    return model.transformer.project_text(model.text.encode_ids(*model.text.tokenize(captions)))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from infrope_env.weights import fast_dtype
+
 
 @dataclass
 class Run:
@@ -62,7 +64,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.checkpoint.exists():
             return
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         for name, module in self.modules.items():
             module.load_state_dict(state[name])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -122,6 +124,17 @@ def start_processes() -> None:
         dist.init_process_group("gloo")
 
 
+def place(device: str | None) -> torch.device:
+    """Where to train: the GPU where there is one, unless another device is asked for."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def half(device: torch.device) -> torch.autocast:
+    """Compute in bfloat16 where that is fast: on GPUs, and on processors that have it."""
+    fast = fast_dtype(device) is torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
 def rank() -> int:
     """This process among those of the run."""
     return dist.get_rank() if dist.is_initialized() else 0
@@ -139,30 +152,34 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
         gradient.copy_(piece.view_as(gradient))
 
 
-class ConvolutionMuon(torch.optim.Optimizer):
-    """Muon (Keller Jordan) for convolution kernels: momentum, then the nearest orthogonal matrix as the update.
+class Muon(torch.optim.Optimizer):
+    """Muon (Keller Jordan) for matrices and kernels: momentum, then the nearest orthogonal matrix as the update.
 
-    `torch.optim.Muon` takes matrices only; a kernel is the matrix (channels out) x (channels in, height, width).
+    `torch.optim.Muon` takes matrices only (a kernel is the matrix (channels out) x (channels in, height, width)), and
+    computes in bfloat16 also where a processor has to emulate it: a step of it then takes minutes.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+    def __init__(
+        self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every kernel that has a gradient; step size as large as Adam's would be."""
+        """Update everything that has a gradient; step size as large as Adam's would be."""
         for group in self.param_groups:
             for kernel in (p for p in group["params"] if p.grad is not None):
                 average = self.state[kernel].setdefault("momentum", torch.zeros_like(kernel))
                 average.lerp_(kernel.grad, 1 - group["momentum"])
                 update = kernel.grad.lerp(average, group["momentum"]).flatten(1)
                 scale = 0.2 * max(update.shape) ** 0.5
+                kernel.mul_(1 - group["lr"] * group["weight_decay"])
                 kernel.add_(orthogonalise(update).view_as(kernel), alpha=-group["lr"] * scale)
 
 
 def orthogonalise(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Bring all singular values of a matrix near 1 by a quintic Newton-Schulz iteration in bfloat16."""
-    x = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.T.bfloat16()
+    """Bring all singular values of a matrix near 1 by a quintic Newton-Schulz iteration, in whatever dtype is fast."""
+    x = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T).to(fast_dtype(matrix.device))
     x = x / (x.norm() + 1e-7)
     for _ in range(iterations):
         square = x @ x.T

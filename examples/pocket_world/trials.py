@@ -6,8 +6,11 @@ detectors name with what was asked for and, where it counts, with the frames the
 
 from __future__ import annotations
 
+import tomllib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -15,11 +18,12 @@ import numpy as np
 import torch
 
 from examples.pocket_world.detectors import Detectors
-from examples.pocket_world.encode import encode
-from examples.pocket_world.measures import mean_colour, psnr, scroll_speed, sharpness
+from examples.pocket_world.measures import mean_colour, psnr, rise, scroll_speed, sharpness, step_rate
 from examples.pocket_world.play import FIRST_LATENT_PADDING, play_clip
-from examples.pocket_world.train_codec import Codec
+from examples.pocket_world.play import HELD_OUT as HELD_OUT_TOGETHER
+from examples.pocket_world.train_codec import as_video
 from examples.pocket_world.world import (
+    BLOCK_FRAMES,
     MOTIONS,
     SCENES,
     SUBJECTS,
@@ -35,6 +39,9 @@ from infrope_env.weights import WorldModel
 
 HELD_OUT = 20_000_000
 """Noise seeds and clips from here on are no training's."""
+PROMPTS = Path(__file__).with_name("prompts.toml")
+RHYTHM_BLOCKS = 5
+"""How many blocks of a walk tell its rhythm."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,16 @@ class Judged:
     subject: bool
     scene: bool
     motion: bool
+
+
+@dataclass(frozen=True)
+class FrozenPrompt:
+    """A sentence, and what it asks for."""
+
+    text: str
+    subject: str
+    scene: str
+    motion: str
 
 
 @dataclass
@@ -65,6 +82,13 @@ class Stage:
         options = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
         return self.env.reset(seed=HELD_OUT + seed, options=options)[0]
 
+    def read(self, prompt: str, seed: int, blocks: int) -> np.ndarray:
+        """Begin a rollout with a prompt of one's own and go on with it; its last block."""
+        block = self.env.reset(seed=HELD_OUT + seed, options={"prompt": prompt})[0]
+        for _ in range(blocks):
+            block = self.step(self.world_env.action_set.index(self.world_env.steering.motion))
+        return block
+
     def play(self, action: str) -> np.ndarray:
         """The next block under an action; keeps how long it took."""
         return self.step(self.world_env.action_set.index(action))
@@ -75,9 +99,9 @@ class Stage:
         self.block_ms.append(1000 * self.world_env.timings["total_s"])
         return observation
 
-    def judge(self, block: np.ndarray) -> Judged:
-        """Compare a block with what the player has asked for."""
-        asked = self.world_env.steering
+    def judge(self, block: np.ndarray, asked: FrozenPrompt | None = None) -> Judged:
+        """Compare a block with what a sentence asks for, or with what the player has steered to."""
+        asked = asked or self.world_env.steering
         return Judged(
             self.detectors.name_subject(block) == asked.subject,
             self.detectors.name_scene(block) == asked.scene,
@@ -95,6 +119,8 @@ class HeldRollout:
         drift: change of the mean colour from block 1 to the last, 0 to 255, the worst channel.
         true_drift: the same of the frames the world would have drawn.
         sharpness: mean over some blocks, over that of the world's own frames.
+        rhythm: steps a second over those of the world's own frames; None if nobody walks.
+        rises: of the blocks of a jump, over that of the world's own.
     """
 
     motion: str
@@ -103,6 +129,8 @@ class HeldRollout:
     drift: float
     true_drift: float
     sharpness: float
+    rhythm: float | None
+    rises: list[float]
 
 
 @dataclass(frozen=True)
@@ -140,10 +168,14 @@ def starting_states(count: int, seed: int) -> Iterator[WorldState]:
 def hold(stage: Stage, state: WorldState, seed: int, at: Sequence[int]) -> HeldRollout:
     """Hold the state's motion until the last of the blocks `at` which it is judged."""
     block = stage.start(state, seed)
-    judged, kept, speeds = {}, {}, []
+    judged, kept, speeds, rises, recent = {}, {}, [], [], deque(maxlen=RHYTHM_BLOCKS)
+    own_rise = rise(render_block(state)) if state.motion == "jump" else 1.0
     for number in range(1, max(at) + 1):
         block = stage.play(state.motion)
         speeds.append(scroll_speed(block))
+        recent.append(block)
+        if state.motion == "jump":
+            rises.append(rise(block) / own_rise)
         if number in at:
             judged[number] = stage.judge(block)
         if number == 1 or number in at:
@@ -156,7 +188,15 @@ def hold(stage: Stage, state: WorldState, seed: int, at: Sequence[int]) -> HeldR
         drift=colour_change(kept[1], kept[max(at)]),
         true_drift=colour_change(truth[1], truth[max(at)]),
         sharpness=float(np.mean([sharpness(kept[n]) / sharpness(truth[n]) for n in kept])),
+        rhythm=_rhythm(state, np.concatenate(recent)) if state.motion in WALKING_SPEED else None,
+        rises=rises,
     )
+
+
+def _rhythm(state: WorldState, frames: np.ndarray) -> float:
+    """Steps a second of a walk, over those of the world's own frames."""
+    own = np.concatenate([render_block(after_blocks(state, n)) for n in range(len(frames) // BLOCK_FRAMES)])
+    return step_rate(frames) / step_rate(own)
 
 
 def after_blocks(state: WorldState, blocks: int) -> WorldState:
@@ -201,10 +241,22 @@ def switch_and_cut(stage: Stage, state: WorldState, seed: int) -> tuple[list[Swi
     return switched, cuts
 
 
+def held_out_together(seeds: int) -> Iterator[WorldState]:
+    """First states whose subject, scene and motion no clip of the training shows together."""
+    for names in sorted(HELD_OUT_TOGETHER) * seeds:
+        yield spawn(*names)
+
+
+def frozen_prompts() -> list[FrozenPrompt]:
+    """What players might type, chosen before the training."""
+    return [FrozenPrompt(**entry) for entry in tomllib.loads(PROMPTS.read_text())["prompts"]]
+
+
 @torch.inference_mode()
-def codec_psnr(codec: Codec, world: WorldModel, seed: int) -> float:
-    """Encode an unseen clip, decode it with the world's own decoder: likeness in dB."""
+def codec_psnr(world: WorldModel, seed: int) -> float:
+    """Encode an unseen clip and decode it: likeness in dB."""
     frames = play_clip(np.random.default_rng([HELD_OUT, seed])).frames
-    latents = encode(codec, frames)[None].to(world.device, world.dtype)
+    assert world.encoder is not None
+    latents = world.encoder.encode(as_video(torch.from_numpy(frames)).to(world.device)).to(world.dtype)
     decoded, _ = world.decoder.decode(latents, None)
     return psnr(decoded[0].cpu().numpy(), frames[FIRST_LATENT_PADDING:])
