@@ -91,8 +91,7 @@ def _telling(shapes: Shapes, name: str, axes: int, path: Path) -> tuple[int, ...
 
 
 def _layers(shapes: Shapes) -> int:
-    indices = (name.split(".")[1] for name in shapes if name.startswith("blocks."))
-    return 1 + max(int(index) for index in indices if index.isdigit())
+    return len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
 
 
 def _some(names: Iterable[str]) -> tuple[int, str]:

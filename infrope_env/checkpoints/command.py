@@ -73,6 +73,8 @@ def obey(name: str | None, download: bool, convert: bool, verify: bool, revision
     row = as_checkpoint(name)
     if row is None and (download or convert or revision):
         raise WeightsError(f"{name} is a file of yours: --download, --convert and --revision are for released names.")
+    if revision and not download:
+        raise WeightsError("--revision says what to --download; give both.")
     if row is not None and download:
         yield from _download(row, revision)
     if row is not None and convert:

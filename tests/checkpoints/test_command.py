@@ -119,6 +119,7 @@ def test_a_file_of_ones_own_is_verified(tmp_path: Path, capsys: Said) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["longlive", "--revision", "c" * 40], "--revision says what to --download; give both."),
         (["--verify"], "Say which generator: 'infrope weights' lists them."),
         (["pocket", "--download"], "No generator named 'pocket'; released ones are infinite-forcing"),
         (

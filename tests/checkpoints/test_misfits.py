@@ -75,6 +75,11 @@ def test_of_many_only_a_few_are_named(tmp_path: Path) -> None:
     assert len(sentence) < 500
 
 
+def test_a_stray_block_is_unexpected_and_not_built(tmp_path: Path) -> None:
+    weights = small_weights() | {"blocks.99999999.modulation": torch.zeros(1, 6, 256)}
+    assert "unexpected ('blocks.99999999.modulation')" in refusal(written(tmp_path, weights))
+
+
 def test_a_released_name_wants_its_own_architecture(hub_cache: Path) -> None:
     row = CHECKPOINTS[0]
     put_into_hub_cache(hub_cache, row.repo, release(row.name).files)
