@@ -15,7 +15,7 @@ from infrope_env.config import ModelConfig
 
 KEYS = json.loads((Path(__file__).parents[1] / "goldens" / "wan_keys.json").read_text())
 SMALL = ModelConfig(
-    dim=256, ffn_dim=320, num_heads=2, num_layers=3, latent_size=(4, 6), freq_dim=32, text_dim=48, text_len=8
+    dim=128, ffn_dim=160, num_heads=1, num_layers=3, latent_size=(4, 6), freq_dim=32, text_dim=48, text_len=8
 )
 RANK, ALPHA = 4, 2.0
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

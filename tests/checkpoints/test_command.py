@@ -86,7 +86,7 @@ def test_convert_keeps_one_file_with_its_digest_and_verify_reads_it(here: str, c
     assert "converted" in said([here], capsys)
     lines = said([here, "--verify"], capsys).splitlines()
     assert lines[0].startswith(str(path)) and lines[0].endswith("intact")
-    assert lines[1].startswith("a causal Wan DiT of 3 layers, width 256: 96 tensors") and lines[1].endswith("all fit")
+    assert lines[1].startswith("a causal Wan DiT of 3 layers, width 128: 96 tensors") and lines[1].endswith("all fit")
 
 
 def test_verify_notices_one_altered_byte(here: str, capsys: Said) -> None:

@@ -13,7 +13,7 @@ from infrope_env.checkpoints.hub import download, find, known_sha256
 from infrope_env.checkpoints.store import find_converted
 from infrope_env.checkpoints.table import Checkpoint, find_checkpoint
 from tests.checkpoints.local_hub import LocalHub, serving
-from tests.checkpoints.released_files import release, shrunk
+from tests.checkpoints.released_files import COMMIT, put_into_hub_cache, release, shrunk
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -63,6 +63,12 @@ def test_what_is_here_is_not_asked_for_again(row: Checkpoint, hub: LocalHub) -> 
     asked = len(hub.asked)
     assert download(row) == first == find(row)
     assert len(hub.asked) == asked
+
+
+def test_what_another_program_downloaded_is_not_asked_for(row: Checkpoint, hub: LocalHub, hub_cache: Path) -> None:
+    put_into_hub_cache(hub_cache, row.repo, release(row.name).files)
+    assert download(row).revision == COMMIT
+    assert hub.asked == []
 
 
 def test_the_revision_that_was_taken_stays_until_another_is_asked_for(row: Checkpoint, hub: LocalHub) -> None:

@@ -64,7 +64,7 @@ def test_a_wrong_shape_is_told(tmp_path: Path) -> None:
     weights = small_weights() | {"head.head.bias": torch.zeros(63)}
     sentence = refusal(written(tmp_path, weights))
     assert "1 of the wrong shape ('head.head.bias' is (63,), expected (64,))" in sentence
-    assert "a causal Wan DiT of 3 layers, width 256" in sentence
+    assert "a causal Wan DiT of 3 layers, width 128" in sentence
 
 
 def test_of_many_only_a_few_are_named(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_of_many_only_a_few_are_named(tmp_path: Path) -> None:
 
 
 def test_a_stray_block_is_unexpected_and_not_built(tmp_path: Path) -> None:
-    weights = small_weights() | {"blocks.99999999.modulation": torch.zeros(1, 6, 256)}
+    weights = small_weights() | {"blocks.99999999.modulation": torch.zeros(1, 6, 128)}
     assert "unexpected ('blocks.99999999.modulation')" in refusal(written(tmp_path, weights))
 
 
@@ -149,8 +149,8 @@ def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
 
 
 def test_a_width_that_is_no_multiple_of_a_head_is_refused(tmp_path: Path) -> None:
-    weights = {name: value[:200] if name.startswith("patch") else value for name, value in small_weights().items()}
-    assert "a multiple of 128, one head of Wan's, got 200" in refusal(written(tmp_path, weights))
+    weights = {name: value[:100] if name.startswith("patch") else value for name, value in small_weights().items()}
+    assert "a multiple of 128, one head of Wan's, got 100" in refusal(written(tmp_path, weights))
 
 
 def lora_refusal(tmp_path: Path, entries: dict) -> str:
