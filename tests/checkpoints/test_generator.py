@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from infrope_env.card import WeightsError
@@ -72,6 +73,7 @@ def test_a_converted_generator_is_the_same_in_bfloat16(row: Checkpoint, hub_cach
     small = downloaded(row, hub_cache)
     direct = load_generator(small).transformer.state_dict()
     path = convert(small)
+    assert {(name[:6], value.dtype) for name, value in load_file(path).items()} == {("model.", torch.bfloat16)}
     again = load_generator(small)
     assert again.files == (path,) and path.name == "generator.safetensors"
     assert all(value.equal(direct[name]) for name, value in again.transformer.state_dict().items())
