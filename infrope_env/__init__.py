@@ -7,6 +7,7 @@ The package in the order in which an action becomes pixels:
     dynamics/      how the world advances by one block: coordinates, cache, transformer, rollout
     pixels/        latent frames to pixel frames
     weights.py     world folders, found, checked, loaded and written; card.py says what is in one
+    checkpoints/   released Wan generators by name: downloaded, checked, loaded
     env.py         joins them behind reset, step, render, close; env_state.py is its saved self,
                    reward.py and keys.py turn names into rewards and key codes
     wrappers.py    other views of the same environment: frame by frame, newest frame, stacked frames

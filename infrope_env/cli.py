@@ -246,16 +246,34 @@ class Bench(World):
 
 @dataclass(kw_only=True)
 class Weights(World):
-    """Say what a world's weights are and whether they are whole."""
+    """Say what weights there are, what they need and whether they are whole; get released ones."""
 
     name: tyro.conf.Positional[str | None] = None
-    """A bundled world, or the path of a world folder; like --weights."""
+    """A bundled world, the path of a world folder (like --weights), a released generator, or a generator's file."""
+    download: bool = False
+    """Get a released generator from the Hugging Face hub."""
+    convert: bool = False
+    """Keep it as safetensors in bfloat16, which loads faster and takes half the disk."""
+    verify: bool = False
+    """Check every byte of it."""
+    revision: str | None = None
+    """The commit to download, 40 hex digits; else the one taken the first time."""
 
     def run(self) -> int:
-        """Load them, which checks them, and describe them."""
+        """Describe a world or a generator; without a name, the bundled world and every generator."""
+        from infrope_env.checkpoints.command import is_generator, list_generators, obey
+
+        name = self.name or self.weights
+        asked = (self.download, self.convert, self.verify)
+        if is_generator(name) or any(asked) or self.revision:
+            for line in obey(name, *asked, self.revision):
+                print(line)
+            return 0
         from infrope_env.weights import describe
 
-        print(describe(self.name or self.weights))
+        print(describe(name))
+        if name is None:
+            print(f"\n{list_generators()}")
         return 0
 
 
