@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -41,6 +41,22 @@ class TextEncoder(Protocol):
         """Embeddings [b, text_len, text_dim] without gradient, zero after each text's last token."""
 
 
+@runtime_checkable
+class Releasable(Protocol):
+    """A text encoder whose weights need not stay in memory between prompts."""
+
+    def release(self) -> None:
+        """Let the weights go; the next call brings them back."""
+
+
+class TextEncoderAbsent(ValueError):
+    """A text would have to be encoded, and there is nothing to do it with; the sentence says why and what to do."""
+
+    def __init__(self, texts: list[str], reason: str, remedy: str) -> None:
+        """Quote the first text."""
+        super().__init__(f"The prompt {_short(texts[0])!r} was never encoded before, and {reason}. {remedy}")
+
+
 class UnknownWords(ValueError):
     """A prompt uses words that the bundled encoder was never taught.
 
@@ -54,6 +70,10 @@ class UnknownWords(ValueError):
         known = list(known)
         hints = ", ".join(f"{word!r}{_did_you_mean(word, known)}" for word in self.words)
         super().__init__(f"The prompt {text!r} has words the text encoder does not know: {hints}.")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:
