@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -278,11 +279,22 @@ def test_a_damaged_download_is_one_sentence(original: Path, tmp_path: Path, dama
     assert sentence in str(caught.value)
 
 
-def test_a_file_that_runs_code_is_refused(original: Path, tmp_path: Path) -> None:
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (self.path,)
+
+
+def test_a_file_that_runs_code_is_refused_and_does_not_run_it(original: Path, tmp_path: Path) -> None:
     copy_of(original, tmp_path)
-    torch.save({"norm.weight": SIZES.get, "x": Path}, tmp_path / "models_t5_umt5-xxl-enc-bf16.pth")
+    torch.save({"norm.weight": Trap(tmp_path / "sprung")}, tmp_path / "models_t5_umt5-xxl-enc-bf16.pth")
     with pytest.raises(TextEncoderError, match="no file of weights"):
         UMT5TextEncoder.from_folder(tmp_path)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_what_to_install_is_said_when_something_is_missing(twin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
