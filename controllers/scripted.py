@@ -57,6 +57,7 @@ class StoryboardController:
         self.shots = storyboard.played()
         self.starts = tuple(accumulate((shot.blocks for shot in self.shots), initial=0))[:-1]
         self.total_blocks = storyboard.total_blocks
+        self.storyboard = storyboard
         self._set_prompt = set_prompt
         self._names = tuple(names)
 
@@ -75,7 +76,7 @@ class StoryboardController:
             ValueError: the file cannot be read or has a mistake; the sentence begins with its path.
         """
         try:
-            storyboard = parse(path.read_text(encoding="utf-8").strip(), compat, block)
+            storyboard = parse(_one_storyboard(path.read_text(encoding="utf-8"), compat), compat, block)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -86,6 +87,11 @@ class StoryboardController:
     def first_prompt(self) -> str:
         """The prompt of block 0."""
         return self.shots[0].prompt
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Every prompt that will be in force, in order, to be encoded ahead."""
+        return tuple(shot.prompt for shot in self.shots)
 
     def __call__(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
         """Set the next block's prompt when it is not in force, and ask for the motion that already is."""
@@ -100,6 +106,16 @@ class StoryboardController:
         """The shot a block belongs to (the last one goes on for ever), and whether the block begins it."""
         i = max(i for i, start in enumerate(self.starts) if start <= block)
         return self.shots[i], self.starts[i] == block
+
+
+def _one_storyboard(text: str, compat: str | None) -> str:
+    """A file's text, when it is one storyboard: the release makes a video of every line."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if compat == "release" and len(lines) > 1:
+        raise ValueError(
+            f"{len(lines)} storyboards, one on each line as the release reads it. Put the one to play in its own file."
+        )
+    return text.strip()
 
 
 def _read(word: str, names: Sequence[str]) -> tuple[int, int]:

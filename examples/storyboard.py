@@ -38,6 +38,8 @@ def main(
     env = RecordRollout(gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=weights), out)
     world = env.unwrapped
     director = StoryboardController.from_file(board, world.set_prompt, world.action_names, block=world.window.block)
+    world.encode_prompts(director.prompts)
+    env.subtitles = director.storyboard.timed_subtitles()
     observation, info = env.reset(seed=seed, options={"prompt": director.first_prompt})
     print(f"{'start':<8} {info['prompt']}")
     for _ in range(director.total_blocks - 1):

@@ -32,5 +32,5 @@ gymnasium.register(
 gymnasium.register(
     id="infrope/Wan-v0",
     entry_point="infrope_env.env:InfinityRopeEnv",
-    kwargs={"actions": "pocket", "weights": "wan"},
+    kwargs={"actions": "wan", "weights": "wan"},
 )

@@ -116,7 +116,11 @@ class Steered(World):
             from controllers.scripted import StoryboardController
 
             set_prompt, block = env.get_wrapper_attr("set_prompt"), env.get_wrapper_attr("window").block
-            return StoryboardController.from_file(self.storyboard, set_prompt, names, self.compat, block)
+            director = StoryboardController.from_file(self.storyboard, set_prompt, names, self.compat, block)
+            env.get_wrapper_attr("encode_prompts")(director.prompts)
+            if env.has_wrapper_attr("subtitles"):
+                env.set_wrapper_attr("subtitles", director.storyboard.timed_subtitles(self.blocks))
+            return director
         if self.random:
             from controllers.random_walk import RandomWalkController
 

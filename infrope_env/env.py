@@ -6,7 +6,7 @@ Wiring only. What an action means is in control/, how a block is made in dynamic
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +171,14 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         """Every key binding as `gymnasium.utils.play` wants it: pygame key codes. `action_set` has the names."""
         bindings = self.action_set.keys_to_action()
         return {tuple(key_code(name) for name in names): action for names, action in bindings.items()}
+
+    def encode_prompts(self, texts: Iterable[str]) -> None:
+        """Encode prompts ahead, so that no block waits for one and a mistake is told before the first.
+
+        Raises:
+            ValueError: the text encoder cannot read one of them.
+        """
+        self._bank.encode_all(texts)
 
     def set_prompt(self, text: str, cut: bool = False) -> None:
         """Put free text in force from the next step on, until an action changes the motion or the scene.

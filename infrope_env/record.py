@@ -15,6 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import RecordConstructorArgs
 
 from infrope_env.circumstances import Circumstances
+from infrope_env.control.storyboard import Subtitle
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import PromptRequest
 from infrope_env.render.recorder import BlockRecord, Origin, Recorder, RecordingError, frames_digest
@@ -86,6 +87,10 @@ class RecordRollout(gymnasium.Wrapper, RecordConstructorArgs):
     Goes directly around the environment (inside FrameByFrame, LastFrame, StackChannels): it needs whole clips.
     When the disk fails during play a warning says so once, `problem` keeps the sentence, and play goes on.
 
+    Attributes:
+        problem: why nothing is kept any more, None while all is well.
+        subtitles: written beside the video of every episode that a reset begins, as video.srt.
+
     Raises:
         RecordingError: the folder cannot be written to.
         ValueError: the environment below does not give whole clips, or was not made by `gymnasium.make`.
@@ -100,6 +105,7 @@ class RecordRollout(gymnasium.Wrapper, RecordConstructorArgs):
             raise ValueError("RecordRollout goes directly around the environment, inside wrappers that change clips.")
         self._recorder = Recorder(Path(folder), world.metadata["render_fps"])
         self.problem: str | None = None
+        self.subtitles: tuple[Subtitle, ...] = ()
         self._options: dict[str, Any] | None = None
         self._kept: Mapping[str, Any] | None = None  # info of the block that was kept last
 
@@ -132,7 +138,8 @@ class RecordRollout(gymnasium.Wrapper, RecordConstructorArgs):
 
     def _begin(self, continues: Origin | None) -> None:
         meta = EpisodeMeta.of(self.env, self._options, continues).to_json()
-        self._guard(lambda: self._recorder.begin(meta))
+        subtitles = self.subtitles if continues is None else ()
+        self._guard(lambda: self._recorder.begin(meta, subtitles))
 
     def _begin_restored(self, clip: np.ndarray, info: Mapping[str, Any]) -> None:
         """Find the block that the state was saved after by its index and frames."""

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,41 @@ def test_a_storyboard_file_steers_by_prompts(
     assert cli.main(["play", "--headless", "--storyboard", str(board), *weights]) == 0
     lines = capsys.readouterr().out.splitlines()[:-1]
     assert [line.split()[3] for line in lines] == ["start", "continue", "cut", "continue"]
+
+
+BOARD = """a green frog waves hello in a dark cave[1.5s] | a green frog jumps up and down in a dark cave[1.5s#]
+| a green frog stands still in a dark cave[1.5s]; Hello | Hop | Done"""
+
+
+def test_a_recorded_storyboard_has_its_subtitles_beside_the_video(weights: list[str], tmp_path: Path) -> None:
+    (tmp_path / "board.txt").write_text(BOARD)
+    given = ["record", "--storyboard", str(tmp_path / "board.txt"), *weights]
+    spans = {
+        (): ["00:00:00,000 --> 00:00:01,312", "00:00:01,312 --> 00:00:02,812", "00:00:02,812 --> 00:00:04,312"],
+        ("--blocks", "3"): ["00:00:00,000 --> 00:00:01,312", "00:00:01,312 --> 00:00:02,062"],
+    }
+    for options, expected in spans.items():
+        out = tmp_path / f"kept{len(options)}"
+        assert cli.main([*given, "--out", str(out), *options]) == 0
+        written = (out / "episode_000" / "video.srt").read_text()
+        assert [line for line in written.splitlines() if "-->" in line] == expected
+
+
+def test_a_storyboard_of_the_release_cuts_and_is_subtitled_as_there(weights: list[str], tmp_path: Path) -> None:
+    (tmp_path / "board.txt").write_text(" ".join(BOARD.split()) + "\n\n")
+    given = ["record", "--storyboard", str(tmp_path / "board.txt"), "--compat", "release", *weights]
+    assert cli.main([*given, "--out", str(tmp_path)]) == 0
+    blocks = [json.loads(line) for line in (tmp_path / "episode_000" / "blocks.jsonl").read_text().splitlines()]
+    assert [block["transition"] for block in blocks] == ["start", "continue", "switch", "continue", "cut", "continue"]
+    assert "00:00:01,500 --> 00:00:03,000\nHop" in (tmp_path / "episode_000" / "video.srt").read_text()
+
+
+def test_a_storyboard_that_cannot_be_read_to_its_end_is_refused_before_its_first_block(
+    weights: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "board.txt").write_text("a green frog waves hello in a dark cave[9s] | a dragon in a dark cave[9s]")
+    arguments = ["record", "--storyboard", str(tmp_path / "board.txt"), "--out", str(tmp_path), *weights]
+    assert "'dragon'" in refused(arguments, capsys) and not (tmp_path / "episode_000").exists()
 
 
 def test_a_seeded_random_walk_is_the_same_twice(weights: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,15 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 from infrope_env.control.toml_table import Table, chord
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "actions"
-PLACEHOLDERS = ("subject", "scene", "motion")
+PLACES = ("subject", "scene", "motion")
+PLACEHOLDERS = (*PLACES, "subject_again", "scene_again")
+"""What a template may name; the last two are for the second mention, "the knight" after a line about the armour."""
 
 
 class Transition(enum.Enum):
@@ -28,11 +31,20 @@ class Transition(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Subject:
+    """Who plays: its words, and those of a second mention when they are others."""
+
+    text: str
+    again: str | None = None
+
+
+@dataclass(frozen=True)
 class Scene:
-    """A place: its words, and the key that cuts to it."""
+    """A place: its words, the key that cuts to it, and the words of a second mention when they are others."""
 
     text: str
     key: str | None = None
+    again: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ class ActionSet:
 
     name: str
     template: str
-    subjects: dict[str, str]
+    subjects: dict[str, Subject]
     scenes: dict[str, Scene]
     motions: dict[str, Motion]
     defaults: Defaults
@@ -118,7 +130,7 @@ class ActionSet:
         action_set = cls(
             name=top.text("name"),
             template=_template(top),
-            subjects={name: subjects.text(name) for name in subjects.values},
+            subjects={name: _subject(subjects, name) for name in subjects.values},
             scenes={name: _scene(scenes.table(name)) for name in scenes.values},
             motions={name: _motion(motions.table(name)) for name in motions.values},
             defaults=_defaults(top),
@@ -133,8 +145,8 @@ class ActionSet:
             "name": self.name,
             "template": self.template,
             "start": vars(self.defaults).copy(),
-            "subjects": dict(self.subjects),
-            "scenes": {name: _without_none(text=s.text, key=s.key) for name, s in self.scenes.items()},
+            "subjects": {name: _plain(s) for name, s in self.subjects.items()},
+            "scenes": {name: _without_none(text=s.text, key=s.key, again=s.again) for name, s in self.scenes.items()},
             "motions": {name: {"text": m.text, "keys": list(m.keys)} for name, m in self.motions.items()},
         }
 
@@ -162,11 +174,25 @@ class ActionSet:
 
     def prompt_for(self, subject: str, scene: str, motion: str) -> str:
         """The prompt that follows from three names; ValueError lists the known ones."""
+        who = self.subjects[_known("subject", subject, self.subjects)]
+        where = self.scenes[_known("scene", scene, self.scenes)]
         return self.template.format(
-            subject=self.subjects[_known("subject", subject, self.subjects)],
-            scene=self.scenes[_known("scene", scene, self.scenes)].text,
+            subject=who.text,
+            subject_again=who.again or who.text,
+            scene=where.text,
+            scene_again=where.again or where.text,
             motion=self.motions[_known("motion", motion, self.motions)].text,
         )
+
+    def prompts(self, subject: str | None = None) -> tuple[str, ...]:
+        """Every prompt that actions can lead to, each once: those of one subject, or of all.
+
+        Those of the start come first, so that who encodes them ahead begins with what is needed.
+        """
+        everyone = dict.fromkeys([self.defaults.subject, *self.subjects])
+        subjects = everyone if subject is None else [_known("subject", subject, self.subjects)]
+        scenes = dict.fromkeys([self.defaults.scene, *self.scenes])
+        return tuple(dict.fromkeys(self.prompt_for(*names) for names in product(subjects, scenes, self.motions)))
 
     def start(
         self, subject: str | None = None, scene: str | None = None, motion: str | None = None, prompt: str | None = None
@@ -174,7 +200,7 @@ class ActionSet:
         """What is in force at block 0; what is omitted comes from `defaults`, and a prompt wins over the three."""
         subject, scene, motion = (
             getattr(self.defaults, place) if name is None else name
-            for place, name in zip(PLACEHOLDERS, (subject, scene, motion), strict=True)
+            for place, name in zip(PLACES, (subject, scene, motion), strict=True)
         )
         derived = self.prompt_for(subject, scene, motion)
         return Steering(subject, scene, motion, derived if prompt is None else prompt, free_text=prompt is not None)
@@ -228,6 +254,10 @@ def _find(name_or_path: str | Path) -> Path:
     return BUNDLED / f"{name_or_path}.toml"
 
 
+def _plain(subject: Subject) -> str | dict[str, str]:
+    return subject.text if subject.again is None else {"text": subject.text, "again": subject.again}
+
+
 def _without_none(**entries: str | None) -> dict[str, str]:
     return {key: value for key, value in entries.items() if value is not None}
 
@@ -245,9 +275,23 @@ def _template(top: Table) -> str:
     return template
 
 
+def _subject(subjects: Table, name: str) -> Subject:
+    """Words alone, or a table of them."""
+    if not isinstance(subjects.values[name], Mapping):
+        return Subject(subjects.text(name))
+    table = subjects.table(name)
+    table.allow("text", "again")
+    return Subject(table.text("text"), _again(table))
+
+
 def _scene(table: Table) -> Scene:
-    table.allow("text", "key")
-    return Scene(table.text("text"), table.binding("key", table.text("key")) if "key" in table.values else None)
+    table.allow("text", "key", "again")
+    key = table.binding("key", table.text("key")) if "key" in table.values else None
+    return Scene(table.text("text"), key, _again(table))
+
+
+def _again(table: Table) -> str | None:
+    return table.text("again") if "again" in table.values else None
 
 
 def _motion(table: Table) -> Motion:
@@ -257,8 +301,8 @@ def _motion(table: Table) -> Motion:
 
 def _defaults(top: Table) -> Defaults:
     table = top.table("start") if "start" in top.values else Table(top.source, "start", {})
-    table.allow(*PLACEHOLDERS)
-    return Defaults(*(_default(table, place, top.table(f"{place}s")) for place in PLACEHOLDERS))
+    table.allow(*PLACES)
+    return Defaults(*(_default(table, place, top.table(f"{place}s")) for place in PLACES))
 
 
 def _default(table: Table, place: str, entries: Table) -> str:

@@ -111,18 +111,28 @@ class Storyboard:
         lengths = [min(end, self.total_blocks) - start for start, end in zip(self.starts, ends, strict=True)]
         return tuple(replace(shot, blocks=n) for shot, n in zip(self.scenes, lengths, strict=True) if n > 0)
 
-    def timed_subtitles(self, num_frames: int) -> tuple[Subtitle, ...]:
-        """Where each subtitle stands in a video of `num_frames` pixel frames.
+    def pixel_frames(self, blocks: int) -> int:
+        """Pixel frames of the first `blocks` blocks: the first latent frame gives one, every other four."""
+        return max(0, FRAMES_PER_LATENT * (self.block * blocks - 1) + 1)
 
-        By the durations when every shot has one (they may reach past the video's end), else in equal parts.
+    def timed_subtitles(self, blocks: int | None = None) -> tuple[Subtitle, ...]:
+        """Where each subtitle stands in a rollout of that many blocks, by default the whole storyboard.
+
+        From the first pixel frame of its shot to the last. The release goes by the durations instead, although shots
+        are whole blocks and so begin earlier, or by equal parts when a shot has none. What lies behind the end is
+        cut off.
         """
-        if self.seconds is None:
-            parts = max(1, len(self.subtitles))
-            marks = [i * num_frames // parts for i in range(parts + 1)]
-        else:
-            marks = list(accumulate((math.floor(FPS * (shot.seconds or 0)) for shot in self.scenes), initial=0))
-        spans = pairwise(marks)
-        return tuple(Subtitle(text, *span) for text, span in zip(self.subtitles, spans, strict=False))
+        end = self.pixel_frames(self.total_blocks if blocks is None else blocks)
+        marks = self._release_marks(end) if self.compat == "release" else [*map(self.pixel_frames, self.starts), end]
+        spans = ((first, min(last, end)) for first, last in pairwise(marks))
+        timed = (Subtitle(text, *span) for text, span in zip(self.subtitles, spans, strict=False))
+        return tuple(subtitle for subtitle in timed if subtitle.text and subtitle.first < subtitle.end)
+
+    def _release_marks(self, num_frames: int) -> list[int]:
+        if self.seconds is not None:
+            return list(accumulate((math.floor(FPS * (shot.seconds or 0)) for shot in self.scenes), initial=0))
+        parts = max(1, len(self.subtitles))
+        return [i * num_frames // parts for i in range(parts + 1)]
 
 
 def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:

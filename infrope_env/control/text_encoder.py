@@ -1,19 +1,16 @@
-"""Text to embedding: the small bundled encoder and UMT5-XXL behind one protocol.
+"""Text to embedding: what every encoder promises, and the small bundled one. Wan's stands in umt5.py.
 
-Both give `text_len` rows per text and exact zeros after the last word; the generator attends to the zero rows too.
-Knows nothing of actions or caching; `transformers` and `ftfy` are imported only when UMT5 is asked for.
+An encoder gives `text_len` rows per text and exact zeros after the last word; the generator attends to the zero rows
+too. Knows nothing of actions or caching.
 """
 
 import difflib
 import hashlib
-import html
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -41,6 +38,22 @@ class TextEncoder(Protocol):
         """Embeddings [b, text_len, text_dim] without gradient, zero after each text's last token."""
 
 
+@runtime_checkable
+class Releasable(Protocol):
+    """A text encoder whose weights need not stay in memory between prompts."""
+
+    def release(self) -> None:
+        """Let the weights go; the next call brings them back."""
+
+
+class TextEncoderAbsent(ValueError):
+    """A text would have to be encoded, and there is nothing to do it with; the sentence says why and what to do."""
+
+    def __init__(self, texts: list[str], reason: str, remedy: str) -> None:
+        """Quote the first text."""
+        super().__init__(f"The prompt {_short(texts[0])!r} was never encoded before, and {reason}. {remedy}")
+
+
 class UnknownWords(ValueError):
     """A prompt uses words that the bundled encoder was never taught.
 
@@ -54,6 +67,10 @@ class UnknownWords(ValueError):
         known = list(known)
         hints = ", ".join(f"{word!r}{_did_you_mean(word, known)}" for word in self.words)
         super().__init__(f"The prompt {text!r} has words the text encoder does not know: {hints}.")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:
@@ -213,74 +230,3 @@ def _transformer(config: PocketTextConfig) -> nn.TransformerEncoder:
 
 def _bytes(value: Tensor) -> bytes:
     return value.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes()
-
-
-def clean_text(text: str) -> str:
-    """Repair a prompt the way Wan's tokenizer expects it: mojibake, HTML entities (twice), white space.
-
-    Raises:
-        ImportError: `ftfy` is not installed.
-    """
-    try:
-        import ftfy
-    except ImportError as error:
-        raise ImportError("Wan's prompts are cleaned with ftfy. Run 'pip install infrope-env[wan]'.") from error
-    unescaped = html.unescape(html.unescape(ftfy.fix_text(text)))  # twice: "&amp;lt;" is "<"
-    return re.sub(r"\s+", " ", unescaped).strip()
-
-
-class UMT5TextEncoder:
-    """UMT5-XXL as Wan 2.1 was trained with it: 512 tokens, padding masked, rows after the text zeroed."""
-
-    def __init__(
-        self,
-        source: str | Path,
-        *,
-        device: str = "cpu",
-        dtype: torch.dtype = torch.bfloat16,
-        encoder_subfolder: str = "",
-        tokenizer_subfolder: str = "",
-    ) -> None:
-        """Load encoder and tokenizer.
-
-        Args:
-            source: a folder, or a name on the Hugging Face hub.
-            device: where the encoder runs and its embeddings lie.
-            dtype: of weights and embeddings.
-            encoder_subfolder: where `source` keeps the encoder, "text_encoder" in diffusers' layout.
-            tokenizer_subfolder: where `source` keeps the tokenizer, "tokenizer" in diffusers' layout.
-
-        Raises:
-            ImportError: `transformers` is not installed.
-        """
-        try:
-            from transformers import AutoTokenizer, UMT5EncoderModel
-        except ImportError as error:
-            raise ImportError("UMT5 needs transformers. Run 'pip install infrope-env[wan]'.") from error
-        self.tokenizer = AutoTokenizer.from_pretrained(str(source), subfolder=tokenizer_subfolder)
-        model = UMT5EncoderModel.from_pretrained(str(source), subfolder=encoder_subfolder, dtype=dtype)
-        self.model = model.eval().requires_grad_(False).to(device)
-        self.text_len = 512
-        self.text_dim: int = self.model.config.d_model
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Sha256 of the first values of every weight: reading all 11 GB would take longer than the first prompt."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-            digest.update(_bytes(value.flatten()[:1024]))
-        return digest.hexdigest()
-
-    @torch.no_grad()
-    def __call__(self, texts: list[str]) -> Tensor:
-        """Embed texts: [b, 512, text_dim]; longer texts are cut off at 512 tokens, end mark included."""
-        tokens = self.tokenizer(
-            [clean_text(text) for text in texts],
-            padding="max_length",
-            truncation=True,
-            max_length=self.text_len,
-            return_tensors="pt",
-        ).to(self.model.device)
-        rows = self.model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
-        return rows.masked_fill(tokens.attention_mask[..., None] == 0, 0)  # [b, 512, text_dim]

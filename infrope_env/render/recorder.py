@@ -9,17 +9,19 @@ import dataclasses
 import hashlib
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from infrope_env.control.storyboard import Subtitle
 from infrope_env.env_state import PromptRequest
+from infrope_env.render.subtitles import to_srt
 from infrope_env.render.video import Video, WholeWrites
 
-VIDEO, LOG, META = "video.mp4", "blocks.jsonl", "meta.json"
+VIDEO, SUBTITLES, LOG, META = "video.mp4", "video.srt", "blocks.jsonl", "meta.json"
 FORMAT = 1
 
 
@@ -93,16 +95,17 @@ class Recorder:
         self.folder, self.frame_rate = folder, frame_rate
         self._episode: Episode | None = None
         self._meta: Mapping[str, object] | None = None
+        self._subtitles: tuple[Subtitle, ...] = ()
         self._origins: dict[tuple[int, str], Origin] = {}
         self._last_will: weakref.finalize | None = None
         _require_writable(folder)
 
-    def begin(self, meta: Mapping[str, object]) -> None:
+    def begin(self, meta: Mapping[str, object], subtitles: Sequence[Subtitle] = ()) -> None:
         """The next block opens a new episode, described by `meta`; the one before is finished."""
         try:
             self.close()
         finally:
-            self._meta = meta
+            self._meta, self._subtitles = meta, tuple(subtitles)
 
     def write(self, frames: np.ndarray, record: BlockRecord) -> None:
         """Keep one block; without an episode (none begun, or it failed) nothing happens.
@@ -137,7 +140,7 @@ class Recorder:
                 raise RecordingError(_sentence(f"The end of {episode.folder}", error)) from error
 
     def _open(self, frames: np.ndarray, meta: Mapping[str, object]) -> Episode:
-        episode = Episode(_next_folder(self.folder), meta, frames.shape[1:3], self.frame_rate)
+        episode = Episode(_next_folder(self.folder), meta, frames.shape[1:3], self.frame_rate, self._subtitles)
         self._last_will = weakref.finalize(self, episode.close)  # for those who forget to
         return episode
 
@@ -158,11 +161,20 @@ class Recorder:
 class Episode:
     """One rollout's video, log and meta data, on disk block by block."""
 
-    def __init__(self, folder: Path, meta: Mapping[str, object], frame_size: tuple[int, ...], frame_rate: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        meta: Mapping[str, object],
+        frame_size: tuple[int, ...],
+        frame_rate: int,
+        subtitles: Sequence[Subtitle] = (),
+    ) -> None:
         self.folder = folder
         self._meta = {"format": FORMAT, **meta}
         self._blocks, self._chain = 0, link("", self._meta)
         _replace(folder / META, self._meta)
+        if subtitles:
+            (folder / SUBTITLES).write_text(to_srt(subtitles, frame_rate), encoding="utf-8")
         self._log = WholeWrites(folder / LOG)
         self._video = Video(folder / VIDEO, frame_size, frame_rate)
 

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import json
 import random
 import subprocess
@@ -66,6 +67,51 @@ def test_pocket_keys_lead_to_their_actions(pocket):
     assert named[("e",)] == "wave"
     assert [named[(str(i),)] for i in range(1, 7)] == list(pocket.names[6:])
     assert "stand" not in named.values()
+
+
+def test_a_set_lists_every_prompt_once_those_of_the_start_first(pocket):
+    prompts = pocket.prompts()
+    assert len(prompts) == len(set(prompts)) == 5 * 6 * 6
+    assert prompts[0] == pocket.start().prompt
+    frog = pocket.prompts("frog")
+    assert len(frog) == 36 and frog[0] == "a green frog stands still in a snowy field" and set(frog) < set(prompts)
+    with pytest.raises(ValueError, match="expected subject to be one of robot, frog, fox, wizard, penguin, got 'cat'"):
+        pocket.prompts("cat")
+
+
+# Wan's set
+
+
+@pytest.fixture
+def wan() -> ActionSet:
+    return ActionSet.load("wan")
+
+
+def test_what_pocket_has_wan_has_under_the_same_names_and_keys(pocket, wan):
+    assert wan.names[:6] == pocket.names[:6] and set(pocket.names) <= set(wan.names)
+    bound = {keys: wan.names[action] for keys, action in wan.keys_to_action().items()}
+    assert {keys: pocket.names[action] for keys, action in pocket.keys_to_action().items()}.items() <= bound.items()
+    assert [bound[(str(i),)] for i in range(1, 10)] == [f"cut_{scene}" for scene in wan.scenes]
+    assert bound[("shift", "right")] == bound[("shift", "d")] == "run_right"
+
+
+def test_every_prompt_of_wan_is_long_and_tells_figure_and_place_twice(wan):
+    assert len(wan.prompts()) == len(wan.subjects) * len(wan.scenes) * len(wan.motions)
+    for subject, scene, motion in itertools.product(wan.subjects, wan.scenes, wan.motions):
+        prompt = wan.prompt_for(subject, scene, motion)
+        assert 60 <= len(prompt.split()) <= 120, prompt
+        who, where = wan.subjects[subject], wan.scenes[scene]
+        assert prompt.count(who.text) == prompt.count(where.text) == prompt.count(wan.motions[motion].text) == 1
+        assert prompt.count(who.again) == prompt.count(where.again) == 2
+
+
+def test_words_of_wan_fit_into_a_sentence(wan):
+    assert all(subject.text.startswith(("a ", "an ")) for subject in wan.subjects.values())
+    for text in (*wan.subjects.values(), *wan.scenes.values()):
+        assert text.again.startswith("the ") and not text.text.endswith(".")
+    prompt = wan.start().prompt
+    assert ". The setting is an ancient redwood forest at dawn, with" in prompt
+    assert "With the redwood forest all around, the knight stands still and upright" in prompt
 
 
 # steering
@@ -176,10 +222,25 @@ def test_transitions_follow_the_prompt_over_ten_thousand_actions(pocket):
 # the file
 
 
-def test_an_action_set_survives_json(pocket, tables):
-    for action_set in (pocket, ActionSet.from_dict(tables)):
+def test_an_action_set_survives_json(pocket, wan, tables):
+    for action_set in (pocket, wan, ActionSet.from_dict(tables)):
         assert ActionSet.from_dict(json.loads(json.dumps(action_set.to_dict()))) == action_set
-    assert pocket.to_dict() == tomllib.loads((BUNDLED / "pocket.toml").read_text())
+    for action_set in (pocket, wan):
+        assert action_set.to_dict() == tomllib.loads((BUNDLED / f"{action_set.name}.toml").read_text())
+
+
+def test_a_template_may_mention_figure_and_place_again_in_other_words(tables):
+    tables["template"] = "{subject} in {scene}. In {scene_again} {subject_again} {motion}."
+    assert ActionSet.from_dict(tables).start().prompt == (
+        "orange fox in a snowy field. In a snowy field orange fox stands still."
+    )
+    tables["subjects"]["fox"] = {"text": "an orange fox", "again": "the fox"}
+    tables["scenes"]["snow"]["again"] = "the field"
+    assert (
+        ActionSet.from_dict(tables).start().prompt
+        == "an orange fox in a snowy field. In the field the fox stands still."
+    )
+    assert ActionSet.from_dict(tables).to_dict()["subjects"] == tables["subjects"]
 
 
 def test_a_set_without_start_begins_with_the_first_of_each(tables):
@@ -200,7 +261,7 @@ def test_a_file_is_read_by_path(tmp_path):
 
 
 def test_a_missing_set_is_named_with_the_bundled_ones():
-    with pytest.raises(ValueError, match="No action set named 'poket'; bundled: pocket"):
+    with pytest.raises(ValueError, match="No action set named 'poket'; bundled: pocket, wan"):
         ActionSet.load("poket")
 
 
@@ -248,6 +309,13 @@ def spoil(tables, path, value):
         ("scenes/snow", "a snowy field", "mine: expected [scenes.snow] to be a table, got 'a snowy field'"),
         ("start", [], "mine: expected [start] to be a table, got []"),
         ("subjects/fox", 3, "mine: [subjects] fox: expected a non-empty string, got 3"),
+        (
+            "subjects/fox",
+            {"text": "fox", "agian": "x"},
+            "mine: [subjects.fox] agian: unknown key, did you mean 'again'?",
+        ),
+        ("subjects/fox", {"again": "x"}, "mine: [subjects.fox] text: expected a non-empty string, but it is missing"),
+        ("scenes/snow/again", "", "mine: [scenes.snow] again: expected a non-empty string, got ''"),
         ("scenes/snow/text", None, "mine: [scenes.snow] text: expected a non-empty string, but it is missing"),
         ("scenes/snow/text", " ", "mine: [scenes.snow] text: expected a non-empty string, got ' '"),
         ("scenes/snow/key", 3, "mine: [scenes.snow] key: expected a non-empty string, got 3"),

@@ -1,8 +1,13 @@
+import json
 import multiprocessing
+import os
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
+from infrope_env.control.prompt_files import KeptEncoder, default_folder, kept_encoders
 from infrope_env.control.prompts import PromptBank
 from infrope_env.control.text_encoder import PocketTextConfig, PocketTextEncoder
 
@@ -57,13 +62,13 @@ def test_another_encoder_never_reads_these_embeddings(tmp_path):
     PromptBank(CountingEncoder("one"), tmp_path)["a fox"]
     PromptBank(other := CountingEncoder("other"), tmp_path)["a fox"]
     assert other.asked == ["a fox"]
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*/*.safetensors"))) == 2
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut short", "one bit", "no safetensors", "another shape"])
 def test_a_damaged_file_is_encoded_again_and_mended(tmp_path, damage):
     PromptBank(CountingEncoder(), tmp_path)["a fox"]
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*/*.safetensors")
     data = file.read_bytes()
     if damage == "another shape":
         wide = CountingEncoder()
@@ -81,8 +86,8 @@ def test_a_damaged_file_is_encoded_again_and_mended(tmp_path, damage):
 
 def test_nothing_is_left_beside_the_kept_files(tmp_path):
     PromptBank(CountingEncoder(), tmp_path).encode_all(["a", "b", "c"])
-    assert {file.suffix for file in tmp_path.iterdir()} == {".safetensors"}
-    assert len(list(tmp_path.iterdir())) == 3
+    assert {file.suffix for file in tmp_path.glob("*/*")} == {".safetensors"}
+    assert len(list(tmp_path.glob("*/*"))) == 3
 
 
 def test_a_folder_that_cannot_be_written_warns_and_play_goes_on(tmp_path):
@@ -99,7 +104,7 @@ def test_a_write_that_fails_leaves_no_half_file(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", refuse)
     with pytest.warns(UserWarning, match="No space left on device"):
         PromptBank(CountingEncoder(), tmp_path)["a fox"]
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*/*")) == []
 
 
 def test_embeddings_are_handed_out_on_the_device_asked_for(tmp_path):
@@ -135,3 +140,78 @@ def test_two_processes_may_fill_one_folder(tmp_path):
     PromptBank(encoder := CountingEncoder(), tmp_path).encode_all([f"text {i}" for i in range(20)])
     assert encoder.asked == []
     assert [process.exitcode for process in processes] == [0, 0]
+
+
+class LargeEncoder(CountingEncoder):
+    """One that can be let go, and counts how often it was."""
+
+    released = 0
+
+    def release(self) -> None:
+        self.released += 1
+
+
+def test_a_large_encoder_is_let_go_after_its_work_and_not_for_nothing(tmp_path):
+    bank = PromptBank(encoder := LargeEncoder(), tmp_path)
+    bank.encode_all(["a", "b"])
+    assert encoder.released == 1
+    bank.encode_all(["a", "b"])
+    bank["a"]
+    PromptBank(encoder, tmp_path)["b"]
+    assert encoder.released == 1
+    bank["c"]
+    assert encoder.released == 2
+    PromptBank(kept := LargeEncoder(), keep_encoder=True)["a"]
+    assert kept.released == 0
+
+
+def test_a_large_encoder_is_let_go_when_a_text_is_refused():
+    with pytest.raises(TypeError):
+        PromptBank(encoder := LargeEncoder()).encode_all(["a", None])
+    assert encoder.released == 1
+
+
+def test_progress_is_told_before_and_after_each_text_that_must_be_encoded(tmp_path):
+    bank, told = PromptBank(CountingEncoder(), tmp_path), []
+    bank["b"]
+    bank.encode_all(["a", "b", "c", "a"], report=lambda done, total: told.append((done, total)))
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    bank.encode_all(["a", "b"], report=lambda *_: pytest.fail("nothing to encode"))
+
+
+def test_a_file_says_what_it_is_and_holds_no_zero_rows(tmp_path):
+    PromptBank(CountingEncoder("one"), tmp_path)["a fox"]
+    (file,) = tmp_path.glob("*/*.safetensors")
+    with safe_open(file, framework="pt") as content:
+        notes, rows = json.loads(content.metadata()["infrope"]), content.get_tensor("embedding")
+    assert (notes["text"], notes["fingerprint"], notes["text_len"]) == ("a fox", "one", 2)
+    assert rows.shape == (1, 3)
+
+
+def test_an_embedding_of_zeros_only_comes_back(tmp_path):
+    def nothing(texts):
+        return torch.zeros(len(texts), 2, 3)
+
+    nothing.fingerprint, nothing.text_len, nothing.text_dim = "nothing", 2, 3
+    PromptBank(nothing, tmp_path)[""]
+    kept = PromptBank(encoder := CountingEncoder("nothing"), tmp_path)[""]
+    assert kept.shape == (1, 2, 3) and kept.eq(0).all() and encoder.asked == []
+
+
+def test_the_encoders_of_a_folder_are_known_by_what_they_left(tmp_path):
+    for age, name in ((20, "one"), (10, "other")):
+        PromptBank(CountingEncoder(name), tmp_path)["a fox"]
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    assert kept_encoders(tmp_path) == (KeptEncoder("other", 2, 3), KeptEncoder("one", 2, 3))
+    (file,) = (tmp_path / "other").iterdir()
+    file.write_bytes(b"damaged")
+    assert kept_encoders(tmp_path) == (KeptEncoder("one", 2, 3),)
+    assert kept_encoders(tmp_path / "nowhere") == ()
+
+
+def test_embeddings_are_kept_in_the_user_s_cache_or_where_the_variable_says(monkeypatch):
+    monkeypatch.delenv("INFROPE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert default_folder() == Path("/cache/infrope/prompts")
+    monkeypatch.setenv("INFROPE_CACHE", "/elsewhere")
+    assert default_folder() == Path("/elsewhere/prompts")

@@ -114,15 +114,33 @@ def test_a_storyboard_may_go_over_several_lines():
 # subtitles
 
 
-def test_subtitles_follow_the_durations():
-    board = parse("one[5s] | two[2.5s] | three[1.01s]; s1 | s2")
+def test_a_subtitle_stands_from_the_first_to_the_last_frame_of_its_shot():
+    board = parse("one[5s] | two[2.5s] | three[3s]; s1 | | s3")
+    assert [shot.blocks for shot in board.played()] == [6, 3, 5]
+    assert board.timed_subtitles() == (Subtitle("s1", 0, 9 + 5 * 12), Subtitle("s3", 9 + 8 * 12, 9 + 13 * 12))
+    assert parse("one | two; s1 | s2").timed_subtitles() == (Subtitle("s1", 0, 165), Subtitle("s2", 165, 333))
+    assert parse("one | two").timed_subtitles() == ()
+
+
+def test_the_last_subtitle_stays_with_a_shot_that_goes_on_and_those_not_reached_are_left_out():
+    board = parse("one[3s] | two[3s] | three[3s]; s1 | s2 | s3")
+    assert board.timed_subtitles(20)[-1] == Subtitle("s3", 9 + 7 * 12, 9 + 19 * 12)
+    assert board.timed_subtitles(5) == (Subtitle("s1", 0, 45), Subtitle("s2", 45, 57))
+
+
+def test_the_release_times_subtitles_by_the_durations_or_in_equal_parts():
+    board = parse("one[5s] | two[2.5s] | three[1.01s]; s1 | s2", compat="release")
     assert board.subtitles == ("s1", "s2", "")
-    assert board.timed_subtitles(137) == (Subtitle("s1", 0, 80), Subtitle("s2", 80, 120), Subtitle("", 120, 136))
+    assert board.timed_subtitles() == (Subtitle("s1", 0, 80), Subtitle("s2", 80, 120))
+    assert board.timed_subtitles(4) == (Subtitle("s1", 0, 45),)
+    untimed = parse("one | two; s1 | s2 | s3", compat="release")
+    assert untimed.timed_subtitles(3) == (Subtitle("s1", 0, 11), Subtitle("s2", 11, 22), Subtitle("s3", 22, 33))
 
 
-def test_subtitles_divide_an_untimed_storyboard_equally():
-    assert parse("one | two; s1 | s2").timed_subtitles(101) == (Subtitle("s1", 0, 50), Subtitle("s2", 50, 101))
-    assert parse("one | two").timed_subtitles(101) == ()
+@pytest.mark.parametrize("block", [1, 3, 5])
+def test_blocks_have_the_pixel_frames_that_a_causal_decoder_gives(block):
+    board = parse("one", block=block)
+    assert [board.pixel_frames(blocks) for blocks in range(3)] == [0, 4 * block - 3, 8 * block - 3]
 
 
 def test_the_release_truncates_subtitles_and_we_refuse_them():

@@ -1,4 +1,3 @@
-import importlib.util
 import subprocess
 import sys
 
@@ -9,10 +8,8 @@ from tokenizers import Tokenizer
 from infrope_env.control.text_encoder import (
     PocketTextConfig,
     PocketTextEncoder,
-    UMT5TextEncoder,
     UnknownWords,
     build_tokenizer,
-    clean_text,
 )
 
 CAPTIONS = ["a red robot stands still in a green meadow", "a green frog walks to the left in a snowy field"]
@@ -147,62 +144,7 @@ def test_impossible_sizes_are_refused(sizes, message):
         PocketTextConfig(**sizes)
 
 
-def test_importing_the_module_does_not_import_transformers():
-    code = "import sys, infrope_env.control.text_encoder; print('transformers' in sys.modules or 'ftfy' in sys.modules)"
+def test_importing_every_encoder_imports_neither_transformers_nor_ftfy():
+    code = "import sys, infrope_env.control.lazy_encoder; print('transformers' in sys.modules or 'ftfy' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "False"
-
-
-def test_cleaning_says_what_to_install_when_ftfy_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ftfy", None)
-    with pytest.raises(ImportError, match=r"pip install infrope-env\[wan\]"):
-        clean_text("a fox")
-
-
-def test_umt5_says_what_to_install_when_transformers_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ImportError, match=r"pip install infrope-env\[wan\]"):
-        UMT5TextEncoder("anywhere")
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ftfy") is None, reason="ftfy is not installed")
-@pytest.mark.parametrize(
-    ("raw", "clean"),
-    [
-        ("  a \n\t fox  ", "a fox"),
-        ("salt &amp;amp; pepper", "salt & pepper"),
-        ("&lt;b&gt; &amp;lt;", "<b> <"),
-        ("the cafÃ© is open", "the café is open"),
-        ("<i> &amp;lt;", "<i> <"),  # ftfy leaves entities beside a tag alone
-    ],
-)
-def test_text_is_cleaned_as_wan_expects(raw, clean):
-    assert clean_text(raw) == clean
-
-
-@pytest.fixture
-def umt5_folder(tmp_path):
-    transformers = pytest.importorskip("transformers")
-    pytest.importorskip("ftfy")
-    tokenizer = build_tokenizer(CAPTIONS)
-    torch.manual_seed(0)
-    config = transformers.UMT5Config(
-        vocab_size=tokenizer.get_vocab_size(), d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2
-    )
-    transformers.UMT5EncoderModel(config).save_pretrained(tmp_path / "text_encoder")
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
-    fast.save_pretrained(tmp_path / "tokenizer")
-    return tmp_path
-
-
-def test_umt5_pads_to_512_rows_and_zeroes_the_padding(umt5_folder):
-    encoder = UMT5TextEncoder(
-        umt5_folder, dtype=torch.float32, encoder_subfolder="text_encoder", tokenizer_subfolder="tokenizer"
-    )
-    rows = encoder(["a red\n robot", "frog"])
-    assert rows.shape == (2, 512, 16) == (2, encoder.text_len, encoder.text_dim)
-    assert rows.abs().sum(-1).ne(0).sum(-1).tolist() == [3, 1]
-    alone = encoder.model(torch.tensor([encoder.tokenizer.convert_tokens_to_ids(["a", "red", "robot"])]))
-    torch.testing.assert_close(rows[0, :3], alone.last_hidden_state[0])  # masked padding leaves no trace
-    assert encoder(["red " * 600]).shape == (1, 512, 16)
-    assert len(encoder.fingerprint) == 64

@@ -65,6 +65,16 @@ def test_a_storyboard_file_names_itself_in_a_mistake(tmp_path: Path) -> None:
         StoryboardController.from_file(path, World("").set_prompt, NAMES)
 
 
+def test_a_release_file_with_a_storyboard_on_each_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("a fox runs[3s]\n\na frog jumps[3s]\n")
+    with pytest.raises(ValueError, match=r"prompts\.txt: 2 storyboards, one on each line as the release reads it"):
+        StoryboardController.from_file(path, World("").set_prompt, NAMES, compat="release")
+    path.write_text("\na fox runs[3s] | a fox waves[3s]\n")
+    controller = StoryboardController.from_file(path, World("").set_prompt, NAMES, compat="release")
+    assert controller.prompts == ("a fox runs", "a fox waves")
+
+
 def walk(seed: int, blocks: int = 60) -> list[int]:
     controller = RandomWalkController(NAMES, seed)
     return [controller(NOTHING, {"block": block}) for block in range(blocks)]
