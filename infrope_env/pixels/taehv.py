@@ -1,7 +1,8 @@
 """TAEHV, the tiny autoencoder for video (Ollin Boer Bohan), with its streaming memory held outside the network.
 
 The parameter names are upstream's, so that `taew2_1` loads as it is; the widths are configuration, so that the pocket
-model uses the same class. Knows nothing about blocks: any number of frames may come at a time.
+model uses the same class. Takes latents on the generator's own scale, without the Wan VAE's mean and deviation. Knows
+nothing about blocks: any number of frames may come at a time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infrope_env.pixels.codec import Memory
+from infrope_env.pixels.codec import Memory, latent_frames
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,21 @@ class TAEHV(nn.Module):
     def encode(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
         """Encode frames in [0, 1], b t 3 H W with t a multiple of four, to latents b t/4 c h w."""
         return _run(self.encoder, _patch(frames, self.config.patch), memory)
+
+
+class TAEHVEncoder:
+    """The encoder half as an `Encoder`: what the decoder drops at the start of time, it puts in front again."""
+
+    def __init__(self, network: TAEHV) -> None:
+        self.network = network
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """See `Encoder.encode`; the first frame is repeated to fill the first latent frame."""
+        latent_frames(frames.shape[1], self.network.frames_per_latent)
+        before = frames[:, :1].expand(-1, self.network.frames_per_latent - 1, -1, -1, -1)
+        weight = next(self.network.encoder.parameters())
+        latents, _ = self.network.encode(torch.cat((before, frames), 1).to(weight))
+        return latents
 
 
 class Clamp(nn.Module):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from infrope_env.pixels.load import load_decoder, load_encoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
 
 OWN_GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -25,14 +26,15 @@ def test_parameter_names_and_shapes_are_those_of_taew2_1():
     assert ours == json.loads((OWN_GOLDENS / "taehv/taew2_1_keys.json").read_text())
 
 
-def test_encoder_and_decoder_compute_what_the_official_code_computes():
+def test_encoder_and_decoder_compute_what_the_official_code_computes(tmp_path):
     file = GOLDENS / "taehv/taehv_wan21.safetensors"
     if not file.exists():
         pytest.skip(f"needs {file.name}; set INFROPE_GOLDENS to the folder that holds taehv/{file.name}")
-    golden, network = load_file(file), _golden_network()
+    torch.save(_golden_network().state_dict(), tmp_path / "taew2_1.pth")
+    golden, where = load_file(file), (tmp_path, torch.device("cpu"), torch.float32)
     with torch.no_grad():
-        frames, _ = network.decode_float(golden["latents"])
-        latents, _ = network.encode(golden["video"].float())
+        frames, _ = load_decoder("taew2_1", *where).decode_float(golden["latents"])
+        latents, _ = load_encoder("taew2_1", *where).network.encode(golden["video"].float())
     assert (frames - golden["frames"].float()).abs().max() < 1e-3
     assert (latents - golden["encoded"].float()).abs().max() < 1e-3
 
