@@ -25,7 +25,7 @@ from infrope_env.card import Card, WeightsError
 from infrope_env.config import ModelConfig, Sampler, Window
 from infrope_env.control.text_encoder import PocketTextEncoder, TextEncoder
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.pixels.codec import Decoder
+from infrope_env.pixels.codec import Decoder, Encoder
 from infrope_env.pixels.taehv import TAEHV
 
 BUNDLED = Path(__file__).parent / "assets"
@@ -45,6 +45,7 @@ class WorldModel:
         window: the world's own, used where the player asks for nothing else; so is `sampler`.
         frame_size: height and width of a pixel frame.
         sha256: of every file, by file name.
+        encoder: for rollouts that begin from a picture; None when the world brings none.
     """
 
     name: str
@@ -58,6 +59,7 @@ class WorldModel:
     sha256: dict[str, str]
     device: torch.device
     dtype: torch.dtype
+    encoder: Encoder | None = None
 
 
 def load_world(
