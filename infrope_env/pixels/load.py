@@ -108,8 +108,8 @@ def _load_taehv(file: Path) -> TAEHV:
 
 
 def _load_wan_vae(file: Path, device: torch.device, dtype: torch.dtype) -> WanVAE:
-    tensors = {rename(name): tensor for name, tensor in _read_tensors(file).items()}
-    return WanVAE(_fill(lambda: _wan_network(file, tensors), tensors, file).to(device=device, dtype=dtype))
+    tensors = {rename(name): tensor.to(device, dtype) for name, tensor in _read_tensors(file).items()}
+    return WanVAE(_fill(lambda: _wan_network(file, tensors), tensors, file))
 
 
 def rename(name: str) -> str:
