@@ -94,6 +94,8 @@ class Steered(World):
     """Who plays, by its name in the action set."""
     scene: str | None = None
     """Where it starts, by its name in the action set."""
+    image: Path | None = None
+    """A picture that it starts from, where the world has an encoder."""
 
     def check(self) -> None:
         """Refuse what cannot be meant, before anything is loaded."""
@@ -127,9 +129,10 @@ class Steered(World):
             return RandomWalkController(names, self.seed)
         return None
 
-    def options(self, controller: Controller | None) -> dict[str, str]:
+    def options(self, controller: Controller | None) -> dict[str, Any]:
         """Of the first reset."""
-        given = {"subject": self.subject, "scene": self.scene, "prompt": getattr(controller, "first_prompt", None)}
+        given = {"subject": self.subject, "scene": self.scene, "image": self.image}
+        given["prompt"] = getattr(controller, "first_prompt", None)
         return {key: value for key, value in given.items() if value is not None}
 
     def total_blocks(self, controller: Controller | None) -> int | None:

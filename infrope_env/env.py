@@ -24,6 +24,7 @@ from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_state import ActionIndex, Clip, EnvState, PromptRequest
 from infrope_env.keys import key_code
 from infrope_env.pixels.codec import Memory
+from infrope_env.pixels.picture import load_picture, still
 from infrope_env.reward import find_reward, judge
 from infrope_env.weights import load_world
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = 16
 RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
-START_OPTIONS = ("subject", "scene", "motion", "prompt")
+NAME_OPTIONS = ("subject", "scene", "motion", "prompt")
+START_OPTIONS = (*NAME_OPTIONS, "image")
 
 
 class InfinityRopeEnv(gymnasium.Env[Clip, int]):
@@ -48,6 +50,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         newest: observation and info of the newest block, not to be changed; None before the first reset.
         timings: seconds the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
         seed_used: noise seed of the current rollout.
+        picture: what the current rollout began from, at the frame's size, H W 3; None when it began from noise.
     """
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012
@@ -96,6 +99,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self.asked: PromptRequest | None = None
         self.timings: dict[str, float] = {}
         self.seed_used = 0
+        self.picture: Clip | None = None
         self._memory: Memory | None = None
         self.newest: tuple[Clip, dict[str, Any]] | None = None
         self._unrendered: list[Clip] = []
@@ -106,17 +110,22 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
 
         Args:
             seed: of the noise and of `np_random`; without one, the noise seed is drawn from `np_random`.
-            options: "subject", "scene", "motion" by name, or "prompt", which wins over them.
+            options: "subject", "scene", "motion" by name, or "prompt", which wins over them. "image", the path of a
+                picture or a uint8 array, H W 3: block 0 is that picture standing still, scaled and cropped to the
+                frame, as the decoder shows it; the words should say what is in it, for play goes on from there.
 
         Returns:
             observation: t H W 3. A causal decoder gives 4 f - 3 frames first: they stand at the end.
             info: of block 0, and "seed".
 
         Raises:
-            ValueError: an unknown option or name, or a prompt that the text encoder cannot read.
+            ValueError: an unknown option or name, a prompt that the text encoder cannot read, a picture that is none,
+                or one for a world without an encoder.
         """
-        steering = self.action_set.start(**_checked_options(options))
+        names, image = _checked_options(options)
+        steering = self.action_set.start(**names)
         self._bank.embedding(steering.prompt)  # raises before anything has changed
+        self.picture = None if image is None else self._fitted(image)
         super().reset(seed=seed)
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         self._rollout.reset(self.seed_used)
@@ -207,6 +216,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             seed_used=self.seed_used,
             np_random=deepcopy(self.np_random),
             np_random_seed=self.np_random_seed,
+            picture=self.picture,
         )
 
     def restore_state(self, state: EnvState) -> tuple[Clip, dict[str, Any]]:
@@ -219,7 +229,8 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             raise ValueError("expected a state of the same weights, window and action set as this environment's")
         self._rollout.restore(state.rollout)
         self._memory = _cloned(state.memory)
-        self.steering, self.asked, self.seed_used = state.steering, state.asked, state.seed_used
+        self.steering, self.asked = state.steering, state.asked
+        self.seed_used, self.picture = state.seed_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed
         return self._present(state.clip[-state.info["num_frames"] :], dict(state.info))
 
@@ -240,14 +251,31 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         started = time.perf_counter()
         embedding = self._bank.embedding(steering.prompt)
         encoded = time.perf_counter()
-        block = self._rollout.advance(embedding, transition)
+        if transition is Transition.START and self.picture is not None:
+            latents = self._remember(self.picture, embedding)
+        else:
+            latents = self._rollout.advance(embedding, transition).latents
         advanced = time.perf_counter()
-        frames = self._decode(block.latents)
+        frames = self._decode(latents)
         ended = time.perf_counter()
         parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
         self.timings = parts | {"total_s": ended - started}
         self.steering, self.asked = steering, None
         return frames
+
+    def _fitted(self, image: object) -> Clip:
+        if self.world.encoder is None:
+            raise ValueError(f"The world {self.world.name!r} has no encoder: it cannot begin from an image.")
+        return load_picture(image, self.world.frame_size)
+
+    @torch.inference_mode()
+    def _remember(self, picture: Clip, embedding: Tensor) -> Tensor:
+        """Take the picture as the first block, as if it had been generated; its latents, b f c h w."""
+        assert self.world.encoder is not None
+        count = 1 + self.world.decoder.frames_per_latent * (self.window.block - 1)
+        latents = self.world.encoder.encode(still(picture, count)).to(self.world.device, self.world.dtype)
+        self._rollout.observe(latents, embedding)
+        return latents
 
     @torch.inference_mode()
     def _decode(self, latents: Tensor) -> Clip:
@@ -299,13 +327,15 @@ def _check(render_mode: str | None, max_blocks: int | None) -> None:
         raise ValueError(f"expected max_blocks to be at least 2 (reset makes the first block), got {max_blocks!r}")
 
 
-def _checked_options(options: Mapping[str, Any] | None) -> dict[str, str]:
+def _checked_options(options: Mapping[str, Any] | None) -> tuple[dict[str, str], object | None]:
+    """Names and text, and apart from them the image."""
     for key, value in (options or {}).items():
         if key not in START_OPTIONS:
             raise ValueError(f"expected reset options to be among {', '.join(START_OPTIONS)}, got {key!r}")
-        if not isinstance(value, str):
+        if key in NAME_OPTIONS and not isinstance(value, str):
             raise ValueError(f"expected reset option {key!r} to be a string, got {value!r}")
-    return dict(options or {})
+    names = {key: value for key, value in (options or {}).items() if key in NAME_OPTIONS}
+    return names, (options or {}).get("image")
 
 
 def _cloned(memory: Memory) -> Memory:

@@ -39,6 +39,7 @@ class EnvState:
         asked: the `set_prompt` call that waits for the next block.
         clip: observation of the newest block, t H W 3.
         info: of the newest block.
+        picture: what the rollout began from, if from a picture, H W 3.
     """
 
     origin: tuple[str, Window, ActionSet]
@@ -51,3 +52,4 @@ class EnvState:
     seed_used: int
     np_random: np.random.Generator
     np_random_seed: int | None
+    picture: Clip | None

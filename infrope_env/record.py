@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping
@@ -18,7 +19,8 @@ from infrope_env.circumstances import Circumstances
 from infrope_env.control.storyboard import Subtitle
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import PromptRequest
-from infrope_env.render.recorder import BlockRecord, Origin, Recorder, RecordingError, frames_digest
+from infrope_env.pixels.picture import to_png
+from infrope_env.render.recorder import IMAGE, BlockRecord, Origin, Recorder, RecordingError, frames_digest
 
 
 class RecordingStopped(UserWarning):
@@ -33,7 +35,8 @@ class EpisodeMeta:
         env_kwargs: as given to `gymnasium.make`, besides what the following say exactly.
         actions: the action set itself, for files change.
         window: the one in force, every field.
-        seed, options: of the reset; a restored state's are its origin's.
+        seed, options: of the reset; a restored state's are its origin's. An image is a file of the episode, by its
+            name and sha256.
         continues: the block that a restored state goes on from; None after a reset.
     """
 
@@ -48,9 +51,24 @@ class EpisodeMeta:
     made_with: Circumstances
 
     @classmethod
-    def of(cls, env: gymnasium.Env, options: Mapping[str, Any] | None, continues: Origin | None) -> Self:
-        """Describe a rollout that is about to begin in `env`, which `gymnasium.make` must have made."""
+    def of(
+        cls,
+        env: gymnasium.Env,
+        options: Mapping[str, Any] | None,
+        continues: Origin | None,
+        image: bytes | None = None,
+    ) -> Self:
+        """Describe a rollout that is about to begin in `env`, which `gymnasium.make` must have made.
+
+        Args:
+            env: the environment, or a wrapper of it.
+            options: of the reset.
+            continues: the block that it goes on from, if not from a reset.
+            image: the PNG file that the episode keeps of the picture the rollout began from.
+        """
         world, spec = _world_of(env), _spec_of(env)
+        names = {name: value for name, value in (options or {}).items() if name != "image"}
+        kept = {} if image is None else {"image": {"file": IMAGE, "sha256": hashlib.sha256(image).hexdigest()}}
         return cls(
             env_id=spec.id,
             env_kwargs=spec.kwargs,
@@ -58,7 +76,7 @@ class EpisodeMeta:
             window=asdict(world.window),
             frame_rate=world.metadata["render_fps"],
             seed=world.seed_used,
-            options=dict(options or {}),
+            options=names | kept,
             continues=continues,
             made_with=Circumstances.of(world.world),
         )
@@ -137,9 +155,11 @@ class RecordRollout(gymnasium.Wrapper, RecordConstructorArgs):
         super().close()
 
     def _begin(self, continues: Origin | None) -> None:
-        meta = EpisodeMeta.of(self.env, self._options, continues).to_json()
+        picture = self._world.picture
+        image = None if picture is None else to_png(picture)
+        meta = EpisodeMeta.of(self.env, self._options, continues, image).to_json()
         subtitles = self.subtitles if continues is None else ()
-        self._guard(lambda: self._recorder.begin(meta, subtitles))
+        self._guard(lambda: self._recorder.begin(meta, subtitles, image))
 
     def _begin_restored(self, clip: np.ndarray, info: Mapping[str, Any]) -> None:
         """Find the block that the state was saved after by its index and frames."""

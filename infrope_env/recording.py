@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import av
 
 from infrope_env.record import EpisodeMeta
-from infrope_env.render.recorder import FORMAT, LOG, META, VIDEO, BlockRecord, link
+from infrope_env.render.recorder import FORMAT, IMAGE, LOG, META, VIDEO, BlockRecord, link
 
 
 class ReplayError(ValueError):
@@ -43,7 +44,14 @@ class Recording:
         if not log.blocks:
             raise ReplayError(f"{folder} holds no whole block: there is nothing to replay.")
         remarks = (*log.remarks, *_count_video(folder / VIDEO, log.frames))
-        return cls(folder, meta, tuple(log.blocks), tuple(log.tampering), remarks)
+        tampering = (*_check_image(folder, meta), *log.tampering)
+        return cls(folder, meta, tuple(log.blocks), tampering, remarks)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the reset, as the environment takes them: an image as the path of the file that was kept."""
+        image = {"image": str(self.folder / IMAGE)} if "image" in self.meta.options else {}
+        return self.meta.options | image
 
     @property
     def parent(self) -> Recording | None:
@@ -135,6 +143,17 @@ def _parse_meta(folder: Path, content: dict[str, Any]) -> EpisodeMeta:
         return EpisodeMeta.from_json(content)
     except (KeyError, TypeError) as error:
         raise ReplayError(f"{folder / META} was changed: an entry does not fit ({error}).") from error
+
+
+def _check_image(folder: Path, meta: EpisodeMeta) -> list[str]:
+    """A sentence when the picture that the rollout began from is not the one that was kept."""
+    if "image" not in meta.options:
+        return []
+    path = folder / IMAGE
+    if not path.is_file():
+        return [f"{IMAGE}, the picture that the rollout began from, was removed."]
+    kept = {"file": IMAGE, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return [] if meta.options["image"] == kept else [f"{IMAGE} was changed after it was written."]
 
 
 def _count_video(path: Path, expected: int) -> list[str]:

@@ -147,7 +147,7 @@ def play_again(env: gymnasium.Env, recording: Recording) -> Iterator[tuple[Block
     records = list(recording.blocks)
     parent, origin = recording.parent, recording.meta.continues
     if parent is None or origin is None:
-        observation, info = env.reset(seed=recording.meta.seed, options=recording.meta.options)
+        observation, info = env.reset(seed=recording.meta.seed, options=recording.options)
         yield records.pop(0), frames_digest(valid_frames(observation, info))
     else:
         _go_to(env, parent, origin)

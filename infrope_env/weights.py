@@ -26,7 +26,7 @@ from infrope_env.card import Card, WeightsError
 from infrope_env.config import ModelConfig, Sampler, Window
 from infrope_env.control.text_encoder import PocketTextEncoder, TextEncoder
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.pixels.codec import Decoder
+from infrope_env.pixels.codec import Decoder, Encoder
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
 
@@ -45,17 +45,16 @@ class WorldModel:
     """A loaded world, shared by every environment of the process: nothing in it changes during play.
 
     Attributes:
-        encoder: pixels to latents, where the world has one.
         window: the world's own, used where the player asks for nothing else; so is `sampler`.
         frame_size: height and width of a pixel frame.
         sha256: of every file, by file name.
+        encoder: for rollouts that begin from a picture; None when the world brings none.
     """
 
     name: str
     transformer: CausalWanTransformer
     text_encoder: TextEncoder
     decoder: Decoder
-    encoder: PatchEncoder | None
     config: ModelConfig
     window: Window
     sampler: Sampler
@@ -63,6 +62,7 @@ class WorldModel:
     sha256: dict[str, str]
     device: torch.device
     dtype: torch.dtype
+    encoder: Encoder | None = None
 
 
 def load_world(

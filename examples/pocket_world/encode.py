@@ -96,7 +96,7 @@ def load_clips(folder: Path) -> Clips:
 def encode(codec: Codec, frames: np.ndarray) -> Tensor:
     """One clip's padded frames, t H W 3 uint8, to latents f c h w."""
     video = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 255  # t H W c -> 1 t c H W
-    return codec.encoder.encode(video)[0]
+    return codec.encoder.encode_whole(video)[0]
 
 
 def _write_shard(path: Path, codec: Codec, clips: list[Clip]) -> None:

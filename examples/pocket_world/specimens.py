@@ -149,7 +149,7 @@ def through_codec(codec: Codec, frames: np.ndarray, noise: float = 0.0) -> np.nd
     # the decoder starts with a single frame: four more of the first one in front take that place
     padded = np.concatenate([frames[:1].repeat(4, axis=0), frames])
     video = torch.from_numpy(padded).permute(0, 3, 1, 2)[None].float() / 255  # t H W c -> 1 t c H W
-    latents = codec.encoder.encode(video)
+    latents = codec.encoder.encode_whole(video)
     mistakes = noise * roughness(codec.encoder.variances)[:, None, None] * torch.randn_like(latents)
     decoded, _ = codec.decoder.decode(latents + mistakes, None)
     return decoded[0, -len(frames) :].numpy()

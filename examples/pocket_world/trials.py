@@ -257,6 +257,7 @@ def codec_psnr(world: WorldModel, seed: int) -> float:
     """Encode an unseen clip and decode it: likeness in dB."""
     frames = play_clip(np.random.default_rng([HELD_OUT, seed])).frames
     assert world.encoder is not None
-    latents = world.encoder.encode(as_video(torch.from_numpy(frames)).to(world.device)).to(world.dtype)
+    own = torch.from_numpy(frames[FIRST_LATENT_PADDING:])
+    latents = world.encoder.encode(as_video(own).to(world.device)).to(world.dtype)
     decoded, _ = world.decoder.decode(latents, None)
     return psnr(decoded[0].cpu().numpy(), frames[FIRST_LATENT_PADDING:])

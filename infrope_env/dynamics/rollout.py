@@ -35,7 +35,7 @@ class Rollout:
     """One endless autoregressive rollout.
 
     Attributes:
-        next_block: index of the block that `advance` will make.
+        next_block: index of the block that `advance` will make; observed ones count.
         timings: seconds that the last block's parts took: denoise_s, commit_s.
     """
 
@@ -88,15 +88,20 @@ class Rollout:
 
     @torch.inference_mode()
     def observe(self, latents: Tensor, embedding: Tensor) -> None:
-        """Take given clean latent frames (b f c h w, f a multiple of the block) as the past, as if just generated.
+        """Take given clean latent frames (b f c h w, f a multiple of the block) as if they had just been generated.
+
+        They count as blocks: the next one that is generated has the noise of its place after them.
 
         Raises:
             ValueError: for another shape; nothing has been taken then.
         """
         self._check_latents(latents)
+        started = time.perf_counter()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
             layout, windows = self._look_back(Transition.CONTINUE)
             self._commit(frames, self._project(embedding), windows, layout)
+            self.next_block += 1
+        self.timings = {"denoise_s": 0.0, "commit_s": time.perf_counter() - started}
 
     @torch.inference_mode()
     def save(self) -> RolloutState:

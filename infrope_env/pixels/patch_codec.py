@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from infrope_env.pixels.codec import Memory
+from infrope_env.pixels.codec import Memory, latent_frames
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,15 @@ class PatchEncoder(nn.Module):
         self.components = nn.Conv2d(config.patch_pixels, config.latent_channels, 1)
         self.register_buffer("variances", torch.ones(config.latent_channels))
 
-    def encode(self, video: Tensor) -> Tensor:
-        """Video b t 3 H W in [0, 1], t a multiple of 4 and its first frame four times over, to latents b f c h w."""
-        patches = self.patches(video).to(self.components.weight.dtype)
-        return self.components(patches.flatten(0, 1)).unflatten(0, (len(video), -1))
+    def encode(self, frames: Tensor) -> Tensor:
+        """Encode the beginning of a video, t = 4 f - 3; see `Encoder.encode`."""
+        latent_frames(frames.shape[1], self.frames_per_latent)  # raises where there is no such beginning
+        first = frames[:, :1].expand(-1, self.frames_per_latent - 1, -1, -1, -1)
+        return self.encode_whole(torch.cat((first, frames), 1).to(self.components.weight.device))
+
+    def encode_whole(self, video: Tensor) -> Tensor:
+        """Encode video b t 3 H W in [0, 1], t = 4 f, to latents b f c h w, each from its own four frames."""
+        return self.components(self.patches(video).flatten(0, 1)).unflatten(0, (len(video), -1))
 
     def patches(self, video: Tensor) -> Tensor:
         """One column of pixels a latent pixel: b t c H W -> b f (t c y x) h w."""
@@ -108,14 +113,14 @@ class PatchDecoder(nn.Module):
 
         Args:
             encoder: makes the latents.
-            videos: each 1 t 3 H W in [0, 1].
+            videos: each 1 t 3 H W in [0, 1], t = 4 f.
             noise: deviation of the errors that the faintest channel will have in play; a stronger one is taken to be
                 more exact. Keeps the map from relying on faint differences.
         """
         seen_twice = seen_pixels = torch.zeros(())
         count = 0
         for video in videos:
-            latents = encoder.encode(video)
+            latents = encoder.encode_whole(video)
             seen, pixels = _looking_around(latents), encoder.patches(video)[0].movedim(1, -1).flatten(0, 2)
             seen_twice, seen_pixels = seen_twice + seen.T @ seen, seen_pixels + seen.T @ pixels
             count += len(seen)

@@ -1,7 +1,8 @@
 """TAEHV, the tiny autoencoder for video (Ollin Boer Bohan), with its streaming memory held outside the network.
 
 The parameter names are upstream's, so that `taew2_1` loads as it is; the widths are configuration, so that the pocket
-model uses the same class. Knows nothing about blocks: any number of frames may come at a time.
+model uses the same class. Takes latents on the generator's own scale, without the Wan VAE's mean and deviation. Knows
+nothing about blocks: any number of frames may come at a time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infrope_env.pixels.codec import Memory
+from infrope_env.pixels.codec import Memory, latent_frames
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,21 @@ class TAEHV(nn.Module):
         return _run(self.encoder, _patch(frames, self.config.patch), memory)
 
 
+class TAEHVEncoder:
+    """The encoder half as an `Encoder`: what the decoder drops at the start of time, it puts in front again."""
+
+    def __init__(self, network: TAEHV) -> None:
+        self.network = network
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """See `Encoder.encode`; the first frame is repeated to fill the first latent frame."""
+        latent_frames(frames.shape[1], self.network.frames_per_latent)
+        before = frames[:, :1].expand(-1, self.network.frames_per_latent - 1, -1, -1, -1)
+        weight = next(self.network.encoder.parameters())
+        latents, _ = self.network.encode(torch.cat((before, frames), 1).to(weight))
+        return latents
+
+
 class Clamp(nn.Module):
     """Soft bound on latents: a few outliers must not set the scale of everything."""
 
@@ -98,14 +114,18 @@ class MemBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        layers = [_conv(channels_in * 2, channels_out), nn.ReLU(), _conv(channels_out, channels_out), nn.ReLU()]
+        layers = [_conv(channels_in * 2, channels_out), nn.ReLU(True), _conv(channels_out, channels_out), nn.ReLU(True)]
         self.conv = nn.Sequential(*layers, _conv(channels_out, channels_out))
         same = channels_in == channels_out
         self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
     def forward(self, x: Tensor, past: Tensor) -> Tensor:
         """Map features n c h w and their one-frame-older copy to n c' h w."""
-        return F.relu(self.conv(torch.cat((x, past), 1)) + self.skip(x))
+        first = self.conv[0]
+        assert isinstance(first, nn.Conv2d)
+        now, then = first.weight.chunk(2, dim=1)  # joining x and past instead would cost more than the additions
+        y = F.conv2d(x, now, first.bias, padding=1).add_(F.conv2d(past, then, padding=1))
+        return F.relu_(self.conv[1:](y).add_(self.skip(x)))
 
 
 class TPool(nn.Module):
@@ -163,8 +183,13 @@ def _run(network: nn.Sequential, x: Tensor, memory: Memory | None) -> tuple[Tens
     past: Iterator[Tensor | None] = iter(memory) if memory is not None else iter(lambda: None, 0)
     kept: list[Tensor] = []
     x = x.flatten(0, 1)  # b t c h w -> (b t) c h w
-    for layer in network:
-        if isinstance(layer, MemBlock):
+    layers = iter(network)
+    for layer in layers:
+        if isinstance(layer, nn.Upsample):
+            grow, conv = next(layers), next(layers)
+            assert isinstance(grow, TGrow) and isinstance(conv, nn.Conv2d)
+            x = _grow(x, layer.scale_factor == 2, grow, conv)
+        elif isinstance(layer, MemBlock):
             frames = x.unflatten(0, (batch, -1))  # (b t) c h w -> b t c h w
             x = layer(x, _one_frame_earlier(frames, next(past)).flatten(0, 1))
             kept.append(frames[:, -1].detach().clone())
@@ -174,9 +199,40 @@ def _run(network: nn.Sequential, x: Tensor, memory: Memory | None) -> tuple[Tens
 
 
 def _one_frame_earlier(frames: Tensor, last: Tensor | None) -> Tensor:
-    """Shift b t c h w by one frame; `last` (b c h w), or zeros at the start of time, comes in front."""
-    before = torch.zeros_like(frames[:, :1]) if last is None else last.unsqueeze(1)
-    return torch.cat((before, frames[:, :-1]), 1)
+    """Shift b t c h w by one frame, memory layout kept; `last` (b c h w), or zeros at the start of time, in front."""
+    shifted = torch.empty_like(frames)
+    shifted[:, 0] = 0 if last is None else last
+    shifted[:, 1:] = frames[:, :-1]
+    return shifted
+
+
+def _grow(x: Tensor, doubles: bool, grow: TGrow, conv: nn.Conv2d) -> Tensor:
+    """Upsampling, growth and convolution as one convolution: all are linear, with nothing between.
+
+    Maps (b t) c h w to (b t*stride) c' H W. The kernel is made anew at every call, which costs a hundredth of using it.
+    """
+    inner = grow.conv.weight[:, :, 0, 0].unflatten(0, (grow.stride, -1))  # (s k) c 1 1 -> s k c
+    kernel = torch.einsum("skc,okyx->socyx", inner, conv.weight)
+    if doubles:
+        return _convolve_doubled(x, kernel)
+    y = F.conv2d(x, kernel.flatten(0, 1), padding=1).unflatten(1, kernel.shape[:2])
+    return y.permute(0, 1, 3, 4, 2).flatten(0, 1).permute(0, 3, 1, 2)  # n s o h w -> (n s) o h w, channels last
+
+
+def _convolve_doubled(x: Tensor, kernel: Tensor) -> Tensor:
+    """Double n c h w in height and width and convolve it with s o c 3 3, to (n s) o 2h 2w.
+
+    A pixel of the result sees only 2 x 2 pixels of x, and which depends on the corner of x's pixel that it is: four
+    kernels of that size do less than half of the work.
+    """
+    (n, _, h, w), (s, o) = x.shape, kernel.shape[:2]
+    corners = kernel.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # taps that meet in one pixel of x
+    kernel = torch.einsum("pay,qbx,socyx->pqsocab", corners, corners, kernel).flatten(0, 3)
+    y = F.conv2d(x, kernel, padding=1).unflatten(1, (2, 2, s, o))
+    result = y.new_empty(n, s, h, 2, w, 2, o)
+    for p, q in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        result[:, :, :, p, :, q] = y[:, p, q, :, :, p : p + h, q : q + w].permute(0, 1, 3, 4, 2)
+    return result.view(n * s, 2 * h, 2 * w, o).permute(0, 3, 1, 2)
 
 
 def _unpatch(frames: Tensor, patch: int) -> Tensor:

@@ -21,7 +21,7 @@ from infrope_env.env_state import PromptRequest
 from infrope_env.render.subtitles import to_srt
 from infrope_env.render.video import Video, WholeWrites
 
-VIDEO, SUBTITLES, LOG, META = "video.mp4", "video.srt", "blocks.jsonl", "meta.json"
+VIDEO, SUBTITLES, LOG, META, IMAGE = "video.mp4", "video.srt", "blocks.jsonl", "meta.json", "image.png"
 FORMAT = 1
 
 
@@ -96,16 +96,25 @@ class Recorder:
         self._episode: Episode | None = None
         self._meta: Mapping[str, object] | None = None
         self._subtitles: tuple[Subtitle, ...] = ()
+        self._image: bytes | None = None
         self._origins: dict[tuple[int, str], Origin] = {}
         self._last_will: weakref.finalize | None = None
         _require_writable(folder)
 
-    def begin(self, meta: Mapping[str, object], subtitles: Sequence[Subtitle] = ()) -> None:
-        """The next block opens a new episode, described by `meta`; the one before is finished."""
+    def begin(
+        self, meta: Mapping[str, object], subtitles: Sequence[Subtitle] = (), image: bytes | None = None
+    ) -> None:
+        """The next block opens a new episode, described by `meta`; the one before is finished.
+
+        Args:
+            meta: plain JSON.
+            subtitles: of the whole episode.
+            image: the PNG file of the picture that the rollout began from.
+        """
         try:
             self.close()
         finally:
-            self._meta, self._subtitles = meta, tuple(subtitles)
+            self._meta, self._subtitles, self._image = meta, tuple(subtitles), image
 
     def write(self, frames: np.ndarray, record: BlockRecord) -> None:
         """Keep one block; without an episode (none begun, or it failed) nothing happens.
@@ -140,7 +149,10 @@ class Recorder:
                 raise RecordingError(_sentence(f"The end of {episode.folder}", error)) from error
 
     def _open(self, frames: np.ndarray, meta: Mapping[str, object]) -> Episode:
-        episode = Episode(_next_folder(self.folder), meta, frames.shape[1:3], self.frame_rate, self._subtitles)
+        folder = _next_folder(self.folder)
+        if self._image is not None:
+            (folder / IMAGE).write_bytes(self._image)
+        episode = Episode(folder, meta, frames.shape[1:3], self.frame_rate, self._subtitles)
         self._last_will = weakref.finalize(self, episode.close)  # for those who forget to
         return episode
 

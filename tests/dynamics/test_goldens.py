@@ -104,8 +104,10 @@ def _sampler(case: Case) -> Sampler:
 def _stored_noise(case: Case, inputs: dict[str, torch.Tensor]):
     draws = case.tensors("tensors").get("draws", inputs["draws"])
     frames = case.facts["num_frame_per_block"]
+    given = case.facts["initial_latent_frames"] // frames
 
     def noise(seed: int, block: int, shape: tuple[int, ...]) -> torch.Tensor:
+        block -= given  # the release counts generated blocks only
         first = inputs["noise"][:, block * frames : (block + 1) * frames]
         return torch.stack([first, *draws[block, : shape[0] - 1, None, :frames]])
 

@@ -265,6 +265,8 @@ def test_observed_latents_are_remembered_like_generated_ones(model):
     assert shown.cache.frame_ids == made.cache.frame_ids
     assert torch.equal(shown.cache.keys, made.cache.keys)
     assert torch.equal(shown.cache.values, made.cache.values)
+    assert shown.next_block == made.next_block == 3
+    assert torch.equal(shown.advance(prompt(0), CONTINUE).latents, made.advance(prompt(0), CONTINUE).latents)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 16, 4, 6), (1, 2, 16, 4, 6), (2, 3, 16, 4, 6), (3, 16, 4, 6)])

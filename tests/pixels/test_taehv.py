@@ -2,13 +2,16 @@ import json
 import math
 import os
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
+from infrope_env.pixels.load import load_decoder, load_encoder
+from infrope_env.pixels.taehv import TAEHV, MemBlock, TAEHVConfig
 
 OWN_GOLDENS = Path(__file__).parents[1] / "goldens"
 GOLDENS = Path(os.environ.get("INFROPE_GOLDENS") or OWN_GOLDENS)
@@ -25,14 +28,15 @@ def test_parameter_names_and_shapes_are_those_of_taew2_1():
     assert ours == json.loads((OWN_GOLDENS / "taehv/taew2_1_keys.json").read_text())
 
 
-def test_encoder_and_decoder_compute_what_the_official_code_computes():
+def test_encoder_and_decoder_compute_what_the_official_code_computes(tmp_path):
     file = GOLDENS / "taehv/taehv_wan21.safetensors"
     if not file.exists():
         pytest.skip(f"needs {file.name}; set INFROPE_GOLDENS to the folder that holds taehv/{file.name}")
-    golden, network = load_file(file), _golden_network()
+    torch.save(_golden_network().state_dict(), tmp_path / "taew2_1.pth")
+    golden, where = load_file(file), (tmp_path, torch.device("cpu"), torch.float32)
     with torch.no_grad():
-        frames, _ = network.decode_float(golden["latents"])
-        latents, _ = network.encode(golden["video"].float())
+        frames, _ = load_decoder("taew2_1", *where).decode_float(golden["latents"])
+        latents, _ = load_encoder("taew2_1", *where).network.encode(golden["video"].float())
     assert (frames - golden["frames"].float()).abs().max() < 1e-3
     assert (latents - golden["encoded"].float()).abs().max() < 1e-3
 
@@ -67,6 +71,43 @@ def test_two_streams_through_one_network_do_not_mix():
     network.decode(other, None)
     frames, _ = network.decode(one[:, 3:], memory)
     assert torch.equal(frames, network.decode(one, None)[0][:, 9:])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("upscale", [(True, True, True), (True, False, False), (False, True, False)])
+def test_folded_layers_compute_what_they_would_one_by_one(upscale, layout):
+    torch.manual_seed(0)
+    network = TAEHV(replace(NARROW, space_upscale=upscale)).to(memory_format=layout)
+    for parameter in network.decoder.parameters():
+        parameter.data.mul_(2)  # by default the picture is nearly grey
+    latents = torch.randn(2, 4, 4, 5, 7)
+    frames, _ = network.decode_unbounded(latents)
+    expected = _one_by_one(network, latents)
+    assert expected.std() > 0.1
+    assert (frames - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_folded_layers_have_the_gradients_of_the_plain_ones():
+    torch.manual_seed(0)
+    network, latents = TAEHV(NARROW), torch.randn(2, 3, 4, 4, 6)
+    gradients = []
+    for frames in (network.decode_unbounded(latents)[0], _one_by_one(network, latents)):
+        gradients.append(torch.autograd.grad(frames.square().mean(), [*network.decoder.parameters()]))
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def _one_by_one(network: TAEHV, latents: torch.Tensor) -> torch.Tensor:
+    """Every layer of the decoder in turn, as upstream runs them."""
+    x = latents.flatten(0, 1)
+    for layer in network.decoder:
+        if isinstance(layer, MemBlock):
+            frames = x.unflatten(0, (latents.shape[0], -1))
+            past = torch.cat([torch.zeros_like(frames[:, :1]), frames[:, :-1]], 1).flatten(0, 1)
+            x = (layer.conv(torch.cat([x, past], 1)) + layer.skip(x)).relu()
+        else:
+            x = layer(x)
+    return F.pixel_shuffle(x, network.config.patch).unflatten(0, (latents.shape[0], -1))[:, 3:]
 
 
 def _golden_network() -> TAEHV:

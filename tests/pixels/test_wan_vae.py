@@ -1,0 +1,183 @@
+"""The full Wan VAE at a small width, with random weights: diffusers' own whole decode and encode are the measure."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+pytest.importorskip("diffusers", reason="needs the extra 'wan'")
+from diffusers import AutoencoderKLWan
+from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
+
+from infrope_env.card import WeightsError
+from infrope_env.pixels.codec import Memory
+from infrope_env.pixels.load import load_decoder, load_encoder, rename
+from infrope_env.pixels.wan_vae import WanVAE
+
+CPU = torch.device("cpu")
+MEAN_0, STD_0 = -0.7571, 2.8184  # of Wan's first latent channel
+
+TO_ORIGINAL = (
+    (r"^quant_conv", "conv1"),
+    (r"^post_quant_conv", "conv2"),
+    (r"conv_in", "conv1"),
+    (r"norm_out", "head.0"),
+    (r"conv_out", "head.2"),
+    (r"mid_block\.attentions\.0", "middle.1"),
+    (r"mid_block\.resnets\.0", "middle.0"),
+    (r"mid_block\.resnets\.1", "middle.2"),
+    (r"down_blocks", "downsamples"),
+    (r"up_blocks\.(\d)\.resnets\.(\d)", lambda m: f"upsamples.{4 * int(m[1]) + int(m[2])}"),
+    (r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"upsamples.{4 * int(m[1]) + 3}"),
+    (r"(?<=\d)\.norm1", ".residual.0"),
+    (r"(?<=\d)\.conv1", ".residual.2"),
+    (r"(?<=\d)\.norm2", ".residual.3"),
+    (r"(?<=\d)\.conv2", ".residual.6"),
+    (r"conv_shortcut", "shortcut"),
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> AutoencoderKLWan:
+    torch.manual_seed(0)
+    network = AutoencoderKLWan(base_dim=4)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(1.5)  # by default the picture is nearly grey
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def vae(network: AutoencoderKLWan) -> WanVAE:
+    return WanVAE(network)
+
+
+def some_latents(seed: int, frames: int) -> Tensor:
+    return torch.randn(1, frames, 16, 4, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def whole_decode(network: AutoencoderKLWan, latents: Tensor) -> Tensor:
+    """What diffusers makes of latents on the generator's scale, b t 3 H W in [0, 1]."""
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1, 1) for values in statistics(network))
+    return network.decode(latents.transpose(1, 2) * std + mean).sample.transpose(1, 2) * 0.5 + 0.5
+
+
+def statistics(network: AutoencoderKLWan) -> tuple[list[float], list[float]]:
+    return network.config.latents_mean, network.config.latents_std
+
+
+def original_name(name: str) -> str:
+    for pattern, replacement in TO_ORIGINAL:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+@pytest.mark.parametrize("pieces", [(7,), (3, 3, 1), (1, 1, 5), (2, 1, 4)])
+def test_block_by_block_is_the_whole_decode_bit_for_bit(vae: WanVAE, pieces: tuple[int, ...]):
+    latents, memory, clips = some_latents(1, 7), None, []
+    for piece in latents.split(pieces, dim=1):
+        clip, memory = vae.decode_float(piece, memory)
+        clips.append(clip)
+    streamed, whole = torch.cat(clips, 1), whole_decode(vae.network, latents)
+    assert [clip.shape[1] for clip in clips] == [4 * piece - 3 * (i == 0) for i, piece in enumerate(pieces)]
+    assert torch.equal(streamed, whole)
+    assert whole.std() > 0.05  # there is a picture to compare
+
+
+def test_pixels_are_rounded_and_channels_last(vae: WanVAE):
+    floats, _ = vae.decode_float(some_latents(1, 2))
+    pixels, _ = vae.decode(some_latents(1, 2), None)
+    assert pixels.shape == (1, 5, 32, 48, 3) and pixels.dtype == torch.uint8
+    assert torch.equal(pixels, (floats * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2))
+
+
+@pytest.mark.parametrize("before", [1, 3])
+def test_a_kept_memory_goes_on_bit_for_bit_however_often_and_whatever_came_between(vae: WanVAE, before: int):
+    latents = some_latents(2, before + 3)
+    _, memory = vae.decode(latents[:, :before], None)
+    kept = copy_of(memory)
+    expected, _ = vae.decode(latents[:, before:], memory)
+    _, other = vae.decode(some_latents(3, 2), None)
+    vae.decode(some_latents(4, 2), other)
+    vae.encode(torch.rand(1, 1, 3, 32, 48))
+    for _ in range(2):
+        assert torch.equal(vae.decode(latents[:, before:], kept)[0], expected)
+    assert all(torch.equal(one, other) for one, other in zip(kept, memory, strict=True))
+
+
+def copy_of(memory: Memory) -> Memory:
+    """As a saved state copies it, and a file would keep it: tensors and nothing else."""
+    return tuple(tensor.clone() for tensor in memory)
+
+
+def test_memory_holds_tensors_only_even_after_one_latent_frame(vae: WanVAE):
+    _, memory = vae.decode(some_latents(5, 1), None)
+    assert all(isinstance(entry, Tensor) for entry in memory)
+    assert sum(entry.numel() == 0 for entry in memory) == 2  # the two temporal upsamplings, which have seen nothing yet
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_encoding_is_diffusers_mode_on_the_generator_s_scale(vae: WanVAE, network: AutoencoderKLWan, count: int):
+    frames = torch.rand(1, count, 3, 32, 48, generator=torch.Generator().manual_seed(6))
+    mode = network.encode(frames.transpose(1, 2) * 2 - 1).latent_dist.mode()
+    ours = vae.encode(frames)
+    assert ours.shape == (1, 1 + count // 4, 16, 4, 6)
+    assert torch.equal(ours[:, :, 0], (mode[:, 0] - MEAN_0) / STD_0)
+    mean, std = (torch.tensor(values).view(1, 1, -1, 1, 1) for values in statistics(network))
+    assert torch.equal(ours, (mode.transpose(1, 2) - mean) / std)
+
+
+def test_only_the_beginning_of_a_video_can_be_encoded(vae: WanVAE):
+    with pytest.raises(ValueError, match=r"expected 1, 5, 9, \.\.\. pixel frames to encode, .*, got 12"):
+        vae.encode(torch.rand(1, 12, 3, 32, 48))
+
+
+def test_original_names_are_those_that_diffusers_converts(network: AutoencoderKLWan):
+    names = list(network.state_dict())
+    originals = [original_name(name) for name in names]
+    assert {"decoder.upsamples.7.time_conv.weight", "encoder.downsamples.3.shortcut.bias"} <= set(originals)
+    assert list(convert_wan_vae_to_diffusers(dict.fromkeys(originals))) == names
+    assert [rename(name) for name in originals] == names
+    assert [rename(name) for name in names] == names
+
+
+def test_folder_and_original_file_decode_and_encode_the_same(network: AutoencoderKLWan, vae: WanVAE, tmp_path: Path):
+    network.save_pretrained(tmp_path / "hub" / "vae")
+    original = {original_name(name): tensor for name, tensor in network.state_dict().items()}
+    torch.save(original, tmp_path / "Wan2.1_VAE.pth")
+    expected, latents = vae.decode(some_latents(7, 3), None)[0], vae.encode(torch.zeros(1, 1, 3, 32, 48))
+    for path in (tmp_path / "hub", tmp_path / "hub" / "vae", tmp_path, tmp_path / "Wan2.1_VAE.pth"):
+        decoder = load_decoder("wan_vae", path, CPU, torch.float32)
+        assert torch.equal(decoder.decode(some_latents(7, 3), None)[0], expected)
+    encoder = load_encoder("wan_vae", tmp_path, CPU, torch.float32)
+    assert torch.equal(encoder.encode(torch.zeros(1, 1, 3, 32, 48)), latents)
+
+
+def test_half_precision_keeps_the_picture(network: AutoencoderKLWan, vae: WanVAE, tmp_path: Path):
+    network.save_pretrained(tmp_path)
+    half = load_decoder("wan_vae", tmp_path, CPU, torch.bfloat16)
+    frames, memory = half.decode(some_latents(8, 2).bfloat16(), None)
+    assert memory[0].dtype == torch.bfloat16
+    exact = vae.decode(some_latents(8, 2).bfloat16(), None)[0]
+    assert (frames.float() - exact.float()).abs().mean() < 3
+
+
+def test_a_file_of_other_tensors_is_refused(network: AutoencoderKLWan, tmp_path: Path):
+    tensors = network.state_dict()
+    tensors.pop("post_quant_conv.bias")
+    save_file(tensors, tmp_path / "Wan2.1_VAE.safetensors")
+    with pytest.raises(WeightsError, match=r"not the weights of AutoencoderKLWan.*'post_quant_conv\.bias' is missing"):
+        load_decoder("wan_vae", tmp_path, CPU, torch.float32)
+
+
+def test_the_vae_of_another_generation_is_refused(network: AutoencoderKLWan, tmp_path: Path):
+    network.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"is_residual": True}))
+    with pytest.raises(WeightsError, match=r"this is Wan 2\.2's VAE"):
+        load_decoder("wan_vae", tmp_path, CPU, torch.float32)

@@ -1,0 +1,190 @@
+"""A rollout may begin from a picture: it is block 0, and play goes on from there, saved, recorded and replayed."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from infrope_env import cli
+from infrope_env import env as env_module
+from infrope_env.dynamics.rollout import Rollout
+from infrope_env.env import InfinityRopeEnv
+from infrope_env.pixels.picture import still
+from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
+from infrope_env.record import RecordRollout
+from infrope_env.replay import Verdict, verify
+from infrope_env.weights import load_world
+from tests.worlds import TINY_DECODER
+
+STAND, WALK_RIGHT, JUMP = 0, 2, 3
+PICTURE = np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def worlds_bring_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a world folder would; its weights are random."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        encoder = TAEHVEncoder(TAEHV(TINY_DECODER).requires_grad_(False))
+    monkeypatch.setattr(env_module, "load_world", lambda *a, **k: replace(load_world(*a, **k), encoder=encoder))
+
+
+@pytest.fixture
+def env(tiny_weights: Path) -> InfinityRopeEnv:
+    return InfinityRopeEnv(weights=str(tiny_weights), device="cpu", dtype="float32")
+
+
+def play(env: InfinityRopeEnv, image: object = PICTURE, seed: int = 3) -> list[bytes]:
+    """The pixels of five blocks, the first from the picture."""
+    clips = [env.reset(seed=seed, options={"image": image})[0]]
+    return [clip.tobytes() for clip in clips + [env.step(action)[0] for action in (STAND, WALK_RIGHT, JUMP, JUMP)]]
+
+
+def test_the_first_block_is_the_picture_as_the_decoder_shows_it(env: InfinityRopeEnv):
+    observation, info = env.reset(seed=3, options={"image": PICTURE, "subject": "frog"})
+    assert env.world.encoder is not None
+    latents = env.world.encoder.encode(still(PICTURE, 9))
+    shown, _ = env.world.decoder.decode(latents, None)
+    assert np.array_equal(observation[3:], shown[0].numpy())
+    assert (info["block"], info["num_frames"], info["transition"]) == (0, 9, "start")
+    assert info["subject"] == "frog" and "frog" in info["prompt"]
+
+
+def test_play_goes_on_from_the_picture(env: InfinityRopeEnv):
+    env.reset(seed=3, options={"image": PICTURE})
+    observation, _, _, _, info = env.step(STAND)
+    assert (info["block"], info["num_frames"], info["transition"]) == (1, 12, "continue")
+    env.reset(seed=3, options={"image": 255 - PICTURE})
+    assert not np.array_equal(env.step(STAND)[0], observation)
+    assert env.reset(seed=3)[1]["block"] == 0 and env.picture is None
+
+
+def test_the_past_is_the_picture_s_latents_under_the_prompt(env: InfinityRopeEnv):
+    env.reset(seed=3, options={"image": PICTURE})
+    world = env.world
+    assert world.encoder is not None
+    rollout = Rollout(world.transformer, env.window, world.sampler)
+    rollout.observe(world.encoder.encode(still(PICTURE, 9)), world.text_encoder([env.steering.prompt]))
+    assert env._rollout.cache.frame_ids == rollout.cache.frame_ids == (0, 1, 2)
+    assert torch.equal(env._rollout.cache.keys, rollout.cache.keys)
+
+
+def test_blocks_count_from_the_picture_on(tiny_weights: Path):
+    env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", max_blocks=3)
+    env.reset(seed=3, options={"image": PICTURE})
+    assert [env.step(STAND)[3] for _ in range(2)] == [False, True]
+
+
+def test_the_same_seed_picture_and_actions_give_the_same_bytes(env: InfinityRopeEnv):
+    blocks = play(env)
+    assert play(env) == blocks
+    assert play(env, seed=4)[0] == blocks[0] and play(env, seed=4)[1] != blocks[1]
+
+
+def test_a_file_is_scaled_and_cropped_to_the_frame(env: InfinityRopeEnv, tmp_path: Path):
+    Image.fromarray(PICTURE).save(tmp_path / "small.png")
+    assert play(env, tmp_path / "small.png") == play(env, str(tmp_path / "small.png")) == play(env)
+    Image.fromarray(PICTURE).resize((300, 100)).save(tmp_path / "wide.png")
+    assert env.reset(options={"image": tmp_path / "wide.png"})[0].shape == (12, 32, 48, 3)
+    assert env.picture is not None and env.picture.shape == (32, 48, 3)
+
+
+def test_another_block_size_takes_as_many_frames_of_the_picture(tiny_weights: Path):
+    env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", window={"block": 1})
+    observation, info = env.reset(seed=3, options={"image": PICTURE})
+    assert observation.shape[0] == 4 and info["num_frames"] == 1
+    assert env.step(STAND)[-1]["num_frames"] == 4
+
+
+def test_a_state_from_before_another_picture_goes_on_as_it_would_have(env: InfinityRopeEnv):
+    blocks = play(env)
+    env.reset(seed=3, options={"image": PICTURE})
+    state = env.save_state()
+    env.reset(seed=9, options={"image": 255 - PICTURE})
+    env.restore_state(state)
+    assert np.array_equal(env.picture, PICTURE)
+    assert env.step(STAND)[0].tobytes() == blocks[1]
+
+
+def test_timings_have_the_same_parts(env: InfinityRopeEnv):
+    env.reset(options={"image": PICTURE})
+    assert set(env.timings) == {"text_s", "denoise_s", "commit_s", "decode_s", "total_s"}
+    assert env.timings["denoise_s"] == 0.0 < env.timings["commit_s"]
+
+
+def test_a_picture_that_is_none_changes_nothing(env: InfinityRopeEnv):
+    blocks = play(env)
+    env.reset(seed=3, options={"image": PICTURE})
+    with pytest.raises(ValueError, match=r"expected an image to be a uint8 array of shape \(H, W, 3\)"):
+        env.reset(seed=5, options={"image": np.zeros((32, 48))})
+    assert env.step(STAND)[0].tobytes() == blocks[1]
+
+
+def test_a_world_without_an_encoder_says_so(env: InfinityRopeEnv):
+    env.world = replace(env.world, encoder=None)
+    with pytest.raises(ValueError, match="The world 'tiny-0' has no encoder: it cannot begin from an image"):
+        env.reset(options={"image": PICTURE})
+
+
+@pytest.fixture
+def episode(tiny_weights: Path, tmp_path: Path) -> Path:
+    made = gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights), disable_env_checker=True)
+    env = RecordRollout(made, tmp_path / "kept")
+    env.reset(seed=3, options={"image": np.repeat(PICTURE, 2, axis=1), "subject": "frog"})
+    env.step(WALK_RIGHT)
+    env.close()
+    return tmp_path / "kept" / "episode_000"
+
+
+def test_a_recording_keeps_the_picture_and_is_made_again(episode: Path):
+    meta = json.loads((episode / "meta.json").read_text())
+    assert meta["options"]["subject"] == "frog" and meta["options"]["image"]["file"] == "image.png"
+    assert np.asarray(Image.open(episode / "image.png")).shape == (32, 48, 3)
+    report = verify(episode)
+    assert report.ok and report.blocks == 2
+
+
+def test_the_command_starts_from_a_file(tiny_weights: Path, tmp_path: Path):
+    Image.fromarray(PICTURE).save(tmp_path / "fox.png")
+    given = ["--image", str(tmp_path / "fox.png"), "--blocks", "2", "--record", str(tmp_path / "kept")]
+    assert cli.main(["play", "--headless", "--weights", str(tiny_weights), *given]) == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "kept" / "episode_000" / "image.png")), PICTURE)
+
+
+def brighten(path: Path) -> None:
+    Image.fromarray(np.asarray(Image.open(path)) // 2 + 128).save(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (brighten, "image.png was changed after it was written."),
+        (Path.unlink, "image.png, the picture that the rollout began from, was removed."),
+    ],
+)
+def test_a_changed_picture_is_named(episode: Path, spoil: Callable[[Path], Any], sentence: str):
+    spoil(episode / "image.png")
+    report = verify(episode)
+    assert report.verdict is Verdict.TAMPERED and report.first_difference == 0
+    assert report.tampering == (sentence,)
+
+
+def test_a_restored_state_is_made_again_from_its_own_picture(tiny_weights: Path, tmp_path: Path):
+    made = gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights), disable_env_checker=True)
+    env = RecordRollout(made, tmp_path)
+    env.reset(seed=3, options={"image": PICTURE})
+    state = env.unwrapped.save_state()
+    env.step(STAND)
+    env.reset(seed=3)
+    env.unwrapped.restore_state(state)
+    env.step(JUMP)
+    env.close()
+    assert sorted(path.parent.name for path in tmp_path.glob("*/image.png")) == ["episode_000", "episode_002"]
+    assert all(verify(tmp_path / f"episode_00{number}").ok for number in range(3))
