@@ -47,8 +47,8 @@ class Card:
             raise WeightsError(f"{source}: not valid JSON: {error}.") from error
         if not isinstance(entries, dict):
             raise WeightsError(f"{source}: expected an object, got {type(entries).__name__}.")
-        parts = {"model": ModelConfig, "decoder": _decoder_kind(entries), "text_encoder": PocketTextConfig}
-        parts |= {"window": Window, "sampler": Sampler}
+        parts: dict[str, type] = {"model": ModelConfig, "decoder": _decoder_kind(entries)}
+        parts |= {"text_encoder": PocketTextConfig, "window": Window, "sampler": Sampler}
         for key in parts.keys() & entries.keys():
             entries[key] = _build(parts[key], entries[key], f"{source}: {key}")
         return _build(cls, entries, str(source))

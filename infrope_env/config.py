@@ -28,8 +28,8 @@ class ModelConfig:
         text_len: rows of a text embedding; rows after the prompt are zero and take part in attention.
         prediction: what the network's output means: the velocity (noise - clean; Wan), or the clean latents themselves.
             A narrow network spends most of its width on carrying noise to its output if it has to name the velocity.
-        learned_grid: add a learned vector to every place of the patch grid. Wan has none; without it a small model takes
-            long to find out where in the picture a patch of pure noise is.
+        learned_grid: add a learned vector to every place of the patch grid. Wan has none; without it a small model
+            takes long to find out where in the picture a patch of pure noise is.
     """
 
     dim: int

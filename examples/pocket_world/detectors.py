@@ -91,7 +91,7 @@ class Detectors(nn.Module):
 
     @staticmethod
     def scores(path: Path = WEIGHTS) -> dict[str, dict[str, float]]:
-        """Shares of blocks that the trained ones name rightly, by what was done to the blocks, and how many there were."""
+        """Shares of blocks that the trained ones name rightly, by what was done to them; and how many blocks."""
         with safe_open(path, "pt") as file:
             return json.loads(file.metadata()["scores"])
 

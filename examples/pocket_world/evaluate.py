@@ -97,7 +97,9 @@ def run_trials(stage: Stage, amounts: Amounts) -> Iterator[Measure]:
     short_states = list(starting_states(amounts.short, seed=0))
     short = [hold(stage, s, seed, [BLOCKS_AT_5_S]) for seed, s in progress("5 s held", short_states)]
     long_states = list(starting_states(amounts.long, seed=1))
-    long = [hold(stage, s, 1000 + seed, [BLOCKS_AT_5_S, BLOCKS_AT_60_S]) for seed, s in progress("60 s held", long_states)]
+    long = [
+        hold(stage, s, 1000 + seed, [BLOCKS_AT_5_S, BLOCKS_AT_60_S]) for seed, s in progress("60 s held", long_states)
+    ]
     longest_states = list(starting_states(amounts.longest, seed=4))
     at = [BLOCKS_AT_5_S, BLOCKS_AT_60_S, BLOCKS_AT_240_S]
     longest = [hold(stage, s, 4000 + seed, at) for seed, s in progress("240 s held", longest_states)]
@@ -108,7 +110,10 @@ def run_trials(stage: Stage, amounts: Amounts) -> Iterator[Measure]:
     together = list(held_out_together(amounts.together))
     held = [hold(stage, s, 5000 + seed, [BLOCKS_AT_5_S]) for seed, s in progress("never seen together", together)]
     yield from named_right([r.judged[BLOCKS_AT_5_S] for r in held], "at 5 s, never seen together in training", 0.99)
-    prompts = [(seed, p, stage.read(p.text, 6000 + seed, BLOCKS_AT_5_S)) for seed, p in progress("prompts", frozen_prompts()[: amounts.prompted])]
+    prompts = [
+        (seed, p, stage.read(p.text, 6000 + seed, BLOCKS_AT_5_S))
+        for seed, p in progress("prompts", frozen_prompts()[: amounts.prompted])
+    ]
     yield from named_right([stage.judge(block, p) for _, p, block in prompts], "at 5 s, for a sentence typed", None)
     random_states = list(starting_states(amounts.random, seed=2))
     played = [
@@ -179,7 +184,11 @@ def measure_detectors(scores: dict[str, dict[str, float]]) -> Iterator[Measure]:
         for kind, share in shares.items():
             if kind != "blocks":
                 count = int(shares["blocks"])
-                yield Measure.share(f"the judge of {kind}, on {spoilt} blocks", [True] * round(share * count) + [False] * (count - round(share * count)), bar)
+                yield Measure.share(
+                    f"the judge of {kind}, on {spoilt} blocks",
+                    [True] * round(share * count) + [False] * (count - round(share * count)),
+                    bar,
+                )
 
 
 def median(name: str, values: list[float]) -> Measure:

@@ -49,6 +49,7 @@ class PatchEncoder(nn.Module):
     """Video to latents: each channel is a principal component at mean 0 and deviation 1, the strongest last."""
 
     frames_per_latent = 4
+    variances: Tensor
 
     def __init__(self, config: PatchCodecConfig) -> None:
         super().__init__()

@@ -101,9 +101,7 @@ class Recorder:
         self._last_will: weakref.finalize | None = None
         _require_writable(folder)
 
-    def begin(
-        self, meta: Mapping[str, object], subtitles: Sequence[Subtitle] = (), image: bytes | None = None
-    ) -> None:
+    def begin(self, meta: Mapping[str, object], subtitles: Sequence[Subtitle] = (), image: bytes | None = None) -> None:
         """The next block opens a new episode, described by `meta`; the one before is finished.
 
         Args:
