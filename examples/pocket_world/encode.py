@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,14 @@ class Options:
     seed: int = 1
 
 
+WALK_WEIGHT = 2.5
+
+
+def is_walk(caption: str) -> bool:
+    """Only walks go somewhere."""
+    return bool({"left", "right"} & {*caption.replace(",", " ").split()})
+
+
 @dataclass(frozen=True)
 class Clips:
     """Encoded clips.
@@ -49,6 +58,22 @@ class Clips:
     captions: list[list[str]]
     transitions: list[list[Transition]]
     far: list[bool]
+
+    @cached_property
+    def importance(self) -> Tensor:
+        """How much every block counts in a loss, clips blocks.
+
+        0 for a block before which time has passed unseen, for nothing could foretell it; most for those in which the
+        scenery moves, since they are the hardest.
+        """
+        weights = torch.tensor([[WALK_WEIGHT if is_walk(text) else 1.0 for text in row] for row in self.captions])
+        weights[[clip for clip, moved in enumerate(self.far) if moved], 1] = 0
+        return weights
+
+    def choose(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Numbers of some clips, those that teach more more often."""
+        shares = self.importance.sum(1).double().numpy()
+        return rng.choice(len(shares), count, replace=False, p=shares / shares.sum())
 
     def of_one_prompt(self) -> Clips:
         """Only the clips in which nothing changes: no other motion, no cut."""

@@ -30,7 +30,7 @@ from examples.pocket_world.generator import (
     update_average,
 )
 from examples.pocket_world.train_codec import load_codec
-from examples.pocket_world.train_teacher import Forcing, block_weights, sample_window
+from examples.pocket_world.train_teacher import Forcing, sample_window
 from examples.pocket_world.training import Run, half, place, rank, start_processes
 from infrope_env.config import Sampler, Window
 from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean
@@ -128,10 +128,10 @@ def rollout_gradients(
     model: PocketGenerator, clips: Clips, forcing: Forcing, rng: np.random.Generator, batch: int
 ) -> dict[str, float]:
     """Roll a batch of clips out, add each block's gradient, and return the error of the first and last blocks."""
-    chosen = rng.choice(len(clips.latents), batch, replace=False)
+    chosen = clips.choose(rng, batch)
     targets = clips.latents[torch.from_numpy(chosen)].to(forcing.device).float().split(Window().block, dim=1)
     transitions = [clips.transitions[i] for i in chosen]
-    weights = block_weights(transitions, [clips.far[i] for i in chosen]).unflatten(0, (batch, -1)).to(forcing.device)
+    weights = clips.importance[chosen].to(forcing.device)
     lookback = forcing.look_back(transitions, [sample_window(rng) for _ in transitions])
     rollout = SelfRollout(
         model,

@@ -6,7 +6,6 @@ torchrun --nproc-per-node 2 -m examples.pocket_world.train_teacher ...    (two p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +30,6 @@ from examples.pocket_world.generator import (
 from examples.pocket_world.train_codec import load_codec
 from examples.pocket_world.training import Run, half, place, rank, start_processes
 from infrope_env.config import Sampler, Window
-from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean, shift_timesteps
 
@@ -109,7 +107,7 @@ class Forcing:
 
         Pure noise is half of all: what it leaves open only the context can tell, and nothing is harder to learn.
         """
-        chosen = rng.choice(len(clips.latents), batch, replace=False)
+        chosen = clips.choose(rng, batch)
         transitions = [clips.transitions[i] for i in chosen]
         latents = clips.latents[torch.from_numpy(chosen)].to(self.device).float()
         clean = rearrange(latents, "b (k f) c h w -> (b k) f c h w", f=Window().block)
@@ -118,7 +116,7 @@ class Forcing:
         captions = [caption for i in chosen for caption in clips.captions[i]]
         lookback = self.look_back(transitions, [sample_window(rng) for _ in transitions])
         estimate = clean_estimates(model, clean, sigmas, captions, ForcedWindow(lookback, batch, noisy=2), generator)
-        counts = block_weights(transitions, [clips.far[i] for i in chosen]).to(self.device)
+        counts = clips.importance[chosen].flatten().to(self.device)
         first, later = (self.weights.error(part, clean, counts) for part in estimate.chunk(2))
         return {"from_noise": first, "later": later}
 
@@ -164,13 +162,6 @@ def soil(clean: Tensor, generator: torch.Generator) -> Tensor:
     """
     strength = SOILED * torch.rand(len(clean), 1, 1, 1, 1, generator=generator, device=clean.device) ** 2
     return clean + strength * torch.randn(clean.shape, generator=generator, device=clean.device)
-
-
-def block_weights(transitions: Sequence[Sequence[Transition]], far: Sequence[bool]) -> Tensor:
-    """1 for every block but the one after unseen time has passed: nothing could foretell it."""
-    weights = torch.ones(len(transitions), len(transitions[0]))
-    weights[[clip for clip, moved in enumerate(far) if moved], 1] = 0
-    return weights.flatten()
 
 
 def sample_sigmas(rng: np.random.Generator, count: int, at_steps: float) -> Tensor:

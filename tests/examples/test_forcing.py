@@ -3,7 +3,7 @@
 import torch
 
 from examples.pocket_world.forcing import ForcedWindow, LookbackMaker
-from examples.pocket_world.train_teacher import POCKET_MODEL, PocketGenerator
+from examples.pocket_world.generator import POCKET_MODEL, PocketGenerator
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
@@ -23,12 +23,17 @@ def test_a_forced_block_is_computed_as_in_play() -> None:
     table = RotaryTable(POCKET_MODEL.head_dim, POCKET_MODEL.rows, POCKET_MODEL.cols)
     lookback = LookbackMaker(table, POCKET_MODEL.tokens_per_frame)([TRANSITIONS], [Window()])
     timesteps = torch.full((7,), 937.5)
-    forced = model.velocities(clean, noisy, timesteps, [CAPTION] * 7, ForcedWindow(lookback, clips=1))
-    assert torch.allclose(forced, _played(model, clean, noisy), atol=1e-4)
+    other = torch.randn_like(noisy)
+    time = model.transformer.modulate(torch.cat((torch.zeros(7), timesteps, timesteps)))
+    text = [(torch.cat([k] * 3), torch.cat([v] * 3)) for k, v in model.read([CAPTION] * 7)]
+    window = ForcedWindow(lookback, clips=1, noisy=2)
+    forced = model.transformer(torch.cat((clean, noisy, other)), time, text, [window] * len(text))
+    assert torch.allclose(forced[7:14], _played(model, clean, noisy), atol=1e-4)
+    assert torch.allclose(forced[14:], _played(model, clean, other), atol=1e-4)
 
 
 def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
-    """Velocities of the same noisy blocks by the engine, with the clean ones committed in between."""
+    """What the network says of the same noisy blocks by the engine, with the clean ones committed in between."""
     rollout = Rollout(model.transformer)
     text = rollout._project(model.text([CAPTION]))
     time = model.transformer.modulate(torch.tensor([937.5]))
