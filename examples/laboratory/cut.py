@@ -14,11 +14,12 @@ from examples.laboratory.plan import Plan
 from examples.laboratory.plot import curves
 from examples.laboratory.report import Section
 from examples.laboratory.rig import with_rules
+from examples.laboratory.rope import drawn
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
 from examples.laboratory.table import Entry, Table
 from examples.laboratory.verdict import Verdict, claimed_better, default_is_best
-from examples.pocket_world.sheets import Strip, draw
+from examples.pocket_world.sheets import Strip
 
 FLUSH, PLAIN = "flush, the scene's prompt", "the scene's prompt alone"
 CLEAN = "clean cut"
@@ -142,7 +143,4 @@ def sheet(outcome: Outcome, plan: Plan, path: Path) -> Path:
     """A row for every way: before, the first block's pixel frames, the last block's."""
     labels = ["before", *(f"pixel frame {n}" for n in LOOKED_AT), "the last block's"]
     strips = [Strip(way.name, list(outcome.arrays[str(n)]), labels) for n, way in enumerate(ways(plan))]
-    height, width = strips[0].frames[0].shape[:2]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw(strips, (width, height), gap=6).save(path, optimize=True)
-    return path
+    return drawn(strips, path)

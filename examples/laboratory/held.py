@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from examples.pocket_world.world import FIRST_PHASE, MOTIONS, SCENES, SUBJECTS, 
 HELD_MOTIONS = ("walk_right", "wave", "walk_left", "jump")
 """By seed in turn: only motions in which something moves, so that a still picture is noticed."""
 EVERY_BLOCK_UNTIL = 8
+MOST_PICTURES = 24
 
 
 def held_state(seed: int) -> WorldState:
@@ -59,7 +61,7 @@ class Held:
         return f"{max(self.ends)} blocks held, {rule}, {self.weights}, seed {self.seed}"
 
     def run(self, eyes: Eyes) -> Outcome:
-        """Records of the judged blocks, and the last pixel frame at every end."""
+        """Records of the judged blocks; the last pixel frame at every end, and where names turn right or wrong."""
         rig, truth = Rig(self.setting), held_state(self.seed)
         rig.start(truth, self.seed)
         judge, judged = Judge(eyes, rig.look()[0]), judged_blocks(self.ends, self.every)
@@ -69,11 +71,18 @@ class Held:
             rig.play(truth.motion)
             truth = advance(truth)
             if block in judged:
-                records.append(judge.glance(rig.look(), truth, block) | {"ms": rig.block_ms})
-            if block in self.ends:
+                records.append(judge.glance(rig.look(), truth, block))
+            if block in self.ends or (block in judged and len(pictures) < MOST_PICTURES and turns(records)):
                 pictures[str(block)] = rig.look()[-1]
+            if block in self.ends:
                 records[-1]["answers"] = share_answered(rig, eyes)
         return Outcome(records, pictures)
+
+
+def turns(records: Sequence[Record]) -> bool:
+    """Whether subject and scene have just become right, or wrong; at the start they are taken for right."""
+    before, now = ([1.0, *(record["subject right"] * record["scene right"] for record in records)])[-2:]
+    return before != now
 
 
 def share_answered(rig: Rig, eyes: Eyes) -> float:

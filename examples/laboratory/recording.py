@@ -67,7 +67,7 @@ class RecordingRollout(Rollout):
         """Of the newest block's denoising passes; the commit pass does not count."""
         steps = len(self.schedule.sigmas)
         weights = [torch.stack(window.passes[:steps]).mean(0) for window in self._windows]
-        return Gaze(self._seen, self._layout, torch.stack(weights))
+        return Gaze(self._seen, self._layout, torch.stack(weights).cpu())
 
     def _look_back(self, transition: Transition, past: KeyValueCache) -> tuple[Layout, list[LayerWindow]]:
         layout, windows = super()._look_back(transition, past)

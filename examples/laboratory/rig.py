@@ -99,6 +99,8 @@ class Rig:
         with passes_of(self.rollout.model) as passes:
             started = time.perf_counter()
             block = self.rollout.advance(embedding, transition)
+            if self.rollout.device.type == "cuda":
+                torch.cuda.synchronize(self.rollout.device)
             self.block_ms = 1000 * (time.perf_counter() - started)
         self.passes, self.latents = len(passes), block.latents
         self._film.add(block.latents)

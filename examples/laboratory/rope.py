@@ -65,16 +65,19 @@ def section(plan: Plan, store: Store, folder: Path) -> Section:
     outcomes = {name: [store.load(cell) for cell in row] for name, row in held(plan).items()}
     with_truth = outcomes | {"rendered": [store.load(cell) for cell in rendered(plan)]}
     far = {name: [store.load(cell).records for cell in row] for name, row in distances(plan).items()}
+    pictures = {
+        "The last pixel frame at each horizon, first seed": sheet(with_truth, plan, folder / "ablations_rope.png"),
+        "Over time": over_time(with_truth, folder / "ablations_rope_time.png"),
+        "One block, its sink moved away": over_distance(far, folder / "ablations_rope_distance.png"),
+    }
+    if lost := failure_strips(outcomes, plan):
+        pictures["Where subject or scene is lost"] = drawn(lost, folder / "ablations_rope_failures.png")
     return Section(
         "Block-Relativistic RoPE",
         [explanation(plan), failures_in_words(outcomes, plan), distances_in_words(far), end_of_the_table(plan)],
         [quality_table(with_truth, plan), failure_table(outcomes)],
         verdicts(outcomes, plan),
-        {
-            "The last pixel frame at each horizon, first seed": sheet(with_truth, plan, folder / "ablations_rope.png"),
-            "Over time": over_time(with_truth, folder / "ablations_rope_time.png"),
-            "One block, its sink moved away": over_distance(far, folder / "ablations_rope_distance.png"),
-        },
+        pictures,
     )
 
 
@@ -193,6 +196,24 @@ def sheet(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan, path: Path) -> 
     ends = (0, *plan.ends(plan.amounts.horizons_s))
     labels = ["first block", *(f"{seconds:g} s" for seconds in plan.amounts.horizons_s)]
     strips = [Strip(name, [row[0].arrays[str(end)] for end in ends], labels) for name, row in outcomes.items()]
+    return drawn(strips, path)
+
+
+def failure_strips(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> list[Strip]:
+    """Of every rollout that loses subject or scene: the first block, where it is lost, the end."""
+    end = max(plan.ends(plan.amounts.horizons_s))
+    strips = []
+    for name, row in outcomes.items():
+        for seed, (outcome, block) in enumerate(zip(row, failures(row), strict=True)):
+            if block is not None and str(block) in outcome.arrays:
+                lost = f"lost, {block * SECONDS_A_BLOCK:.0f} s"
+                frames = [outcome.arrays[str(number)] for number in (0, block, end)]
+                strips.append(Strip(f"{name}, seed {seed}", frames, ["first block", lost, "end"]))
+    return strips
+
+
+def drawn(strips: list[Strip], path: Path) -> Path:
+    """Strips below each other, in a file."""
     height, width = strips[0].frames[0].shape[:2]
     path.parent.mkdir(parents=True, exist_ok=True)
     draw(strips, (width * 3 // 2, height * 3 // 2), gap=6).save(path, optimize=True)

@@ -18,6 +18,7 @@ import torch
 
 from examples.laboratory.cell import Cell, Outcome
 from examples.laboratory.eyes import open_eyes
+from examples.pocket_world.detectors import WEIGHTS as DETECTORS
 from examples.pocket_world.evaluate import commit
 from infrope_env.weights import load_world
 
@@ -112,6 +113,10 @@ def make_one(store: Store, cell: Cell) -> float:
 
 @lru_cache(maxsize=8)
 def fingerprint(weights: str) -> str:
-    """The bytes of a world and the dtype it is played in."""
+    """The bytes of a world, the dtype it is played in, and the bytes of the detectors that judge it.
+
+    When the world is drawn otherwise, its detectors are trained anew, so they stand for the drawing too.
+    """
     world = load_world(weights)
-    return " ".join([*world.sha256.values(), str(world.dtype)])
+    detectors = hashlib.sha256(DETECTORS.read_bytes()).hexdigest()
+    return " ".join([*world.sha256.values(), str(world.dtype), detectors])
