@@ -23,7 +23,7 @@ from examples.pocket_world.sheets import Strip
 
 FLUSH, PLAIN = "flush, the scene's prompt", "the scene's prompt alone"
 CLEAN = "clean cut"
-"""Mean of: new scene at the first pixel frame, new scene in the last block, subject kept, no odds for the old scene."""
+"""Mean of: new scene at the first pixel frame, new scene in the last block, subject kept, no ghost of the old one."""
 MEASURES = (*(f"scene at {n}" for n in LOOKED_AT), "scene later", "subject kept", "motion kept", "old scene", "ghost")
 
 
@@ -85,7 +85,8 @@ def measured(records: Sequence[Sequence[dict[str, float]]], rows: Sequence[Way])
         way.name: {name: by_seed(records, "way", number, name) for name in MEASURES} for number, way in enumerate(rows)
     }
     for row in values.values():
-        parts = [row["scene at 1"], row["scene later"], row["subject kept"], [1 - odds for odds in row["old scene"]]]
+        rid = [1 - min(max(ghost, 0.0), 1.0) for ghost in row["ghost"]]
+        parts = [row["scene at 1"], row["scene later"], row["subject kept"], rid]
         row[CLEAN] = np.mean(parts, axis=0).tolist()
     return values
 
@@ -97,7 +98,7 @@ def explanation(plan: Plan) -> str:
         f"pixel frame n alone, counted from 1; *later*: in block {plan.amounts.after}. *Old scene*: the odds that the "
         "detector still gives the old one in the first block. *Ghost*: how much more the first block correlates with "
         "the last old pixel frame than rendered ones do. *Clean cut*: the mean of scene at 1, scene later, subject "
-        "kept and no odds for the old scene."
+        "kept, and 1 less the ghost."
     )
 
 
@@ -114,9 +115,9 @@ def verdicts(values: Mapping[str, Mapping[str, Sequence[float]]], plan: Plan) ->
     ]
     found.append(
         claimed_better(
-            "A cut leaves less of the old scene than a flush (odds of the old scene)",
-            (own, values[own]["old scene"]),
-            (FLUSH, values[FLUSH]["old scene"]),
+            "A cut leaves less of the old scene than a flush (ghost)",
+            (own, values[own]["ghost"]),
+            (FLUSH, values[FLUSH]["ghost"]),
             more_is_better=False,
         )
     )

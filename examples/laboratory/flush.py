@@ -56,7 +56,7 @@ def changes(plan: Plan) -> list[Switches]:
     amounts = plan.amounts
     lead = -(-FULL_CACHE // plan.own.window.block)
     return [
-        Switches(plan.own, seed, arms(plan), amounts.pasts, amounts.motions, lead, amounts.after)
+        Switches(plan.own, seed, arms(plan), amounts.pasts, amounts.motions, lead, amounts.after, timed=True)
         for seed in range(plan.seeds)
     ]
 
@@ -125,12 +125,13 @@ def verdicts(values: Mapping[str, Mapping[str, Sequence[float]]], plan: Plan) ->
 
     found = [
         claimed_better(
-            f"A flush shows a new action sooner than a new prompt alone (frames until shown, window {size})",
-            row("flush", 1, size, "frames until shown"),
-            row("none", 1, size, "frames until shown"),
-            more_is_better=False,
+            f"A flush shows a new action in the very next block where a new prompt alone does not ({measure})",
+            row("flush", 1, size, measure),
+            row("none", 1, size, measure),
+            more_is_better=measure == "motion right",
         )
         for size in dict.fromkeys((own.size, FULL_CACHE))
+        for measure in ("motion right", "frames until shown")
     ]
     for what, other, measure in (
         ("A flush keeps the picture together where an empty cache does not", "no_cache", "seam"),
@@ -139,6 +140,6 @@ def verdicts(values: Mapping[str, Mapping[str, Sequence[float]]], plan: Plan) ->
     ):
         flushed, compared = (row(policy, 1, own.size, measure) for policy in ("flush", other))
         found.append(claimed_better(what, flushed, compared, more_is_better=False))
-    kept = {str(n): values[arm_name("flush", n, FULL_CACHE)]["frames until shown"] for n in (1, 2)}
+    kept = {str(n): values[arm_name("flush", n, FULL_CACHE)]["motion right"] for n in (1, 2)}
     what = f"flush_context (window {FULL_CACHE})"
-    return [*found, default_is_best(what, str(min(own.flush_context, 2)), kept, "frames until shown", False)]
+    return [*found, default_is_best(what, str(1 if own.flush_context < 2 else 2), kept, "motion right")]

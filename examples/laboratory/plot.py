@@ -28,7 +28,7 @@ def curves(path: Path, panels: Mapping[str, Mapping[str, Curve]], across: str, l
         if logarithmic:
             axes.set_xscale("log")
         axes.grid(alpha=0.25)
-    figure.axes[0].legend(fontsize=8)
+        axes.legend(fontsize=8)
     return _save(figure, path)
 
 

@@ -66,6 +66,7 @@ def heading(facts: dict[str, Any]) -> list[str]:
         f"Everything is done with {facts['seeds']} seeds; numbers are means ± the standard deviation between seeds. "
         "A verdict is the 95 % interval (Student's t) of the difference, seed by seed: undecided where it holds 0. "
         "Several are drawn from the same rollouts, so one in twenty may be chance.",
+        "",
         *(["This is a quick run: short horizons, few samples."] if facts["quick"] else []),
         *facts["left out"],
     ]

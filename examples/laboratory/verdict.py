@@ -36,7 +36,9 @@ def default_is_best(
     means = {name: Spread.of(values).mean * (1 if more_is_better else -1) for name, values in rows.items()}
     best = max(means, key=lambda name: (means[name], name == current))
     if best == current:
-        return Verdict(AGREES, f"{what}: the default, {current}, is best by {measure}, {Spread.of(rows[current])}.")
+        return Verdict(
+            AGREES, f"{what}: none is ahead of the default, {current}, by {measure}: {Spread.of(rows[current])}."
+        )
     difference = Difference.of(rows[best], rows[current])
     numbers = f"{best} {Spread.of(rows[best])}, {current} {Spread.of(rows[current])}, difference {difference}"
     if difference.sign == 0:

@@ -335,6 +335,7 @@ def test_verdicts_follow_from_the_numbers() -> None:
     assert claimed_better("it helps", ("with", wild), ("without", low)).outcome == UNDECIDED
     assert claimed_better("it is faster", ("with", low), ("without", high), more_is_better=False).outcome == AGREES
     assert default_is_best("size", "6", {"6": high, "9": low}, "overall").outcome == AGREES
+    assert default_is_best("size", "6", {"9": high, "6": high}, "overall").outcome == AGREES
     found = default_is_best("size", "6", {"6": low, "9": high}, "overall")
     assert found.outcome == CONTRADICTS and "argues for 9 instead of the default, 6" in found.text
     assert default_is_best("size", "6", {"6": low, "9": wild}, "delay", False).outcome == UNDECIDED
