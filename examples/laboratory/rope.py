@@ -17,13 +17,15 @@ from examples.laboratory.setting import Setting
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
 from examples.laboratory.table import Entry, Table
-from examples.laboratory.verdict import CONTRADICTS, Verdict, claimed_better, default_is_best
+from examples.laboratory.verdict import CONTRADICTS, UNDECIDED, Verdict, claimed_better, default_is_best
 from examples.pocket_world.sheets import Strip, draw
 from infrope_env.config import COORDINATE_RULES, ROTARY_TABLE_LENGTH
 from infrope_env.dynamics.rope import RotaryTable
 
 SECONDS_A_BLOCK = 0.75
 NO_SINK = "absolute, no sink"
+LONG_ENOUGH_S = 60
+"""Absolute coordinates that hold for less prove nothing: the paper promises trouble beyond the trained 5 s."""
 
 
 def arms(plan: Plan) -> dict[str, Setting]:
@@ -186,7 +188,8 @@ def verdicts(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> list[Verd
     claim = f"Relative coordinates hold where absolute ones do not (overall at {seconds:g} s)"
     found = [claimed_better(claim, (own, overall[own]), ("absolute", overall["absolute"]))]
     if all(block is None for block in failures(outcomes["absolute"])):
-        found.append(Verdict(CONTRADICTS, f"Absolute coordinates lose no subject and no scene within {seconds:g} s."))
+        outcome = CONTRADICTS if seconds >= LONG_ENOUGH_S else UNDECIDED
+        found.append(Verdict(outcome, f"Absolute coordinates lose no subject and no scene within {seconds:g} s."))
     rules = {name: values for name, values in overall.items() if name != NO_SINK}
     return [*found, default_is_best("Coordinate rule", own, rules, f"overall at {seconds:g} s")]
 
