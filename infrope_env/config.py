@@ -11,11 +11,11 @@ ROTARY_TABLE_LENGTH = 1024
 """Coordinates a rotary table holds (official code: 1024)."""
 
 CoordinateRule = Literal["rank", "onset", "absolute"]
-SwitchPolicy = Literal["flush", "none", "no_cache"]
+SwitchPolicy = Literal["flush", "none", "no_cache", "recache"]
 Prediction = Literal["velocity", "clean"]
 COORDINATE_RULES: tuple[CoordinateRule, ...] = ("rank", "onset", "absolute")
 PREDICTIONS: tuple[Prediction, ...] = ("velocity", "clean")
-SWITCH_POLICIES: tuple[SwitchPolicy, ...] = ("flush", "none", "no_cache")
+SWITCH_POLICIES: tuple[SwitchPolicy, ...] = ("flush", "none", "no_cache", "recache")
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,9 @@ class Window:
         cut_coordinate: coordinate at which a block starts on a RoPE Cut (release 45).
         coordinates: "rank" in the window (release), "onset" (paper), "absolute" (Self-Forcing).
         onset_index: coordinate at which the onset rule pins the newest frame, counted from 1 (paper 21).
-        on_switch: what a prompt change does to the cache: "flush"; for comparison, "none" keeps it
-            and "no_cache" loses it, sink included. A cut flushes whatever this says.
+        on_switch: what a prompt change does to the cache: "flush"; for comparison, "none" keeps it, "no_cache"
+            loses it, sink included, and "recache" encodes what is visible again under the new prompt, as LongLive
+            does. A cut flushes whatever this says.
     """
 
     sink: int = 1

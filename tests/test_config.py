@@ -45,7 +45,7 @@ def test_what_is_not_given_comes_from_the_default():
         ({"sink": "1"}, "expected window sink to be a whole number, got '1'"),
         ({"block": 0}, "expected window block to be at least 1, got 0"),
         ({"coordinates": "ranks"}, "expected coordinates to be one of ('rank', 'onset', 'absolute'), got 'ranks'"),
-        ({"on_switch": "cut"}, "expected on_switch to be one of ('flush', 'none', 'no_cache'), got 'cut'"),
+        ({"on_switch": "cut"}, "expected on_switch to be one of ('flush', 'none', 'no_cache', 'recache'), got 'cut'"),
         ({"cut_coordinate": 1}, "expected cut_coordinate outside the context and inside the rotary table, 2 to 1021"),
         ({"cut_coordinate": 1022}, "2 to 1021, got 1022"),
         ({"coordinates": "onset", "cut_coordinate": 21}, "22 to 1021, got 21"),

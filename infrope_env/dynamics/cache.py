@@ -55,6 +55,11 @@ class KeyValueCache:
         self._slot_of: dict[int, int] = {}
 
     @property
+    def slot_of(self) -> dict[int, int]:
+        """Frame id to slot, oldest first; a copy."""
+        return dict(self._slot_of)
+
+    @property
     def frame_ids(self) -> tuple[int, ...]:
         """Remembered frames, oldest first."""
         return tuple(self._slot_of)
@@ -126,14 +131,14 @@ class AttentionWindow:
 
     def __init__(self, shape: CacheShape, block: int, device: torch.device, dtype: torch.dtype) -> None:
         self._tokens_per_frame = shape.tokens_per_frame
-        self._block_tokens = block * shape.tokens_per_frame
+        self._own_tokens = block * shape.tokens_per_frame
         self._keys = shape.allocate(device, dtype).flatten(3, 4)  # layers b heads (slots n) head_dim
         self._values = torch.zeros_like(self._keys)
-        self.fresh_keys = torch.zeros_like(self._keys[:, :, :, : self._block_tokens])
+        self._fresh_keys = torch.zeros_like(self._keys[:, :, :, : self._own_tokens])
         self._visible_tokens = 0
 
     def show(self, cache: KeyValueCache, layout: Layout, table: RotaryTable) -> list[LayerWindow]:
-        """Bring the visible frames in, keys rotated to their coordinates, and leave room for the block.
+        """Bring the visible frames in, keys rotated to their coordinates, and leave room for the layout's block.
 
         Only this window changes; what the cache remembers does not.
         """
@@ -143,14 +148,20 @@ class AttentionWindow:
             tokens = slice(index * n, (index + 1) * n)
             self._keys[:, :, :, tokens] = rotate(cache.keys[:, :, :, slot], table.at((coordinate,)))
             self._values[:, :, :, tokens] = cache.values[:, :, :, slot]
-        self._visible_tokens = len(slots) * n + self._block_tokens
+        self._own_tokens = len(layout.block) * n
+        self._visible_tokens = len(slots) * n + self._own_tokens
         rotation = table.at(layout.block)
         return [self._layer(index, rotation) for index in range(len(self._keys))]
 
     @property
+    def fresh_keys(self) -> Tensor:
+        """Un-rotated keys of the block as last computed, layers b heads (block n) head_dim."""
+        return self._fresh_keys[:, :, :, : self._own_tokens]
+
+    @property
     def fresh_values(self) -> Tensor:
         """Values of the block as last computed, layers b heads (block n) head_dim."""
-        return self._values[:, :, :, self._visible_tokens - self._block_tokens : self._visible_tokens]
+        return self._values[:, :, :, self._visible_tokens - self._own_tokens : self._visible_tokens]
 
     def _layer(self, index: int, rotation: Rotation) -> LayerWindow:
         visible = slice(0, self._visible_tokens)

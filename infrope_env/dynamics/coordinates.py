@@ -9,7 +9,9 @@ The paper's three ideas are one function each, and `lay_out` composes them:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
@@ -64,9 +66,25 @@ def frames_to_keep(transition: Transition, window: Window) -> int:
     """KV Flush: how many of the newest frames stay visible besides the sink."""
     if transition in (Transition.START, Transition.CONTINUE):
         return window.context
-    if transition is Transition.SWITCH and window.on_switch == "none":
+    if transition is Transition.SWITCH and window.on_switch in ("none", "recache"):
         return window.context
     return window.kept_on_flush
+
+
+def re_encoding(
+    visible: tuple[int, ...], context: tuple[int, ...], block: int
+) -> Iterator[tuple[tuple[int, ...], Layout]]:
+    """How the policy "recache" encodes what a block sees anew: frames of one block together, the oldest first.
+
+    Each group sees the groups before it, where the next block will see them: frames 0 16 17 at coordinates 0 1 2 give
+    0 alone at 0, then 16 17 at 1 2, with 0 in view.
+    """
+    start = 0
+    for _, group in groupby(visible, key=lambda frame: frame // block):
+        frames = tuple(group)
+        stop = start + len(frames)
+        yield frames, Layout(tuple(range(start)), context[:start], context[start:stop])
+        start = stop
 
 
 def ranks(count: int) -> tuple[int, ...]:

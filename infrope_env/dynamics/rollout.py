@@ -15,7 +15,7 @@ from torch import Tensor
 from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache, LayerWindow
-from infrope_env.dynamics.coordinates import Layout, lay_out
+from infrope_env.dynamics.coordinates import Layout, lay_out, re_encoding
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean
 from infrope_env.dynamics.state import Block, RolloutState
@@ -36,7 +36,7 @@ class Rollout:
 
     Attributes:
         next_block: index of the block that `advance` will make; observed ones count.
-        timings: seconds that the last block's parts took: denoise_s, commit_s.
+        timings: seconds that the last block's parts took: denoise_s (with what "recache" encodes again), commit_s.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Rollout:
         self._table = RotaryTable(model.config.head_dim, model.config.rows, model.config.cols, self.device)
         self.timings: dict[str, float] = {}
         self._text: tuple[Tensor, TextMemory] | None = None
+        self._latents: dict[int, Tensor] = {}  # of the cached frames, for "recache" alone
         self._allocate(batch=1)
         self.reset(seed=0)
 
@@ -62,6 +63,7 @@ class Rollout:
         self._make_room(batch)
         self._modulations, self._text = self._modulate_all(), None
         self.cache.keep(())
+        self._latents = {}
         self.seed, self.next_block, self.next_frame = seed, 0, 0
 
     @torch.inference_mode()
@@ -77,11 +79,12 @@ class Rollout:
                 block before its end, the rollout stays as it was and can go on.
         """
         text = self._project(embedding)
-        layout, windows = self._look_back(transition)
         started = time.perf_counter()
+        past = self._past(text, transition)
+        layout, windows = self._look_back(transition, past)
         latents = self._denoise(text, windows)
         denoised = time.perf_counter()
-        self._commit(latents, text, windows, layout)
+        self._commit(latents, text, windows, layout, past)
         self.timings = {"denoise_s": denoised - started, "commit_s": time.perf_counter() - denoised}
         self.next_block += 1
         return Block(self.next_block - 1, latents, transition, layout)
@@ -98,24 +101,25 @@ class Rollout:
         self._check_latents(latents)
         started = time.perf_counter()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
-            layout, windows = self._look_back(Transition.CONTINUE)
-            self._commit(frames, self._project(embedding), windows, layout)
+            layout, windows = self._look_back(Transition.CONTINUE, self.cache)
+            self._commit(frames, self._project(embedding), windows, layout, self.cache)
             self.next_block += 1
         self.timings = {"denoise_s": 0.0, "commit_s": time.perf_counter() - started}
 
     @torch.inference_mode()
     def save(self) -> RolloutState:
         """Copy all that the future depends on."""
-        slot_of = dict(zip(self.cache.frame_ids, self.cache.slots, strict=True))
         keys, values = self.cache.keys.clone(), self.cache.values.clone()
-        return RolloutState(keys, values, slot_of, self.next_frame, self.next_block, self.seed)
+        return RolloutState(
+            keys, values, self.cache.slot_of, self.next_frame, self.next_block, self.seed, dict(self._latents)
+        )
 
     @torch.inference_mode()
     def restore(self, state: RolloutState) -> None:
         """Go back to a saved state; the state stays usable.
 
         Raises:
-            ValueError: for a state of a rollout with another model or window.
+            ValueError: for a state of a rollout with another model or window, or without the latents "recache" needs.
         """
         batch = state.keys.shape[1]
         expected = self._cache_shape(batch).axes
@@ -124,15 +128,39 @@ class Rollout:
                 f"expected the state of a rollout with this model and window, keys of shape {expected}, "
                 f"got {tuple(state.keys.shape)}"
             )
+        if self._keeps_latents and not state.slot_of.keys() <= state.latents.keys():
+            raise ValueError("expected a state with latents, as a rollout with on_switch='recache' saves it")
         self._make_room(batch)
         self.cache.copy_from(state.keys, state.values, state.slot_of)
+        self._latents = dict(state.latents) if self._keeps_latents else {}
         self.seed = state.seed
         self.next_frame, self.next_block = state.next_frame, state.next_block
 
-    def _look_back(self, transition: Transition) -> tuple[Layout, list[LayerWindow]]:
-        """Lay the next block out and rotate what it sees. Changes nothing that lasts."""
+    @property
+    def _keeps_latents(self) -> bool:
+        return self.window.on_switch == "recache"
+
+    def _past(self, text: TextMemory, transition: Transition) -> KeyValueCache:
+        """What the next block looks back on: the cache, or under "recache" what it sees of it in a new prompt's light.
+
+        Changes nothing that lasts.
+        """
+        if transition is not Transition.SWITCH or not self._keeps_latents:
+            return self.cache
         layout = lay_out(self.cache.frame_ids, transition, self.window)
-        return layout, self._attention.show(self.cache, layout, self._table)
+        visible = tuple(self.cache.frame_ids[slot] for slot in layout.slots)
+        renewed = KeyValueCache(self.cache.shape, self.device, self.dtype)
+        for frames, piece in re_encoding(visible, layout.context, self.window.block):
+            windows = self._attention.show(renewed, piece, self._table)
+            latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
+            self.model.remember(latents, self._modulations[-1], text, windows)
+            renewed.store(frames, self._attention.fresh_keys, self._attention.fresh_values)
+        return renewed
+
+    def _look_back(self, transition: Transition, past: KeyValueCache) -> tuple[Layout, list[LayerWindow]]:
+        """Lay the next block out and rotate what it sees. Changes nothing that lasts."""
+        layout = lay_out(past.frame_ids, transition, self.window)
+        return layout, self._attention.show(past, layout, self._table)
 
     def _denoise(self, text: TextMemory, windows: list[LayerWindow]) -> Tensor:
         """From noise to clean latents, b f c h w, in as many passes as the schedule has steps."""
@@ -145,13 +173,20 @@ class Rollout:
                 noisy = add_noise(clean, noise[step + 1], self.schedule.sigmas[step + 1])
         return clean
 
-    def _commit(self, latents: Tensor, text: TextMemory, windows: list[LayerWindow], layout: Layout) -> None:
+    def _commit(
+        self, latents: Tensor, text: TextMemory, windows: list[LayerWindow], layout: Layout, past: KeyValueCache
+    ) -> None:
         """One more pass on the clean block; what it did not see is forgotten, its keys and values are remembered."""
         self.model.remember(latents, self._modulations[-1], text, windows)
+        if past is not self.cache:
+            self.cache.copy_from(past.keys, past.values, past.slot_of)
         self.cache.keep(layout.slots)
         frames = range(self.next_frame, self.next_frame + self.window.block)
         self.cache.store(frames, self._attention.fresh_keys, self._attention.fresh_values)
         self.next_frame += self.window.block
+        if self._keeps_latents:
+            self._latents |= dict(zip(frames, latents.unbind(1), strict=True))
+            self._latents = {frame: self._latents[frame] for frame in self.cache.frame_ids}
 
     def _block_noise(self) -> Tensor:
         config = self.model.config

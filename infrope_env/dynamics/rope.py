@@ -22,13 +22,22 @@ class RotaryTable:
     """Angles for every coordinate, made once.
 
     A head is split between time, row and column as Wan does: of head_dim / 2 pairs, a third (rounded down) goes to
-    rows, as many to columns, the rest to time; each part has its own base-10000 frequencies.
+    rows, as many to columns, the rest to time; each part has its own base-10000 frequencies. `length` is how many
+    coordinates there are; the official tables have as many as the default.
     """
 
-    def __init__(self, head_dim: int, rows: int, cols: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        head_dim: int,
+        rows: int,
+        cols: int,
+        device: torch.device | str = "cpu",
+        length: int = ROTARY_TABLE_LENGTH,
+    ) -> None:
+        self.length = length
         pairs = head_dim // 2
         spatial = head_dim // 6
-        time = _angles(ROTARY_TABLE_LENGTH, pairs - 2 * spatial)
+        time = _angles(length, pairs - 2 * spatial)
         grid = _grid_angles(_angles(rows, spatial), _angles(cols, spatial))
         self._time = _rotation(time, device)
         self._grid = _rotation(grid, device)
@@ -40,9 +49,9 @@ class RotaryTable:
             ValueError: for a coordinate outside the table.
         """
         for coordinate in coordinates:
-            if not 0 <= coordinate < ROTARY_TABLE_LENGTH:
+            if not 0 <= coordinate < self.length:
                 raise ValueError(
-                    f"coordinate {coordinate} is outside the rotary table of {ROTARY_TABLE_LENGTH}; absolute "
+                    f"coordinate {coordinate} is outside the rotary table of {self.length}; absolute "
                     "coordinates end there, use coordinates='rank' or 'onset' for longer rollouts"
                 )
         parts = [self._frames(table, grid, coordinates) for table, grid in zip(self._time, self._grid, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -38,6 +38,7 @@ class RolloutState:
         next_frame: id of the next latent frame.
         next_block: index of the next block.
         seed: of the noise.
+        latents: clean latents of the cached frames, b c h w by frame id; kept by the policy "recache" alone.
     """
 
     keys: Tensor
@@ -46,3 +47,4 @@ class RolloutState:
     next_frame: int
     next_block: int
     seed: int
+    latents: dict[int, Tensor] = field(default_factory=dict)

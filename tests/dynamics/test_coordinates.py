@@ -8,7 +8,7 @@ import pytest
 
 from infrope_env.config import COORDINATE_RULES, Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.coordinates import Layout, lay_out, onset_coordinates, visible_slots
+from infrope_env.dynamics.coordinates import Layout, lay_out, onset_coordinates, re_encoding, visible_slots
 
 START, CONTINUE, SWITCH, CUT = Transition
 EARLY = (0, 1, 2)
@@ -57,6 +57,8 @@ CUT_BLOCK = (45, 46, 47)
         # what a prompt change does in the baselines; a cut flushes all the same
         (Window(on_switch="none"), AT_6, SWITCH, (0, 4, 5), (0, 1, 2), (3, 4, 5)),
         (Window(on_switch="none"), AT_6, CUT, (0, 5), (0, 1), CUT_BLOCK),
+        (Window(on_switch="recache"), AT_6, SWITCH, (0, 4, 5), (0, 1, 2), (3, 4, 5)),
+        (Window(on_switch="recache"), AT_6, CUT, (0, 5), (0, 1), CUT_BLOCK),
         (Window(on_switch="no_cache"), AT_6, SWITCH, (), (), (0, 1, 2)),
         (Window(on_switch="no_cache"), AT_6, CUT, (0, 5), (0, 1), CUT_BLOCK),
         # absolute coordinates (Self-Forcing) count from the first frame; a cut jumps from where it would have been
@@ -107,6 +109,15 @@ def test_a_block_is_laid_out_by_the_papers_formula(window, cached, transition, c
 
 def test_old_frames_collapse_onto_coordinate_one():
     assert onset_coordinates((0, 3, 4, 5, 24), newest=24, onset_index=21) == (1, 1, 1, 2, 21)
+
+
+def test_frames_are_encoded_again_block_by_block_each_seeing_the_ones_before():
+    assert list(re_encoding((0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4, 5), block=3)) == [
+        ((0,), Layout((), (), (0,))),
+        ((16, 17), Layout((0,), (0,), (1, 2))),
+        ((18, 19, 20), Layout((0, 1, 2), (0, 1, 2), (3, 4, 5))),
+    ]
+    assert list(re_encoding((), (), block=3)) == []
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,13 @@ def test_gradients_flow_through_a_rotation():
 def test_a_coordinate_outside_the_table_is_refused(coordinate):
     with pytest.raises(ValueError, match=f"coordinate {coordinate} is outside the rotary table of 1024"):
         RotaryTable(HEAD_DIM, rows=1, cols=1).at((0, coordinate))
+
+
+def test_a_table_ends_where_it_was_told_to():
+    short, usual = (RotaryTable(HEAD_DIM, rows=1, cols=1, **given) for given in ({"length": 4}, {}))
+    assert torch.equal(short.at((3,)).cos, usual.at((3,)).cos)
+    with pytest.raises(ValueError, match="coordinate 4 is outside the rotary table of 4"):
+        short.at((4,))
+    longer = RotaryTable(HEAD_DIM, rows=1, cols=1, length=2000)
+    assert torch.equal(longer.at((1023,)).sin, usual.at((1023,)).sin)
+    longer.at((1999,))

@@ -44,7 +44,8 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 def test_help_shows_how_to_call_it(script: str, shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         shell.run(script, "--help")
-    assert any(line.startswith(f"    python examples/{script}") for line in capsys.readouterr().out.splitlines())
+    calls = (f"    python examples/{script}", f"    python -m examples.{Path(script).stem}")
+    assert any(line.startswith(calls) for line in capsys.readouterr().out.splitlines())
 
 
 def test_play_opens_a_window_and_records(shell: Shell, weights: str) -> None:

@@ -1,0 +1,125 @@
+"""A cell: one motion held for long, judged now and then, and now and then asked for something else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from examples.laboratory.cell import Outcome
+from examples.laboratory.eyes import Eyes
+from examples.laboratory.glance import Judge, Record
+from examples.laboratory.rig import Rig
+from examples.laboratory.setting import Setting
+from examples.pocket_world.world import FIRST_PHASE, MOTIONS, SCENES, SUBJECTS, WorldState, advance, render_block, spawn
+
+HELD_MOTIONS = ("walk_right", "wave", "walk_left", "jump")
+"""By seed in turn: only motions in which something moves, so that a still picture is noticed."""
+EVERY_BLOCK_UNTIL = 8
+MOST_PICTURES = 24
+
+
+def held_state(seed: int) -> WorldState:
+    """Who does what where at the start; seeds go through subjects, scenes and motions in steps of different length."""
+    motion = HELD_MOTIONS[seed % len(HELD_MOTIONS)]
+    return spawn(SUBJECTS[(2 * seed + 1) % len(SUBJECTS)], SCENES[(5 * seed + 2) % len(SCENES)], motion)
+
+
+def judged_blocks(ends: tuple[int, ...], every: int) -> set[int]:
+    """The first few, then one in `every`, and both before and at each end."""
+    regular = {*range(1, min(EVERY_BLOCK_UNTIL, max(ends)) + 1), *range(every, max(ends) + 1, every)}
+    return regular | {block for end in ends for block in (end - 1, end) if block >= 1}
+
+
+@dataclass(frozen=True)
+class Held:
+    """Hold a motion to the last of the blocks `ends`.
+
+    Attributes:
+        ends: blocks at which a horizon ends; there, every other motion is asked for too, for one block each.
+        every: one block in so many is judged in between.
+    """
+
+    setting: Setting
+    seed: int
+    ends: tuple[int, ...]
+    every: int
+    timed: bool = False
+
+    @property
+    def weights(self) -> str:
+        """The world it plays."""
+        return self.setting.weights
+
+    @property
+    def name(self) -> str:
+        """What progress calls it."""
+        window = self.setting.window
+        steps = "" if self.setting.steps is None else f", {len(self.setting.steps)} steps"
+        rule = f"{window.coordinates}, window {window.size}, sink {window.sink}{steps}"
+        return f"{max(self.ends)} blocks held, {rule}, {self.weights}, seed {self.seed}"
+
+    def run(self, eyes: Eyes) -> Outcome:
+        """Records of the judged blocks; the last pixel frame at every end, and where names turn right or wrong."""
+        rig, truth = Rig(self.setting), held_state(self.seed)
+        rig.start(truth, self.seed)
+        judge, judged = Judge(eyes, rig.look()[0]), judged_blocks(self.ends, self.every)
+        records: list[Record] = []
+        pictures = {"0": rig.look()[-1]}
+        for block in range(1, max(self.ends) + 1):
+            rig.play(truth.motion)
+            truth = advance(truth)
+            if block in judged:
+                records.append(judge.glance(rig.look(), truth, block))
+            if block in self.ends or (block in judged and len(pictures) < MOST_PICTURES and turns(records)):
+                pictures[str(block)] = rig.look()[-1]
+            if block in self.ends:
+                records[-1]["answers"] = share_answered(rig, eyes)
+        return Outcome(records, pictures)
+
+
+def turns(records: Sequence[Record]) -> bool:
+    """Whether subject and scene have just become right, or wrong; at the start they are taken for right."""
+    before, now = ([1.0, *(record["subject right"] * record["scene right"] for record in records)])[-2:]
+    return before != now
+
+
+def share_answered(rig: Rig, eyes: Eyes) -> float:
+    """How many of the other motions show in the first block after they are asked for; the rig goes on as it was."""
+    here, answered = rig.save(), []
+    for motion in (motion for motion in MOTIONS if motion != here.steering.motion):
+        rig.play(motion)
+        answered.append(eyes.detectors.name_motion(rig.look()) == motion)
+        rig.restore(here)
+    return float(np.mean(answered))
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The same, as the world itself draws it: what can be reached."""
+
+    weights: str
+    seed: int
+    ends: tuple[int, ...]
+    every: int
+    timed: bool = False
+
+    @property
+    def name(self) -> str:
+        """What progress calls it."""
+        return f"{max(self.ends)} blocks rendered, seed {self.seed}"
+
+    def run(self, eyes: Eyes) -> Outcome:
+        """Records of the judged blocks, and the last pixel frame at every end."""
+        truth = held_state(self.seed)
+        first = render_block(truth)
+        judge, judged = Judge(eyes, first[FIRST_PHASE]), judged_blocks(self.ends, self.every)
+        records, pictures = [], {"0": first[-1]}
+        for block in range(1, max(self.ends) + 1):
+            truth = advance(truth)
+            if block in judged:
+                records.append(judge.glance(render_block(truth), truth, block))
+            if block in self.ends:
+                pictures[str(block)] = render_block(truth)[-1]
+        return Outcome(records, pictures)

@@ -1,0 +1,191 @@
+"""Experiment: fewer and more denoising steps, teacher and student, and a model that was never shown a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from examples.laboratory.cell import Cell, Outcome
+from examples.laboratory.costs import Costs
+from examples.laboratory.cuts import Cuts, Way
+from examples.laboratory.flush import by_seed
+from examples.laboratory.glance import QUALITIES
+from examples.laboratory.held import Held
+from examples.laboratory.plan import Plan
+from examples.laboratory.plot import curves
+from examples.laboratory.report import Section
+from examples.laboratory.rope import curve, qualities, quality_entries
+from examples.laboratory.setting import Setting, even_steps
+from examples.laboratory.spread import Spread
+from examples.laboratory.store import Store
+from examples.laboratory.switches import Arm, Switches
+from examples.laboratory.table import Entry, Table
+from examples.laboratory.verdict import Verdict, claimed_better, default_is_best
+from infrope_env.weights import load_world
+
+ANSWERS = ("motion right", "frames until shown", "scene at 1", "scene later", "subject kept in a cut")
+
+
+def arms(plan: Plan) -> dict[str, Setting]:
+    """The world with every number of steps, and the other models with their own."""
+    rows = {}
+    for count in plan.amounts.steps:
+        steps = even_steps(count)
+        rows[steps_name(count)] = plan.own if steps == plan.own.sampler.steps else replace(plan.own, steps=steps)
+    for name, weights in (("teacher", plan.teacher), ("control", plan.control)):
+        if weights is not None:
+            rows[name] = Setting(weights, load_world(weights).window)
+    return rows
+
+
+def steps_name(count: int) -> str:
+    """For tables."""
+    return f"{count} step" if count == 1 else f"{count} steps"
+
+
+def own_name(plan: Plan) -> str:
+    """The row of the world as it is played; added when its steps are none of the others'."""
+    return next((name for name, setting in arms(plan).items() if setting == plan.own), "own steps")
+
+
+def rows(plan: Plan) -> dict[str, Setting]:
+    """All arms, the world as it is played in any case."""
+    return {own_name(plan): plan.own} | arms(plan)
+
+
+def held(plan: Plan) -> dict[str, list[Held]]:
+    """Held rollouts, by row."""
+    return {name: plan.held(setting, plan.amounts.steps_horizons_s) for name, setting in rows(plan).items()}
+
+
+def changes(plan: Plan) -> dict[str, list[Switches]]:
+    """Changes of prompt, by row."""
+    amounts = plan.amounts
+    return {
+        name: [
+            Switches(setting, seed, (Arm("flush", setting.window.size),), amounts.pasts, amounts.motions, 3, 1)
+            for seed in range(plan.seeds)
+        ]
+        for name, setting in rows(plan).items()
+    }
+
+
+def shots(plan: Plan) -> dict[str, list[Cuts]]:
+    """Cuts, by row."""
+    amounts = plan.amounts
+    return {
+        name: [
+            Cuts(setting, seed, (Way("cut", setting.window.cut_coordinate),), amounts.pasts, amounts.scenes, 3, 2)
+            for seed in range(plan.seeds)
+        ]
+        for name, setting in rows(plan).items()
+    }
+
+
+def costs(plan: Plan) -> dict[str, list[Costs]]:
+    """Times, by row."""
+    return {
+        name: [Costs(setting, seed, plan.amounts.timed) for seed in range(plan.seeds)]
+        for name, setting in rows(plan).items()
+    }
+
+
+def cells(plan: Plan) -> list[Cell]:
+    """All that is played."""
+    return [cell for kind in (held, changes, shots, costs) for row in kind(plan).values() for cell in row]
+
+
+def section(plan: Plan, store: Store, folder: Path) -> Section:
+    """Tables, a picture and verdicts."""
+    outcomes = {name: [store.load(cell) for cell in row] for name, row in held(plan).items()}
+    answers = {name: answered(name, plan, store) for name in outcomes}
+    return Section(
+        "Steps, teacher and student",
+        [
+            "Steps are spaced evenly and bent by the world's own shift. What is held is judged as above; *motion right*"
+            " and *frames until shown* are of the first block after a change of motion, *scene* and *subject* of a cut."
+        ],
+        [quality_table(outcomes, plan), answer_table(answers), cost_table(plan, store)],
+        verdicts(outcomes, answers, plan),
+        {"Drift with time, from a block's own mistakes": drift(outcomes, folder / "ablations_steps.png")},
+    )
+
+
+def answered(name: str, plan: Plan, store: Store) -> dict[str, list[float]]:
+    """How a row answers changes and cuts, one value a seed."""
+    switched = [store.load(cell).records for cell in changes(plan)[name]]
+    cut = [store.load(cell).records for cell in shots(plan)[name]]
+    found = [by_seed(switched, "arm", 0, measure) for measure in ANSWERS[:2]]
+    found += [by_seed(cut, "way", 0, measure) for measure in ("scene at 1", "scene later", "subject kept")]
+    return dict(zip(ANSWERS, found, strict=True))
+
+
+def quality_table(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> Table:
+    """Rows by horizon and row."""
+    horizons = plan.amounts.steps_horizons_s
+    lines: list[list[Entry]] = [
+        [f"{seconds:g} s", name, *quality_entries(row, end)]
+        for seconds, end in zip(horizons, plan.ends(horizons), strict=True)
+        for name, row in outcomes.items()
+    ]
+    return Table("Held motions, by horizon and steps", ("horizon", "model", *QUALITIES), lines)
+
+
+def answer_table(answers: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
+    """Changes and cuts."""
+    lines: list[list[Entry]] = [[name, *(Spread.of(v) for v in row.values())] for name, row in answers.items()]
+    return Table("Changes and cuts", ("model", *ANSWERS), lines)
+
+
+def cost_table(plan: Plan, store: Store) -> Table:
+    """Time of a block."""
+    lines: list[list[Entry]] = []
+    for name, row in costs(plan).items():
+        records = [store.load(cell).records for cell in row]
+        times = Spread.of([sorted(record["ms"] for record in seed)[len(seed) // 2] for seed in records])
+        lines.append([name, times, records[0][0]["passes"]])
+    return Table("What a block costs", ("model", "ms, median", "passes"), lines)
+
+
+def drift(outcomes: Mapping[str, Sequence[Outcome]], path: Path) -> Path:
+    """Likeness to the rendered world, and sharpness over its, by block."""
+    last = min(max(record["block"] for record in row[0].records) for row in outcomes.values())
+    records = {
+        name: [[record for record in outcome.records if record["block"] <= last] for outcome in row]
+        for name, row in outcomes.items()
+    }
+    common = set.intersection(*({r["block"] for r in row[0]} for row in records.values()))
+    shared = {
+        name: [[record for record in seed if record["block"] in common] for seed in row]
+        for name, row in records.items()
+    }
+    panels = {"likeness to the rendered world": "likeness", "sharpness over the rendered": "sharpness"}
+    return curves(
+        path,
+        {
+            title: {name: curve(row, "block", measure) for name, row in shared.items()}
+            for title, measure in panels.items()
+        },
+        "block",
+        logarithmic=True,
+    )
+
+
+def verdicts(
+    outcomes: Mapping[str, Sequence[Outcome]], answers: Mapping[str, Mapping[str, Sequence[float]]], plan: Plan
+) -> list[Verdict]:
+    """Whether the number of steps is right, and what teacher and control lack."""
+    seconds, end = max(plan.amounts.steps_horizons_s), max(plan.ends(plan.amounts.steps_horizons_s))
+    overall = {name: qualities(row, end)["overall"] for name, row in outcomes.items()}
+    own = own_name(plan)
+    steps = {name: values for name, values in overall.items() if name not in ("teacher", "control")}
+    found = [default_is_best("Number of steps", own, steps, f"overall at {seconds:g} s")]
+    if "teacher" in overall:
+        claim = f"Self-rollout makes the student steadier than its teacher (overall at {seconds:g} s)"
+        found.append(claimed_better(claim, (own, overall[own]), ("teacher", overall["teacher"])))
+    if "control" in overall:
+        claim = "A small model answers a change of prompt because it was shown changes in training (motion right)"
+        pair = [(name, answers[name]["motion right"]) for name in (own, "control")]
+        found.append(claimed_better(claim, pair[0], pair[1]))
+    return found

@@ -1,0 +1,90 @@
+"""Experiment: what a longer window is worth, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from examples.laboratory.cell import Cell
+from examples.laboratory.costs import Costs
+from examples.laboratory.glance import QUALITIES
+from examples.laboratory.held import Held
+from examples.laboratory.plan import Plan
+from examples.laboratory.report import Section
+from examples.laboratory.rope import qualities, quality_entries
+from examples.laboratory.setting import resized
+from examples.laboratory.spread import Spread
+from examples.laboratory.store import Store
+from examples.laboratory.table import Entry, Table
+from examples.laboratory.verdict import Verdict, default_is_best
+
+
+def sizes(plan: Plan) -> list[int]:
+    """Those that leave room for a context, the world's own among them."""
+    window = plan.own.window
+    least = window.sink + window.block + 1
+    return sorted({window.size, *(size for size in plan.amounts.sizes if size >= least)})
+
+
+def held(plan: Plan) -> dict[int, list[Held]]:
+    """Held rollouts, by size."""
+    return {
+        size: plan.held(plan.of(resized(plan.own.window, size)), plan.amounts.window_horizons_s) for size in sizes(plan)
+    }
+
+
+def costs(plan: Plan) -> dict[int, list[Costs]]:
+    """Times, by size."""
+    settings = {size: plan.of(resized(plan.own.window, size)) for size in sizes(plan)}
+    return {
+        size: [Costs(setting, seed, plan.amounts.timed) for seed in range(plan.seeds)]
+        for size, setting in settings.items()
+    }
+
+
+def cells(plan: Plan) -> list[Cell]:
+    """All that is played."""
+    return [cell for by_size in (held(plan), costs(plan)) for row in by_size.values() for cell in row]
+
+
+def section(plan: Plan, store: Store, folder: Path) -> Section:
+    """Tables and verdicts."""
+    outcomes = {size: [store.load(cell) for cell in row] for size, row in held(plan).items()}
+    rows: list[list[Entry]] = [
+        [f"{seconds:g} s", str(size), *quality_entries(outcomes[size], end)]
+        for seconds, end in zip(plan.amounts.window_horizons_s, plan.ends(plan.amounts.window_horizons_s), strict=True)
+        for size in outcomes
+    ]
+    overall = {
+        str(size): qualities(row, max(plan.ends(plan.amounts.window_horizons_s)))["overall"]
+        for size, row in outcomes.items()
+    }
+    return Section(
+        "Window size",
+        [
+            "Sink, context and block together, in latent frames; what is measured is explained above. Times are those "
+            "of a block without text and decoding, with a full window and nothing running beside."
+        ],
+        [
+            Table("Held motions, by horizon and window", ("horizon", "window", *QUALITIES), rows),
+            cost_table(plan, store),
+        ],
+        [verdict(overall, plan)],
+    )
+
+
+def cost_table(plan: Plan, store: Store) -> Table:
+    """Time, and memory of keys and values, by size."""
+    rows: list[list[Entry]] = []
+    for size, row in costs(plan).items():
+        records = [store.load(cell).records for cell in row]
+        times = [float(np.median([record["ms"] for record in seed])) for seed in records]
+        rows.append([str(size), Spread.of(times), records[0][0]["passes"], records[0][0]["memory"]])
+    return Table("What a window costs", ("window", "ms a block, median", "passes", "keys and values, MB"), rows)
+
+
+def verdict(overall: dict[str, list[float]], plan: Plan) -> Verdict:
+    """Whether another size is better at the longest horizon."""
+    seconds = max(plan.amounts.window_horizons_s)
+    return default_is_best("Window size", str(plan.own.window.size), overall, f"overall at {seconds:g} s")
