@@ -152,27 +152,44 @@ def measure_cuts(cuts: list[CutTo]) -> Iterator[Measure]:
 
 
 def measure_pictures(everyone: list[HeldRollout], long: list[HeldRollout], how_long: str) -> Iterator[Measure]:
-    """Scroll, rhythm, height, colour and sharpness of held rollouts."""
+    """Scroll, rhythm, height, colour and sharpness of held rollouts; nothing of what fewer than two show."""
     walks = [r for r in everyone if expected_speed(r.motion)]
-    ahead = [float(np.mean(r.speeds)) * np.sign(expected_speed(r.motion)) for r in walks]
-    yield Measure.mean("scroll speed of a walk, the way it faces (pixels a frame; 2 is right)", ahead, (1.7, 2.3))
-    rhythms = [r.rhythm for r in everyone if r.rhythm is not None]
-    yield Measure.mean("steps a second of a walk, generated / rendered", rhythms, (0.85, 1.15))
-    rises = [float(np.mean(r.rises)) for r in everyone if r.rises]
-    yield Measure.mean("height of a jump, generated / rendered", rises, (0.85, 1.15))
-    still = [float(np.mean(np.abs(r.speeds))) for r in everyone if not expected_speed(r.motion)]
-    yield Measure.mean("scroll speed in place, either way (pixels a frame; 0 is right)", still)
-    yield Measure.mean(f"colour drift over {how_long} (of 255)", [r.drift for r in long])
-    yield Measure.mean("the same in rendered frames", [r.true_drift for r in long])
-    yield Measure.mean(
-        "colour drift beyond the rendered one (of 255)", [r.drift - r.true_drift for r in long], (None, 2)
-    )
-    yield Measure.mean("sharpness, generated / rendered", [r.sharpness for r in everyone], (0.9, 1.1))
+    lines: list[tuple[str, list[float], tuple[float | None, float | None]]] = [
+        (
+            "scroll speed of a walk, the way it faces (pixels a frame; 2 is right)",
+            [float(np.mean(r.speeds)) * np.sign(expected_speed(r.motion)) for r in walks],
+            (1.7, 2.3),
+        ),
+        (
+            "steps a second of a walk, generated / rendered",
+            [r.rhythm for r in walks if r.rhythm is not None],
+            (0.85, 1.15),
+        ),
+        (
+            "height of a jump, generated / rendered",
+            [float(np.mean(r.rises)) for r in everyone if r.rises],
+            (0.85, 1.15),
+        ),
+        (
+            "scroll speed in place, either way (pixels a frame; 0 is right)",
+            [float(np.mean(np.abs(r.speeds))) for r in everyone if not expected_speed(r.motion)],
+            (None, None),
+        ),
+        (f"colour drift over {how_long} (of 255)", [r.drift for r in long], (None, None)),
+        ("the same in rendered frames", [r.true_drift for r in long], (None, None)),
+        ("colour drift beyond the rendered one (of 255)", [r.drift - r.true_drift for r in long], (None, 2)),
+        ("sharpness, generated / rendered", [r.sharpness for r in everyone], (0.9, 1.1)),
+    ]
+    for name, values, bar in lines:
+        if len(values) > 1:
+            yield Measure.mean(name, values, bar)
 
 
 def measure_codec(stage: Stage, options: Options) -> list[Measure]:
     """Likeness of unseen clips after encoding and decoding."""
     clips = QUICK.clips if options.quick else FULL.clips
+    if stage.world_env.world.encoder is None or clips < 2:
+        return []
     values = [codec_psnr(stage.world_env.world, seed) for seed, _ in progress("codec", range(clips))]
     return [Measure.mean("codec on unseen clips (PSNR, dB)", values, (31, None))]
 

@@ -17,8 +17,8 @@ JITTER = 8
 """Most pixels, either way, that a thing stands off the middle of its place."""
 EMPTY = 1 / 8
 """Share of places where nothing stands."""
-AT_THE_START: dict[int, tuple[int, int] | None] = {0: (1, 24), 1: None, 2: (0, 126)}
-"""Thing and column at the places in view at scroll 0; the subject stands in the one between."""
+AT_THE_START: dict[int, tuple[int, int] | None] = {-1: (3, -44), 0: (1, 24), 1: None, 2: (0, 126), 3: (2, 200)}
+"""Thing and column at the places in view at scroll 0 and beside them; the subject stands in the middle one."""
 
 
 def things_between(way: int, scene: int, kinds: int, left: int, right: int) -> Iterator[tuple[int, int]]:

@@ -20,7 +20,7 @@ from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import Clip, EnvState
 from tests.worlds import tiny_world
 
-FEW = Amounts(short=6, long=2, longest=0, together=1, prompted=3, random=0, bases=2, clips=0)
+FEW = Amounts(short=6, long=2, longest=2, together=1, prompted=0, random=0, bases=2, clips=0)
 
 
 class RenderedEnv(InfinityRopeEnv):
@@ -74,13 +74,13 @@ def wordless(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measured(kind: type[InfinityRopeEnv], weights: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Measure]:
     monkeypatch.setattr(evaluate, "BLOCKS_AT_60_S", 12)
+    monkeypatch.setattr(evaluate, "BLOCKS_AT_240_S", 14)
     measures = run_trials(Stage(kind(weights=str(weights), device="cpu"), Detectors.load()), FEW)
     return {measure.name: measure for measure in measures}
 
 
 def named(measures: dict[str, Measure], words: str) -> Measure:
-    (found,) = [measure for name, measure in measures.items() if words in name]
-    return found
+    return next(measure for name, measure in measures.items() if words in name)
 
 
 def test_the_rendered_world_meets_every_bar(wordless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +91,8 @@ def test_the_rendered_world_meets_every_bar(wordless: Path, monkeypatch: pytest.
     assert named(measures, "scroll speed in place").value == pytest.approx(0, abs=0.02)
     assert named(measures, "beyond the rendered one").value == 0
     assert named(measures, "sharpness").value == 1
+    assert named(measures, "steps a second").value == named(measures, "height of a jump").value == 1
+    assert named(measures, "subject right at 5 s, never seen together").count == 6
 
 
 def test_a_frozen_world_fails_by_motion_alone(wordless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +112,11 @@ def test_a_cross_fade_fails_as_a_cut(wordless: Path, monkeypatch: pytest.MonkeyP
 def test_random_weights_show_nothing_and_the_report_says_so(
     wordless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "QUICK", Amounts(short=3, long=2, random=1, bases=1, clips=0))
+    monkeypatch.setattr(
+        evaluate, "QUICK", Amounts(short=3, long=2, longest=0, together=0, prompted=0, random=1, bases=1, clips=0)
+    )
     monkeypatch.setattr(evaluate, "BLOCKS_AT_60_S", 8)
-    evaluate.main(evaluate.Options(str(wordless), codec=tmp_path / "absent", quick=True, out=tmp_path / "results"))
+    evaluate.main(evaluate.Options(str(wordless), quick=True, out=tmp_path / "results"))
     report = json.loads((tmp_path / "results" / "evaluation.json").read_text())
     rows = {row["name"]: row for row in report["measures"]}
     assert rows["motion right at 5 s"]["count"] == 5

@@ -39,7 +39,7 @@ def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) ->
     time = model.transformer.modulate(torch.tensor([937.5]))
     velocities = []
     for index, transition in enumerate(TRANSITIONS):
-        layout, windows = rollout._look_back(transition)
+        layout, windows = rollout._look_back(transition, rollout.cache)
         velocities.append(model.transformer(noisy[index : index + 1], time, text, windows))
-        rollout._commit(clean[index : index + 1], text, windows, layout)
+        rollout._commit(clean[index : index + 1], text, windows, layout, rollout.cache)
     return torch.cat(velocities)

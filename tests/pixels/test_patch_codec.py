@@ -1,0 +1,98 @@
+"""The pocket world's codec: components of patches, the best linear way back, block by block as in one piece."""
+
+import numpy as np
+import pytest
+import torch
+
+from examples.pocket_world.train_codec import Codec, as_video, some_patches
+from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder, roughness
+
+
+def moving_stripes(seed: int, frames: int = 24) -> torch.Tensor:
+    """Stripes that drift, t H W 3 in uint8, whose first frame stands four times over."""
+    rng = np.random.default_rng(seed)
+    x, t = np.arange(32), np.maximum(np.arange(frames) - 3, 0)
+    waves = np.sin((x[None, :] - t[:, None] * rng.integers(1, 3)) / rng.uniform(2, 5) + rng.uniform(0, 6))
+    rows = np.linspace(0.4, 1, 24)[None, :, None, None]
+    picture = 127 + 100 * waves[:, None, :, None] * rows * rng.uniform(0.3, 1, 3)
+    return torch.from_numpy(picture.round().astype(np.uint8))
+
+
+def fitted(channels: int) -> Codec:
+    codec = Codec(PatchCodecConfig(latent_channels=channels))
+    clips = [moving_stripes(seed) for seed in range(12)]
+    codec.encoder.fit(torch.cat([some_patches(codec.encoder, as_video(clip)) for clip in clips]))
+    codec.decoder.fit(codec.encoder, map(as_video, clips), noise=0.02)
+    return codec.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return fitted(10)
+
+
+def error(codec: Codec, clip: torch.Tensor) -> float:
+    """Root mean squared, of 255."""
+    frames, _ = codec.decoder.decode(codec.encoder.encode_whole(as_video(clip)), None)
+    return (frames[0].float() - clip[3:].float()).square().mean().sqrt().item()
+
+
+def test_latents_are_centred_uncorrelated_and_of_one_size(codec: Codec) -> None:
+    clips = torch.cat([as_video(moving_stripes(seed)) for seed in range(12)])
+    rows = codec.encoder.encode_whole(clips).movedim(2, -1).flatten(0, -2)
+    assert torch.allclose(torch.cov(rows.T), torch.eye(10), atol=0.15)
+    assert (codec.encoder.variances.diff() > 0).all()
+
+
+def test_unseen_clips_come_back_and_more_channels_bring_more_of_them(codec: Codec) -> None:
+    unseen = moving_stripes(99)
+    assert error(codec, unseen) < 0.6 * error(fitted(5), unseen)
+    assert error(codec, unseen) < 20 < unseen.float().std()
+
+
+def test_the_way_back_is_better_for_looking_around(codec: Codec) -> None:
+    blind = fitted(10)
+    blind.decoder.fit(blind.encoder, [as_video(moving_stripes(seed)) for seed in range(12)], noise=0.02)
+    weight = torch.zeros_like(blind.decoder.pixels.weight)
+    inverse = torch.linalg.pinv(blind.encoder.components.weight[:, :, 0, 0])
+    weight[:, :10, 1, 1] = inverse
+    blind.decoder.pixels.weight.copy_(weight)
+    blind.decoder.pixels.bias.copy_(-inverse @ blind.encoder.components.bias)
+    assert error(codec, moving_stripes(99)) < 0.95 * error(blind, moving_stripes(99))
+
+
+def test_block_by_block_equals_the_whole(codec: Codec) -> None:
+    latents = codec.encoder.encode_whole(as_video(moving_stripes(7)))
+    whole, _ = codec.decoder.decode(latents, None)
+    pieces, memory = [], None
+    for part in latents.split((1, 3, 2), dim=1):
+        frames, memory = codec.decoder.decode(part, memory)
+        pieces.append(frames)
+    assert whole.shape == (1, 21, 24, 32, 3) and whole.dtype == torch.uint8
+    assert torch.equal(torch.cat(pieces, 1), whole)
+
+
+def test_a_memory_kept_is_not_changed_by_going_on(codec: Codec) -> None:
+    latents = codec.encoder.encode_whole(as_video(moving_stripes(7)))
+    _, memory = codec.decoder.decode(latents[:, :3], None)
+    first, _ = codec.decoder.decode(latents[:, 3:], memory)
+    again, _ = codec.decoder.decode(latents[:, 3:], memory)
+    assert torch.equal(first, again)
+
+
+def test_a_beginning_has_one_frame_and_then_four_each(codec: Codec) -> None:
+    clip = as_video(moving_stripes(3))
+    assert torch.equal(codec.encoder.encode(clip[:, 3:]), codec.encoder.encode_whole(clip))
+    with pytest.raises(ValueError, match="1, 5, 9"):
+        codec.encoder.encode(clip[:, :4])
+
+
+def test_strong_channels_have_to_be_more_exact_than_faint_ones() -> None:
+    assert torch.allclose(roughness(torch.tensor([1.0, 16.0])), torch.tensor([1.0, 0.5]))
+
+
+def test_a_patch_has_only_so_many_components() -> None:
+    with pytest.raises(ValueError, match="768"):
+        PatchCodecConfig(latent_channels=769)
+    assert PatchEncoder(PatchCodecConfig(4)).components.out_channels == 4
+    assert PatchDecoder(PatchCodecConfig(4)).pixels.in_channels == 8
