@@ -14,6 +14,7 @@ import torch
 import tyro
 from torch import nn
 
+from examples.pocket_world.evaluate import commit
 from examples.pocket_world.generator import PocketGenerator
 from examples.pocket_world.train_codec import load_codec
 from infrope_env import circumstances
@@ -31,6 +32,7 @@ class Options:
         generator: run folder of the student, or of the teacher.
         average: take the moving average of the weights instead of the last ones.
         history: run folders whose last logged rows go into the training record.
+        note: what the record should say beside the runs.
         record: also write examples/pocket_world/training.json, the record of the bundled weights.
     """
 
@@ -40,6 +42,7 @@ class Options:
     name: str = "pocket"
     history: tuple[Path, ...] = (Path("runs/codec"), Path("runs/teacher"), Path("runs/student"))
     average: bool = True
+    note: str = ""
     record: bool = False
 
 
@@ -67,6 +70,8 @@ def training_facts(options: Options) -> dict[str, object]:
         "machine": f"{circumstances.processor()}, one thread a process",
         "runs": {folder.name: _last_row(folder / "log.jsonl") for folder in options.history},
         "torch": torch.__version__,
+        "commit": commit(),
+        **({"note": options.note} if options.note else {}),
     }
 
 
