@@ -68,6 +68,18 @@ def test_the_storyboard_becomes_a_recording(shell: Shell, weights: str) -> None:
     assert Path("kept/episode_000/video.mp4").stat().st_size > 0
 
 
+def test_a_recording_becomes_a_contact_sheet_and_a_film(shell: Shell, weights: str) -> None:
+    from PIL import Image
+
+    shell.run("storyboard.py", "--weights", weights, "--out", "kept")
+    lines = Path("kept/episode_000/blocks.jsonl").read_text().splitlines()
+    blocks = sum("end_frame" in json.loads(line) for line in lines)
+    told = shell.run("contact_sheet.py", "kept/episode_000", "--sheet", "s.png", "--film", "f.webp", "--seconds", "2")
+    assert f"{blocks} of {blocks} blocks" in told[0]
+    assert Image.open("s.png").width == 6 + 8 * (64 + 6)
+    assert Image.open("f.webp").n_frames == 32
+
+
 def test_gymnasium_s_recorder_films_every_pixel_frame(shell: Shell, weights: str) -> None:
     import av
 
