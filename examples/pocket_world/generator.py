@@ -27,8 +27,8 @@ POCKET_MODEL = ModelConfig(
     learned_grid=True,
 )
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
-EMA_DECAY = 0.998
-SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 3.0
+EMA_DECAY = 0.99
+SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 1.5
 """Latent columns where the subject stands, and how much more their error counts."""
 
 

@@ -71,15 +71,17 @@ class Scenery:
         """Return the empty scene, uint8 (HEIGHT, WIDTH, 3).
 
         Args:
-            scroll: the camera's position, in pixels of the near ground; the middle layer moves half, the far a quarter.
+            scroll: the camera's position, in pixels. The middle layer moves with the near one; the far one, like the
+                sky, is too far away to move. So everything that scrolls does so by whole latent pixels a latent frame:
+                at half the speed, a small generator blurred it.
             way: number of the way, which says what stands where.
             drift: pixels that the clouds have moved to the left.
         """
         picture = self.sky.copy()
         if self.clouds is not None:
             self.clouds.draw_over(picture, drift)
-        self.far.draw_over(picture, scroll // 4)
-        self.middle.draw_over(picture, scroll // 2)
+        self.far.draw_over(picture, 0)
+        self.middle.draw_over(picture, scroll)
         reach = THING_WIDTH // 2
         for kind, column in things_between(way, self.number, len(self.things), scroll - reach, scroll + WIDTH + reach):
             put(picture, self.things[kind], 0, column - scroll - reach)
