@@ -101,24 +101,57 @@ class Forcing:
         return cls(LookbackMaker(table, POCKET_MODEL.tokens_per_frame, device), weights, device)
 
     def losses(
-        self, model: PocketGenerator, clips: Clips, rng: np.random.Generator, batch: int, at_steps: float
+        self, model: PocketGenerator, clips: Clips, rng: np.random.Generator, count: int, at_steps: float
     ) -> dict[str, Tensor]:
         """Errors of the clean estimates of one batch: from pure noise, and from a lower noise level.
 
         Pure noise is half of all: what it leaves open only the context can tell, and nothing is harder to learn.
         """
-        chosen = clips.choose(rng, batch)
+        batch = self.prepare(clips, rng, count)
+        first, later = (
+            self.weights.error(part, batch.clean, batch.importance)
+            for part in self.estimates(model, batch, at_steps).chunk(2)
+        )
+        return {"from_noise": first, "later": later}
+
+    def prepare(self, clips: Clips, rng: np.random.Generator, count: int) -> Batch:
+        """Draw clips, and lay their blocks out."""
+        chosen = clips.choose(rng, count)
         transitions = [clips.transitions[i] for i in chosen]
         latents = clips.latents[torch.from_numpy(chosen)].to(self.device).float()
-        clean = rearrange(latents, "b (k f) c h w -> (b k) f c h w", f=Window().block)
-        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-        sigmas = torch.cat((torch.ones(len(clean)), sample_sigmas(rng, len(clean), at_steps))).to(self.device)
-        captions = [caption for i in chosen for caption in clips.captions[i]]
-        lookback = self.look_back(transitions, [sample_window(rng) for _ in transitions])
-        estimate = clean_estimates(model, clean, sigmas, captions, ForcedWindow(lookback, batch, noisy=2), generator)
-        counts = clips.importance[chosen].flatten().to(self.device)
-        first, later = (self.weights.error(part, clean, counts) for part in estimate.chunk(2))
-        return {"from_noise": first, "later": later}
+        return Batch(
+            clean=rearrange(latents, "b (k f) c h w -> (b k) f c h w", f=Window().block),
+            captions=[caption for i in chosen for caption in clips.captions[i]],
+            importance=clips.importance[chosen].flatten().to(self.device),
+            window=ForcedWindow(self.look_back(transitions, [sample_window(rng) for _ in chosen]), count, noisy=2),
+            rng=rng,
+        )
+
+    def estimates(self, model: PocketGenerator, batch: Batch, at_steps: float) -> Tensor:
+        """Clean estimates of all blocks from pure noise, then of all from a lower level: (2 N) f c h w."""
+        lower = sample_sigmas(batch.rng, len(batch.clean), at_steps)
+        sigmas = torch.cat((torch.ones(len(batch.clean)), lower)).to(self.device)
+        generator = torch.Generator(self.device).manual_seed(int(batch.rng.integers(2**62)))
+        return clean_estimates(model, batch.clean, sigmas, batch.captions, batch.window, generator)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Blocks of some clips, N in all.
+
+    Attributes:
+        clean: N f c h w.
+        captions: one for each block.
+        importance: how much each block counts, N.
+        window: for two noisy copies of every block.
+        rng: draws noise and noise levels.
+    """
+
+    clean: Tensor
+    captions: list[str]
+    importance: Tensor
+    window: ForcedWindow
+    rng: np.random.Generator
 
 
 def clean_estimates(

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from examples.pocket_world.measures import Measure, mean_colour, psnr, scroll_speed, sharpness, wilson
+from examples.pocket_world.measures import Measure, mean_colour, psnr, rise, scroll_speed, sharpness, step_rate, wilson
 from examples.pocket_world.train_detectors import blur_bytes
 from examples.pocket_world.trials import after_blocks, starting_states
-from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState, render_block
+from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState, render_block, spawn
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -69,3 +69,21 @@ def test_all_combinations_come_once_and_thirty_bases_pair_every_subject_with_eve
     states = list(starting_states(180, seed=3))
     assert len({(s.subject, s.scene, s.motion) for s in states}) == len(SUBJECTS) * len(SCENES) * len(MOTIONS)
     assert len({(s.subject, s.motion) for s in states[:30]}) == 30
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_a_walk_has_two_steps_a_block_and_a_slower_one_fewer(subject: str) -> None:
+    world = World()
+    world.reset(subject, "city", "walk_right", way=3)
+    walk = np.concatenate([world.step() for _ in range(10)])
+    assert step_rate(walk[:60]) == pytest.approx(2 / 0.75, rel=0.03)
+    halfway = (walk[:59].astype(int) + walk[1:60]) // 2
+    slow = np.stack([walk[:59], halfway], axis=1).reshape(-1, *walk.shape[1:])[:90]
+    assert step_rate(slow) == pytest.approx(1 / 0.75, rel=0.06)
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_a_jump_rises_fifteen_pixels_from_phase_1_to_phase_5(subject: str) -> None:
+    state = spawn(subject, "beach", "jump")
+    assert rise(render_block(state)) == pytest.approx(15, abs=0.5)
+    assert rise(render_block(state, [1] * 12)) == pytest.approx(0, abs=0.5)

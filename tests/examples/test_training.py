@@ -1,0 +1,113 @@
+"""What training is made of: clips weighed by what they teach, an optimizer, an output layer that is solved for."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from examples.pocket_world.encode import WALK_WEIGHT, Clips
+from examples.pocket_world.fit_head import Normal
+from examples.pocket_world.generator import POCKET_MODEL, ErrorWeights
+from examples.pocket_world.train_student import SCHEDULE
+from examples.pocket_world.train_teacher import sample_sigmas, soil
+from examples.pocket_world.training import Muon, orthogonalise
+from infrope_env.control.actions import Transition
+
+START, CONTINUE, SWITCH, CUT = Transition
+STAND, WALK = "a red robot stands still in a dark cave", "in a dark cave, a red robot walks to the right"
+
+
+def three_clips() -> Clips:
+    return Clips(
+        latents=torch.zeros(3, 9, 1, 2, 2),
+        captions=[[STAND] * 3, [STAND, WALK, WALK], [STAND, STAND, WALK]],
+        transitions=[[START, CONTINUE, CONTINUE], [START, SWITCH, CONTINUE], [START, CONTINUE, SWITCH]],
+        far=[False, False, True],
+    )
+
+
+def test_walks_count_most_and_what_nothing_could_foretell_not_at_all() -> None:
+    w = WALK_WEIGHT
+    assert three_clips().importance.tolist() == [[1, 1, 1], [1, w, w], [1, 0, w]]
+
+
+def test_clips_that_teach_more_come_more_often() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.bincount([three_clips().choose(rng, 1)[0] for _ in range(600)], minlength=3)
+    shares = np.array([3, 1 + 2 * WALK_WEIGHT, 1 + WALK_WEIGHT])
+    assert np.abs(drawn / 600 - shares / shares.sum()).max() < 0.07
+
+
+def test_the_control_sees_clips_of_one_prompt_only() -> None:
+    assert three_clips().of_one_prompt().captions == [[STAND] * 3]
+
+
+def test_lower_noise_levels_are_mostly_the_samplers_own() -> None:
+    sigmas = sample_sigmas(np.random.default_rng(0), 1000, at_steps=0.8)
+    own = torch.tensor(SCHEDULE.sigmas[1:])
+    share = (sigmas[:, None] == own).any(1).float().mean().item()
+    assert share == pytest.approx(0.8, abs=0.05) and sigmas.max() < 1
+
+
+def test_contexts_are_soiled_each_by_its_own_strength() -> None:
+    clean = torch.zeros(64, 3, 4, 8, 8)
+    strengths = soil(clean, torch.Generator().manual_seed(0)).flatten(1).std(1)
+    assert strengths.min() < 0.02 and strengths.max() > 0.4
+
+
+def test_faint_channels_count_less_and_the_subject_s_columns_more() -> None:
+    weights = ErrorWeights.of(torch.tensor([0.01, 1.0]), torch.device("cpu"))
+    target = torch.zeros(1, 1, 2, *POCKET_MODEL.latent_size)
+
+    def error(channel: int, column: int) -> float:
+        wrong = target.clone()
+        wrong[:, :, channel, :, column] = 1
+        return weights.error(wrong, target, torch.ones(1)).item()
+
+    assert error(1, 0) == pytest.approx(10 * error(0, 0), rel=1e-4)
+    assert error(0, 9) == pytest.approx(1.5 * error(0, 0), rel=1e-4)
+
+
+def test_muon_brings_all_directions_to_one_size_and_learns() -> None:
+    torch.manual_seed(0)
+    singular = torch.linalg.svdvals(orthogonalise(torch.randn(24, 60)))
+    assert singular.min() > 0.6 and singular.max() < 1.3
+    layer, goal = nn.Linear(8, 8, bias=False), torch.randn(8, 8)
+    optimizer = Muon([layer.weight], lr=0.05)
+    x = torch.randn(256, 8)
+    first = last = 0.0
+    for step in range(120):
+        optimizer.zero_grad()
+        loss = (layer(x) - x @ goal.T).square().mean()
+        loss.backward()
+        optimizer.step()
+        first, last = (loss.item() if step == 0 else first), loss.item()
+    assert last < 0.05 * first
+
+
+@torch.no_grad()
+def test_an_output_layer_that_is_solved_for_is_the_best_one_and_unweighted_rows_do_not_count() -> None:
+    torch.manual_seed(0)
+    truth, layer = nn.Linear(6, 4), nn.Linear(6, 4)
+    x = torch.randn(400, 6)
+    targets, weight = truth(x), torch.ones(400)
+    targets[200:], weight[200:] = 100.0, 0.0
+    normal = Normal(layer)
+    for part in range(4):
+        rows = slice(100 * part, 100 * part + 100)
+        normal.add(x[rows], targets[rows], weight[rows])
+    normal.solve(hold=0.0)
+    assert torch.allclose(layer.weight, truth.weight, atol=1e-4) and torch.allclose(layer.bias, truth.bias, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_layer_that_is_held_stays_where_nothing_speaks_against_it() -> None:
+    layer = nn.Linear(3, 2)
+    before = layer.weight.clone()
+    normal = Normal(layer)
+    x = torch.randn(50, 3)
+    x[:, 2] = 0  # nothing is known of the third input
+    normal.add(x, torch.zeros(50, 2), torch.ones(50))
+    normal.solve(hold=1e-3)
+    assert torch.allclose(layer.weight[:, 2], before[:, 2], atol=1e-5)
+    assert layer.weight[:, :2].abs().max() < 0.05
