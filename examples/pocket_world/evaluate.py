@@ -73,7 +73,7 @@ class Amounts:
     clips: int
 
 
-FULL = Amounts(short=60, long=18, longest=6, together=3, prompted=24, random=4, bases=30, clips=24)
+FULL = Amounts(short=36, long=12, longest=6, together=3, prompted=24, random=2, bases=30, clips=24)
 QUICK = Amounts(short=12, long=2, longest=0, together=1, prompted=6, random=0, bases=6, clips=3)
 
 
