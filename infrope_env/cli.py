@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from infrope_env.headless import Report
 
 DEFAULT_BLOCKS = 20  # of a headless run that nothing else ends
+ENV_ARGUMENTS = ("actions", "weights", "device", "decoder", "text_device", "text_dtype", "window")
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -40,7 +41,13 @@ class World:
     actions: str | None = None
     """A bundled action set, or the path of a TOML file."""
     weights: str | None = None
-    """A bundled world, or the path of a world folder."""
+    """A bundled world or the path of a world folder; for Wan a released generator, its file, or a folder of parts."""
+    decoder: str | None = None
+    """Of Wan: taew2_1 (fast) or wan_vae (exact)."""
+    text_device: str | None = None
+    """Where Wan's text encoder runs: auto, cpu, cuda, or refuse."""
+    text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
+    """Of Wan's text encoder; int8 takes 7 GB in place of 11."""
     window: int | None = None
     """Latent frames that attention spans: sink, context and block."""
     seed: int | None = None
@@ -65,8 +72,8 @@ class World:
         import gymnasium
 
         self.set_threads()
-        given: dict[str, Any] = {"actions": self.actions, "weights": self.weights, "device": self.device, **more}
-        given = {key: value for key, value in (given | {"window": self.window}).items() if value is not None}
+        given = {name: getattr(self, name) for name in ENV_ARGUMENTS} | more
+        given = {key: value for key, value in given.items() if value is not None}
         try:
             env = gymnasium.make(self.env, disable_env_checker=True, **given)
         except TypeError as error:
