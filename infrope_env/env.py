@@ -68,6 +68,8 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         reward: str | None = None,
         text_device: str | None = None,
         text_dtype: str | None = None,
+        offload: bool = False,
+        compile: bool = False,
     ) -> None:
         """Load the world, or find it loaded.
 
@@ -85,6 +87,9 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             text_device: where Wan's text encoder runs: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
                 never loads it and refuses prompts that were not used before.
             text_dtype: of Wan's text encoder: "bfloat16", "int8" or "float32".
+            offload: of Wan: generator and decoder take turns on the GPU, for one environment at a time.
+            compile: compile transformer and decoder for every shape of play, now: minutes the first time. The bytes of
+                a compiled world are not those of one that is not.
 
         Raises:
             ValueError: an argument cannot work; WeightsError, a ValueError, when it is the weights.
@@ -102,10 +107,15 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             dtype=dtype,
             text_device=text_device,
             text_dtype=text_dtype,
+            offload=offload,
         )
         self.window = Window.parse(window, default=self.world.window)
         self._bank = PromptBank(self.world.text_encoder, self.world.prompt_folder, device=self.world.device)
         self._rollout = Rollout(self.world.transformer, self.window, self.world.sampler)
+        if compile:
+            from infrope_env.compiled import compile_world
+
+            compile_world(self.world, self._rollout)
         self.block_shape = (self.world.decoder.frames_per_latent * self.window.block, *self.world.frame_size, 3)
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
         self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # of NumPy integers, or ints

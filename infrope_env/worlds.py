@@ -20,6 +20,7 @@ def load_world(
     dtype: str | None = None,
     text_device: str | None = None,
     text_dtype: str | None = None,
+    offload: bool = False,
 ) -> WorldModel:
     """Load a world, once per process for the same files and settings.
 
@@ -31,6 +32,7 @@ def load_world(
         dtype: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
         text_device: where Wan's text encoder runs, see `wan.prompts.find_text_encoder`.
         text_dtype: what it computes in.
+        offload: whether Wan's generator and decoder take turns on the device.
 
     Raises:
         WeightsError: weights are missing, damaged, or do not fit, or the world has no such setting.
@@ -47,8 +49,9 @@ def load_world(
             dtype=dtype,
             text_device=text_device,
             text_dtype=text_dtype,
+            offload=offload,
         )
-    for name, value in (("text_device", text_device), ("text_dtype", text_dtype)):
-        if value is not None:
-            raise WeightsError(f"{name}={value!r} is for Wan: the world {str(weights)!r} brings a small text encoder.")
+    for name, value in (("text_device", text_device), ("text_dtype", text_dtype), ("offload", offload)):
+        if value:
+            raise WeightsError(f"{name}={value!r} is for Wan: the parts of the world {str(weights)!r} are small.")
     return world_folders.load_world(weights, decoder=decoder, device=device, dtype=dtype)

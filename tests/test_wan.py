@@ -147,7 +147,7 @@ def test_a_decoder_s_memory_belongs_to_the_state(given: dict[str, Any]) -> None:
 
 def test_a_rollout_begins_from_a_picture_that_the_full_vae_encodes(given: dict[str, Any], tmp_path: Path) -> None:
     env = gymnasium.make(ID, **given).unwrapped
-    observation, info = env.reset(seed=5, options={"image": PICTURE})
+    _, info = env.reset(seed=5, options={"image": PICTURE})
     assert info["num_frames"] == 9 and info["transition"] == "start"
     ahead = env.step(WALK)[0]
     env.reset(seed=5, options={"image": 255 - PICTURE})

@@ -36,7 +36,7 @@ keys = ["right"]
 
 
 def write_wan_folder(folder: Path, original: bool = False) -> Path:
-    """Generator, text encoder, tokenizer, full VAE and taew2_1, as diffusers lays them out or as Wan's own code does."""
+    """Generator, text encoder, tokenizer, full VAE and taew2_1, laid out as by diffusers or as by Wan's own code."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         write_diffusers_folder(folder, TEXT_SIZES)

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from infrope_env.card import WeightsError
 from infrope_env.pixels.codec import Decoder, Encoder
 from infrope_env.pixels.load import FILES, load_decoder, load_encoder
+from infrope_env.pixels.taehv import TAEHV
+from infrope_env.pixels.wan_vae import WanVAE
 from infrope_env.wan.files import WanFiles
+from infrope_env.wan.offload import TakingTurns
 from infrope_env.wan.parts import TAEHV_NAME, VAE
 
 WAN_VAE = "wan_vae"
@@ -54,6 +57,16 @@ def join_codecs(
         return decoder, None
     vae = files.vae
     return decoder, LazyEncoder(lambda: load_encoder(WAN_VAE, vae, device, dtype))
+
+
+def take_turns(
+    decoder: Decoder, encoder: Encoder | None, generator: nn.Module, device: torch.device
+) -> tuple[Decoder, Encoder | None]:
+    """The same codecs, for whose work the generator leaves the device."""
+    assert isinstance(decoder, TAEHV | WanVAE)
+    network = decoder if isinstance(decoder, TAEHV) else decoder.network
+    shared = TakingTurns(decoder, network, generator, device)
+    return shared, shared if encoder is decoder else encoder
 
 
 class LazyEncoder:

@@ -15,7 +15,7 @@ import torch
 from infrope_env.checkpoints.generator import read_generator
 from infrope_env.control.lazy_encoder import AUTO
 from infrope_env.control.prompt_files import default_folder
-from infrope_env.wan.codecs import choose_decoder, join_codecs
+from infrope_env.wan.codecs import choose_decoder, join_codecs, take_turns
 from infrope_env.wan.digests import digest_of
 from infrope_env.wan.files import WanFiles
 from infrope_env.wan.parts import VAE
@@ -36,6 +36,7 @@ def load_wan(
     dtype: str | None = None,
     text_device: str | None = None,
     text_dtype: str | None = None,
+    offload: bool = False,
 ) -> WorldModel:
     """Load Wan, once per process for the same files and settings.
 
@@ -47,6 +48,7 @@ def load_wan(
         dtype: of generator and decoder: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
         text_device: as in `find_text_encoder`.
         text_dtype: likewise.
+        offload: generator and decoder take turns on the device.
 
     Raises:
         WeightsError: a part is missing, damaged or does not fit; the sentence says which and what to do.
@@ -60,7 +62,7 @@ def load_wan(
     encode_ahead(encoder, prompts)
     parts = files_by_part(files, codec_file)
     stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in parts.values())
-    return _load(files, stamps, encoder, codec, codec_file, place, precision)
+    return _load(files, stamps, encoder, codec, codec_file, place, precision, offload)
 
 
 def files_by_part(files: WanFiles, decoder: Path | None) -> dict[str, Path]:
@@ -84,10 +86,13 @@ def _load(
     codec_file: Path,
     device: torch.device,
     dtype: torch.dtype,
+    offload: bool,
 ) -> WorldModel:
     settings = files.settings
     generator = read_generator(files.generator, files.row, device, dtype, settings.latent_size)
     decoder, encoder = join_codecs(files, codec, codec_file, device, dtype)
+    if offload:
+        decoder, encoder = take_turns(decoder, encoder, generator.transformer, device)
     height, width = (PIXELS_PER_LATENT * side for side in settings.latent_size)
     sha256 = {name: digest_of(path) for name, path in files_by_part(files, codec_file).items()}
     return WorldModel(
