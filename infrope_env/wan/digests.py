@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -49,4 +50,5 @@ def _remember(content: dict[str, list[int | str]]) -> None:
         part.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(part, path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -48,7 +48,7 @@ class DecoderNeeds:
 
 DECODERS = {
     "taew2_1": DecoderNeeds(weights=23_000_000, memory=84, frames=12, channels=64, copies=3),
-    "wan_vae": DecoderNeeds(weights=254_000_000, memory=2380, frames=4, channels=96, copies=5),
+    "wan_vae": DecoderNeeds(weights=253_785_062, memory=2364.5, frames=4, channels=96, copies=5),
 }
 """The full VAE decodes one latent frame at a time and remembers two feature frames of every convolution (1.9 GB)."""
 

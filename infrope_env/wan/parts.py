@@ -6,6 +6,7 @@ place of it on the hub was known, so it is got from there, as one file of 23 MB,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -96,4 +97,5 @@ def _fetch(url: str, path: Path) -> None:
             "or pass decoder= its path."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
