@@ -136,6 +136,31 @@ def test_a_state_saved_in_midstream_has_one_future(given: dict[str, Any], decode
     assert len(set(future)) == 2
 
 
+@pytest.mark.parametrize("decoder", ["taew2_1", "wan_vae"])
+def test_taking_turns_on_the_device_changes_no_pixel(given: dict[str, Any], decoder: str) -> None:
+    plain, offloaded = (gymnasium.make(ID, decoder=decoder, offload=how, **given).unwrapped for how in (False, True))
+    for env in (plain, offloaded):
+        env.reset(seed=5)
+    assert type(offloaded.world.decoder).__name__ == "TakingTurns"
+    assert play(offloaded, WALK, CUT_FOREST) == play(plain, WALK, CUT_FOREST)
+    state = offloaded.save_state()
+    future = play(offloaded, STAND)
+    offloaded.restore_state(state)
+    assert play(offloaded, STAND) == future
+
+
+def test_a_world_is_compiled_when_it_is_asked_for(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr("infrope_env.compiled.compile_world", lambda world, rollout: compiled.append(world))
+    gymnasium.make(ID, **given)
+    assert compiled == []
+    assert compiled_world(given) is compiled[0]
+
+
+def compiled_world(given: dict[str, Any]) -> Any:
+    return gymnasium.make(ID, compile=True, **given).unwrapped.world
+
+
 def test_a_decoder_s_memory_belongs_to_the_state(given: dict[str, Any]) -> None:
     env, other = (gymnasium.make(ID, decoder=name, **given).unwrapped for name in ("taew2_1", "wan_vae"))
     env.reset(seed=5)
