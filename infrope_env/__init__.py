@@ -6,6 +6,9 @@ The package in the order in which an action becomes pixels:
     control/       what the player asks for: actions, prompts, text embeddings
     dynamics/      how the world advances by one block: coordinates, cache, transformer, rollout
     pixels/        latent frames to pixel frames
+    worlds.py      any world by its name: a world folder, or Wan
+    wan/           the parts of Wan found, downloaded, checked and joined into a world
+    compiled.py    every shape of a world compiled before play
     weights.py     world folders, found, checked, loaded and written; card.py says what is in one
     checkpoints/   released Wan generators by name: downloaded, checked, loaded
     env.py         joins them behind reset, step, render, close; env_state.py is its saved self,

@@ -49,7 +49,7 @@ class Circumstances:
             processor=processor(),
             threads=torch.get_num_threads(),
             sampler=str(world.sampler),
-            versions={package: _version(package) for package in PACKAGES},
+            versions={package: _version(package) for package in (*PACKAGES, *world.packages)},
         )
 
     def differences(self, now: Circumstances) -> Iterator[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from infrope_env.headless import Report
 
 DEFAULT_BLOCKS = 20  # of a headless run that nothing else ends
+ENV_ARGUMENTS = ("actions", "weights", "device", "decoder", "text_device", "text_dtype", "window", "offload", "compile")
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -40,7 +41,17 @@ class World:
     actions: str | None = None
     """A bundled action set, or the path of a TOML file."""
     weights: str | None = None
-    """A bundled world, or the path of a world folder."""
+    """A bundled world or the path of a world folder; for Wan a released generator, its file, or a folder of parts."""
+    decoder: str | None = None
+    """Of Wan: taew2_1 (fast) or wan_vae (exact)."""
+    text_device: str | None = None
+    """Where Wan's text encoder runs: auto, cpu, cuda, or refuse."""
+    text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
+    """Of Wan's text encoder; int8 takes 7 GB in place of 11."""
+    offload: bool = False
+    """Of Wan: generator and decoder take turns on a small GPU."""
+    compile: bool = False
+    """Compile the network before the first block: minutes once, faster blocks ever after."""
     window: int | None = None
     """Latent frames that attention spans: sink, context and block."""
     seed: int | None = None
@@ -65,8 +76,8 @@ class World:
         import gymnasium
 
         self.set_threads()
-        given: dict[str, Any] = {"actions": self.actions, "weights": self.weights, "device": self.device, **more}
-        given = {key: value for key, value in (given | {"window": self.window}).items() if value is not None}
+        given = {name: getattr(self, name) for name in ENV_ARGUMENTS} | more
+        given = {key: value for key, value in given.items() if value not in (None, False)}
         try:
             env = gymnasium.make(self.env, disable_env_checker=True, **given)
         except TypeError as error:
@@ -256,7 +267,7 @@ class Weights(World):
     """Say what weights there are, what they need and whether they are whole; get released ones."""
 
     name: tyro.conf.Positional[str | None] = None
-    """A bundled world, the path of a world folder (like --weights), a released generator, or a generator's file."""
+    """A bundled world or a world folder (like --weights), a released generator, a generator's file, or "wan"."""
     download: bool = False
     """Get a released generator from the Hugging Face hub."""
     convert: bool = False
@@ -269,9 +280,14 @@ class Weights(World):
     def run(self) -> int:
         """Describe a world or a generator; without a name, the bundled world and every generator."""
         from infrope_env.checkpoints.command import is_generator, list_generators, obey
+        from infrope_env.wan import command as wan
 
         name = self.name or self.weights
         asked = (self.download, self.convert, self.verify)
+        if name is not None and wan.is_wan_part(name):
+            for line in wan.obey(name, *asked, self.revision):
+                print(line)
+            return 0
         if is_generator(name) or any(asked) or self.revision:
             for line in obey(name, *asked, self.revision):
                 print(line)

@@ -26,7 +26,7 @@ from infrope_env.keys import key_code
 from infrope_env.pixels.codec import Memory
 from infrope_env.pixels.picture import load_picture, still
 from infrope_env.reward import find_reward, judge
-from infrope_env.weights import load_world
+from infrope_env.worlds import load_world
 
 if TYPE_CHECKING:
     from infrope_env.render.window import Window as PlayerWindow
@@ -66,19 +66,30 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         max_blocks: int | None = None,
         window: Mapping[str, object] | int | None = None,
         reward: str | None = None,
+        text_device: str | None = None,
+        text_dtype: str | None = None,
+        offload: bool = False,
+        compile: bool = False,
     ) -> None:
         """Load the world, or find it loaded.
 
         Args:
             render_mode: one of metadata["render_modes"]; None cannot render.
             actions: a bundled action set's name, the path of a TOML file, or the TOML structure itself.
-            weights: a bundled world's name or the path of a world folder; None is "pocket".
-            decoder: None takes the world's own.
+            weights: a bundled world's name or the path of a world folder; "wan", the name of a released generator, its
+                file, or a folder of released files (wan/files.py); None is "pocket".
+            decoder: None takes the world's own; Wan has "taew2_1" (fast, taken where it is) and "wan_vae" (exact).
             device: "cpu", "cuda", "cuda:1"; None takes the GPU where there is one.
             dtype: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
             max_blocks: blocks, the first included, after which an episode is truncated; None never.
             window: changes to the world's own window: fields of `config.Window`, or `size`.
             reward: dotted name of a callable (frames, info) -> float or (float, terminated).
+            text_device: where Wan's text encoder runs: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
+                never loads it and refuses prompts that were not used before.
+            text_dtype: of Wan's text encoder: "bfloat16", "int8" or "float32".
+            offload: of Wan: generator and decoder take turns on the GPU, for one environment at a time.
+            compile: compile transformer and decoder for every shape of play, now: minutes the first time. The bytes of
+                a compiled world are not those of one that is not.
 
         Raises:
             ValueError: an argument cannot work; WeightsError, a ValueError, when it is the weights.
@@ -88,10 +99,23 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
-        self.world = load_world(weights, decoder=decoder, device=device, dtype=dtype)
+        self.world = load_world(
+            weights,
+            prompts=self.action_set.prompts(),
+            decoder=decoder,
+            device=device,
+            dtype=dtype,
+            text_device=text_device,
+            text_dtype=text_dtype,
+            offload=offload,
+        )
         self.window = Window.parse(window, default=self.world.window)
-        self._bank = PromptBank(self.world.text_encoder, device=self.world.device)
+        self._bank = PromptBank(self.world.text_encoder, self.world.prompt_folder, device=self.world.device)
         self._rollout = Rollout(self.world.transformer, self.window, self.world.sampler)
+        if compile:
+            from infrope_env.compiled import compile_world
+
+            compile_world(self.world, self._rollout)
         self.block_shape = (self.world.decoder.frames_per_latent * self.window.block, *self.world.frame_size, 3)
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
         self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # of NumPy integers, or ints
@@ -265,7 +289,8 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
 
     def _fitted(self, image: object) -> Clip:
         if self.world.encoder is None:
-            raise ValueError(f"The world {self.world.name!r} has no encoder: it cannot begin from an image.")
+            lacking = f"The world {self.world.name!r} has no encoder: it cannot begin from an image."
+            raise ValueError(f"{lacking} {self.world.encoder_hint}".rstrip())
         return load_picture(image, self.world.frame_size)
 
     @torch.inference_mode()

@@ -49,6 +49,9 @@ class WorldModel:
         frame_size: height and width of a pixel frame.
         sha256: of every file, by file name.
         encoder: for rollouts that begin from a picture; None when the world brings none.
+        encoder_hint: how to come by an encoder, where there is none.
+        prompt_folder: where embeddings are kept between processes; None keeps none.
+        packages: that pixels depend on besides those of every world.
     """
 
     name: str
@@ -63,6 +66,9 @@ class WorldModel:
     device: torch.device
     dtype: torch.dtype
     encoder: Encoder | None = None
+    encoder_hint: str = ""
+    prompt_folder: Path | None = None
+    packages: tuple[str, ...] = ()
 
 
 def load_world(
@@ -87,8 +93,8 @@ def load_world(
     folder = find_folder(name_or_path)
     if decoder is not None:
         raise WeightsError(f"No decoder named {decoder!r} for {folder}: it brings its own. Leave decoder out.")
-    place = _device(device)
-    return _load(folder, _read(folder, CARD).decode(), place, _dtype(dtype) or fast_dtype(place))
+    place = as_device(device)
+    return _load(folder, _read(folder, CARD).decode(), place, as_dtype(dtype) or fast_dtype(place))
 
 
 def find_folder(name_or_path: str | Path | None) -> Path:
@@ -274,7 +280,8 @@ def _pack(tensors: Mapping[str, Tensor]) -> bytes:
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
-def _device(device: str | None) -> torch.device:
+def as_device(device: str | None) -> torch.device:
+    """The device of a name; None is the GPU where there is one. ValueError when there is none of that name."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -286,7 +293,8 @@ def _device(device: str | None) -> torch.device:
     return place
 
 
-def _dtype(dtype: str | None) -> torch.dtype | None:
+def as_dtype(dtype: str | None) -> torch.dtype | None:
+    """The dtype of a name; ValueError for an unknown one."""
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"expected dtype to be one of {', '.join(DTYPES)}, got {dtype!r}")
     return None if dtype is None else DTYPES[dtype]

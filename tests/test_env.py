@@ -468,6 +468,8 @@ def test_the_arguments_can_be_written_as_json(tiny_weights):
     assert env.unwrapped.window.size == 7 and env.spec.to_json()
 
 
-def test_the_big_world_says_what_it_is_missing():
-    with pytest.raises(ValueError, match=r"No weights named 'wan'.* Pass weights= the path"):
+def test_the_big_world_says_what_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("INFROPE_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"'infinite-forcing' is not here. Run 'infrope weights infinite-forcing --d"):
         gymnasium.make("infrope/Wan-v0")

@@ -20,7 +20,7 @@ from infrope_env.pixels.picture import still
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 from infrope_env.record import RecordRollout
 from infrope_env.replay import Verdict, verify
-from infrope_env.weights import load_world
+from infrope_env.worlds import load_world
 from tests.worlds import TINY_DECODER
 
 STAND, WALK_RIGHT, JUMP = 0, 2, 3

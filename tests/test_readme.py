@@ -13,6 +13,7 @@ from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Transition
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.render.bindings import COMMANDS
+from infrope_env.wan.memory import memory_table
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -112,4 +113,8 @@ def test_the_tree_is_the_tree() -> None:
 
 
 def test_two_commands_install() -> None:
-    assert commands("pip") == [["install", "-e", "."], ["install", "-e", ".[test]"]]
+    assert commands("pip") == [["install", "-e", "."], ["install", "-e", ".[test]"], ["install", "-e", ".[wan]"]]
+
+
+def test_the_memory_table_is_what_is_computed() -> None:
+    assert f"<!-- memory: infrope weights wan -->\n\n{memory_table()}\n" in TEXT

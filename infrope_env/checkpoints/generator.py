@@ -13,7 +13,14 @@ from pathlib import Path
 import torch
 
 from infrope_env.checkpoints.architecture import blank_transformer
-from infrope_env.checkpoints.contents import Contents, as_checkpoint, locate, locate_download, open_contents
+from infrope_env.checkpoints.contents import (
+    Contents,
+    Source,
+    as_checkpoint,
+    locate,
+    locate_download,
+    open_contents,
+)
 from infrope_env.checkpoints.files import sha256_of
 from infrope_env.checkpoints.hub import known_sha256
 from infrope_env.checkpoints.store import find_converted, keep_converted, read_record
@@ -64,11 +71,20 @@ def load_generator(
     Raises:
         WeightsError: it is not here, cannot be read, or does not fit; the sentence says what to do.
     """
-    place = locate(source)
+    return read_generator(locate(source), as_checkpoint(source), device, dtype, latent_size)
+
+
+def read_generator(
+    place: Source,
+    row: Checkpoint | None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.bfloat16,
+    latent_size: tuple[int, int] | None = None,
+) -> Generator:
+    """As `load_generator`, from files that are located already; a row says what they are played with."""
     contents = open_contents(place)
     if latent_size is not None:
         contents = dataclasses.replace(contents, config=dataclasses.replace(contents.config, latent_size=latent_size))
-    row = as_checkpoint(source)
     window, sampler = (row.window, row.sampler) if row else (Window(), Sampler())
     return Generator(_assemble(contents, torch.device(device), dtype), window, sampler, place.files)
 

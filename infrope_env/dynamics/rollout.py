@@ -192,7 +192,10 @@ class Rollout:
         config = self.model.config
         latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
         noise = self.noise(self.seed, self.next_block, (len(self.schedule.sigmas), *latent))
-        return noise.to(self.device, self.dtype)
+        noise = noise.to(self.dtype)
+        if self.device.type == "cuda":
+            noise = noise.pin_memory()  # a copy from pageable memory would wait for the GPU
+        return noise.to(self.device, non_blocking=True)
 
     def _project(self, embedding: Tensor) -> TextMemory:
         """Text keys and values, computed once per prompt: again when another tensor comes."""

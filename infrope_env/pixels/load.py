@@ -39,6 +39,8 @@ FILES = {
 }
 """What a codec's file may be called in the folder that is given for it, by the codec's name."""
 
+DIFFUSERS_FILE = "diffusion_pytorch_model.safetensors"
+
 RENAMES = (
     (r"^conv1\.", "quant_conv."),
     (r"^conv2\.", "post_quant_conv."),
@@ -125,13 +127,16 @@ def _stage(found: re.Match[str]) -> tuple[int, int]:
 
 
 def _wan_network(file: Path, tensors: Mapping[str, Tensor]) -> AutoencoderKLWan:
-    """The network that config.json beside the file describes; without one, Wan 2.1's at the width of the tensors."""
+    """The network that config.json describes in diffusers' layout; in another, Wan 2.1's at the width of the tensors.
+
+    Beside the original Wan2.1_VAE.pth lies a config.json too, of the generator.
+    """
     try:
         from diffusers import AutoencoderKLWan
     except ImportError as error:
         raise WeightsError("The Wan VAE needs diffusers: pip install 'infrope-env[wan]', or use taew2_1.") from error
     config, width = file.parent / "config.json", tensors.get("encoder.conv_in.weight")
-    if config.is_file():
+    if config.is_file() and file.name == DIFFUSERS_FILE:
         network = AutoencoderKLWan.from_config(json.loads(config.read_text()))
     else:
         network = AutoencoderKLWan() if width is None else AutoencoderKLWan(base_dim=len(width))

@@ -226,13 +226,20 @@ def _convolve_doubled(x: Tensor, kernel: Tensor) -> Tensor:
     kernels of that size do less than half of the work.
     """
     (n, _, h, w), (s, o) = x.shape, kernel.shape[:2]
-    corners = kernel.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])  # taps that meet in one pixel of x
+    corners = _taps_of_corners(kernel)
     kernel = torch.einsum("pay,qbx,socyx->pqsocab", corners, corners, kernel).flatten(0, 3)
     y = F.conv2d(x, kernel, padding=1).unflatten(1, (2, 2, s, o))
     result = y.new_empty(n, s, h, 2, w, 2, o)
     for p, q in ((0, 0), (0, 1), (1, 0), (1, 1)):
         result[:, :, :, p, :, q] = y[:, p, q, :, :, p : p + h, q : q + w].permute(0, 1, 3, 4, 2)
     return result.view(n * s, 2 * h, 2 * w, o).permute(0, 3, 1, 2)
+
+
+def _taps_of_corners(like: Tensor) -> Tensor:
+    """Which of three taps meet in which of two pixels, for both sides of a pixel: 2 2 3; made on the device."""
+    taps = like.new_zeros(2, 2, 3)
+    taps[0, 0, :1], taps[0, 1, 1:], taps[1, 0, :2], taps[1, 1, 2:] = 1, 1, 1, 1
+    return taps
 
 
 def _unpatch(frames: Tensor, patch: int) -> Tensor:
