@@ -41,6 +41,7 @@ class Options:
         codec: its folder; without one there, no block is passed through the codec.
         blocks: rendered for training.
         scored: true blocks, of other seeds, on which every score is taken.
+        score_only: keep the weights that `out` holds and only take their scores anew, after the world has changed.
     """
 
     out: Path = WEIGHTS
@@ -50,6 +51,7 @@ class Options:
     batch: int = 32
     lr: float = 2e-3
     scored: int = 300
+    score_only: bool = False
     seed: int = 0
 
 
@@ -119,9 +121,9 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     codec = load_codec(options.codec) if (options.codec / FILE).exists() else None
-    pool = Pool.of(make_specimens(options, codec))
-    detectors = Detectors()
-    for kind in NAMES:
+    detectors = Detectors.load(options.out) if options.score_only else Detectors()
+    pool = None if options.score_only else Pool.of(make_specimens(options, codec))
+    for kind in NAMES if pool is not None else ():
         train(getattr(detectors, kind), kind, pool, options)
     scores = score(detectors.eval(), codec, options)
     settings = {name: value for name, value in asdict(options).items() if name not in ("out", "codec")}

@@ -46,6 +46,9 @@ class Options:
     Attributes:
         teacher: run folder whose averaged weights to begin with.
         forced_batch: clips of the teacher-forcing loss that goes along with every rollout.
+        true_share: of the blocks that are committed as the clip has them instead of as they were made. What stands
+            along the way is drawn by chance: a rollout that has met another tree than its clip can no longer be told
+            what is right, and learns fog.
         device: where to train; None takes the GPU where there is one.
     """
 
@@ -57,6 +60,7 @@ class Options:
     minutes: float = 1e9
     batch: int = 2
     forced_batch: int = 1
+    true_share: float = 0.5
     lr: float = 6e-4
     seed: int = 1
     device: str | None = None
@@ -118,16 +122,17 @@ def main(options: Options) -> None:
         model.zero_grad(set_to_none=True)
         forced = forcing.losses(model, clips, rng, options.forced_batch, at_steps=1.0)
         (0.5 * torch.stack([*forced.values()]).mean()).backward()
-        rolled = rollout_gradients(model, clips, forcing, rng, options.batch)
+        rolled = rollout_gradients(model, clips, forcing, rng, options)
         update(model, optimizers)
         update_average(average, model, iteration)
         run.log(every=10, **{name: loss.item() for name, loss in forced.items()}, **rolled)
 
 
 def rollout_gradients(
-    model: PocketGenerator, clips: Clips, forcing: Forcing, rng: np.random.Generator, batch: int
+    model: PocketGenerator, clips: Clips, forcing: Forcing, rng: np.random.Generator, options: Options
 ) -> dict[str, float]:
     """Roll a batch of clips out, add each block's gradient, and return the error of the first and last blocks."""
+    batch, coin = options.batch, torch.Generator().manual_seed(int(rng.integers(2**62)))
     chosen = clips.choose(rng, batch)
     targets = clips.latents[torch.from_numpy(chosen)].to(forcing.device).float().split(Window().block, dim=1)
     transitions = [clips.transitions[i] for i in chosen]
@@ -148,9 +153,9 @@ def rollout_gradients(
         loss = forcing.weights.error(estimate, target, weights[:, index]) * weights[:, index].mean()
         (loss / len(targets)).backward()
         errors.append(loss.item())
-        unseen = weights[:, index, None, None, None, None] == 0
+        true = (weights[:, index] == 0) | (torch.rand(batch, generator=coin) < options.true_share).to(forcing.device)
         with half(forcing.device), sdpa_kernel(SDPBackend.MATH):
-            rollout.commit(torch.where(unseen, target, estimate.detach()))
+            rollout.commit(torch.where(true[:, None, None, None, None], target, estimate.detach()))
     return {"rolled": float(np.mean(errors)), "first": errors[0], "last": errors[-1]}
 
 

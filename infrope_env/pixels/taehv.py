@@ -1,7 +1,7 @@
 """TAEHV, the tiny autoencoder for video (Ollin Boer Bohan), with its streaming memory held outside the network.
 
-The parameter names are upstream's, so that `taew2_1` loads as it is; the widths are configuration, so that the pocket
-model uses the same class. Takes latents on the generator's own scale, without the Wan VAE's mean and deviation. Knows
+The parameter names are upstream's, so that `taew2_1` loads as it is; the widths are configuration, so that small
+ones use the same class. Takes latents on the generator's own scale, without the Wan VAE's mean and deviation. Knows
 nothing about blocks: any number of frames may come at a time.
 """
 
@@ -25,8 +25,6 @@ class TAEHVConfig:
         decoder_widths: channels of the decoder's four stages, coarse to fine.
         space_upscale: which of the decoder's three stages double height and width; the encoder mirrors it.
         patch: pixels a side that the last convolution shuffles out of its channels.
-        linear_base: add a linear map from each latent pixel to its pixels, so that the network only has to learn what
-            a linear decoder gets wrong. Not upstream's; it makes training a small codec on a CPU many times faster.
     """
 
     latent_channels: int = 16
@@ -34,7 +32,6 @@ class TAEHVConfig:
     decoder_widths: tuple[int, int, int, int] = (256, 128, 64, 64)
     space_upscale: tuple[bool, bool, bool] = (True, True, True)
     patch: int = 1
-    linear_base: bool = False
 
     @property
     def space_factor(self) -> int:
@@ -52,9 +49,6 @@ class TAEHV(nn.Module):
         self.config = config or TAEHVConfig()
         self.encoder = _encoder(self.config)
         self.decoder = _decoder(self.config)
-        if self.config.linear_base:
-            pixels = 3 * self.frames_per_latent * self.config.space_factor**2
-            self.base = nn.Conv2d(self.config.latent_channels, pixels, 1)
 
     def decode(self, latents: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
         """Decode one block to uint8 frames; see `Decoder.decode`."""
@@ -72,14 +66,7 @@ class TAEHV(nn.Module):
         dtype = next(self.decoder.parameters()).dtype
         frames, next_memory = _run(self.decoder, latents.to(dtype), memory)
         frames = _unpatch(frames, self.config.patch)
-        if self.config.linear_base:
-            frames = frames + self._decode_linearly(latents.to(dtype))
         return (frames[:, self.frames_per_latent - 1 :] if memory is None else frames), next_memory
-
-    def _decode_linearly(self, latents: Tensor) -> Tensor:
-        pixels = self.base(latents.flatten(0, 1))  # (b f) (t c y x) h w
-        pixels = F.pixel_shuffle(pixels, self.config.space_factor)  # (b f) (t c) H W
-        return pixels.unflatten(1, (self.frames_per_latent, 3)).unflatten(0, latents.shape[:2]).flatten(1, 2)
 
     def encode(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
         """Encode frames in [0, 1], b t 3 H W with t a multiple of four, to latents b t/4 c h w."""
