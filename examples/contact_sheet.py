@@ -43,7 +43,7 @@ def main(
     blocks = [line for line in lines if "end_frame" in line]  # the log's last line only says how it ended
     frames = list(read_frames(episode / "video.mp4"))
     if sheet is not None:
-        draw_sheet(frames, blocks[::every], columns, zoom).save(sheet, optimize=True)
+        draw_sheet(frames, blocks[::every], columns, zoom).save(sheet, optimize=True, quality=88)
         print(f"wrote {sheet}: {len(blocks[::every])} of {len(blocks)} blocks")
     if film is not None:
         pictures = [enlarged(frame, zoom) for frame in frames[: round(seconds * FRAME_RATE)]]
