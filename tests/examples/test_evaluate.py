@@ -20,7 +20,7 @@ from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import Clip, EnvState
 from tests.worlds import tiny_world
 
-FEW = Amounts(short=6, long=2, longest=2, together=1, prompted=0, random=0, bases=2, clips=0)
+FEW = Amounts(short=10, long=2, longest=2, together=1, prompted=0, random=0, bases=2, clips=0)
 
 
 class RenderedEnv(InfinityRopeEnv):
