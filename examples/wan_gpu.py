@@ -3,6 +3,10 @@
 Flush, cut and reset; agreement of bfloat16 with float32; no waiting and no compiling inside play; constant time and
 memory over hundreds of blocks; the time of a block by arm; one block of 14B. Prints a table, writes JSON, exits with 1
 when a promise is broken. `--tiny` runs all of it on a processor in a few minutes, to see that the script works.
+
+Try:
+    python -m examples.wan_gpu --out wan_gpu.json
+    python -m examples.wan_gpu --tiny
 """
 
 from __future__ import annotations
@@ -300,4 +304,4 @@ def _name(device: torch.device) -> str:
 
 if __name__ == "__main__":
     torch.set_num_threads(1 if "--tiny" in sys.argv else torch.get_num_threads())
-    sys.exit(main(tyro.cli(WanGpu)))
+    sys.exit(main(tyro.cli(WanGpu, description=__doc__)))

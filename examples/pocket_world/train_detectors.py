@@ -41,7 +41,8 @@ class Options:
         codec: its folder; without one there, no block is passed through the codec.
         blocks: rendered for training.
         scored: true blocks, of other seeds, on which every score is taken.
-        score_only: keep the weights that `out` holds and only take their scores anew, after the world has changed.
+        go_on: begin from the weights that `out` holds, after the world has changed.
+        kinds: which detectors to train; none takes the scores anew, no more.
     """
 
     out: Path = WEIGHTS
@@ -51,7 +52,8 @@ class Options:
     batch: int = 32
     lr: float = 2e-3
     scored: int = 300
-    score_only: bool = False
+    go_on: bool = False
+    kinds: tuple[str, ...] = tuple(NAMES)
     seed: int = 0
 
 
@@ -121,9 +123,9 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     codec = load_codec(options.codec) if (options.codec / FILE).exists() else None
-    detectors = Detectors.load(options.out) if options.score_only else Detectors()
-    pool = None if options.score_only else Pool.of(make_specimens(options, codec))
-    for kind in NAMES if pool is not None else ():
+    detectors = Detectors.load(options.out).train() if options.go_on else Detectors()
+    pool = Pool.of(make_specimens(options, codec)) if options.kinds else None
+    for kind in options.kinds if pool is not None else ():
         train(getattr(detectors, kind), kind, pool, options)
     scores = score(detectors.eval(), codec, options)
     settings = {name: value for name, value in asdict(options).items() if name not in ("out", "codec")}
