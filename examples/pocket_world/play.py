@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from examples.pocket_world.captions import caption
-from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState
+from examples.pocket_world.way import CELL
+from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState, somewhere
 from infrope_env.control.actions import Transition
 
 FIRST_LATENT_PADDING = 3
@@ -98,10 +99,10 @@ def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock
 
 def _move_along(world: World, rng: np.random.Generator) -> np.ndarray:
     """Put the subject somewhere along the way of some scene, in some motion, and render a block there."""
-    scroll = 2 * int(rng.integers(-FARTHEST_SCROLL // 2, FARTHEST_SCROLL // 2))
+    scroll = CELL * int(rng.integers(-FARTHEST_SCROLL // CELL, FARTHEST_SCROLL // CELL))
     subject = world.state.subject
     world.reset(subject, _pick(rng, SCENES), _pick(rng, MOTIONS), scroll, world.state.way)
-    world.state = replace(world.state, scene_blocks=int(rng.integers(LONGEST_STAY)))
+    world.state = somewhere(replace(world.state, scene_blocks=int(rng.integers(LONGEST_STAY))))
     return world.step()
 
 

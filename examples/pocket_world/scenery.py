@@ -5,8 +5,9 @@ Knows nothing of subjects.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -25,10 +26,13 @@ from examples.pocket_world.scenes import (
     Thing,
 )
 from examples.pocket_world.sprites import Sprite, put, sprite_from_pixels
-from examples.pocket_world.way import things_between
+from examples.pocket_world.way import AT_THE_START, CELL, Span
+from examples.pocket_world.way import Thing as Standing
 
 THING_WIDTH = 80
 """Columns that the widest thing and its glow take."""
+FAINT = 224
+"""256ths of the background; what leaves more of it is the rim of a glow and hardly to be seen."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,8 @@ class Strip:
 
 @dataclass(frozen=True)
 class Scenery:
-    """A scene: its fixed sky, uint8 (HEIGHT, WIDTH, 3), its strips from far to near, and its things."""
+    """A scene: its fixed sky, uint8 (HEIGHT, WIDTH, 3), its strips from far to near, and its kinds of things."""
 
-    number: int
     sky: np.ndarray
     clouds: Strip | None
     far: Strip
@@ -67,14 +70,19 @@ class Scenery:
     things: tuple[Sprite, ...]
     ground: Strip
 
-    def draw(self, scroll: int, way: int = 0, drift: int = 0) -> np.ndarray:
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """Columns that every kind of thing takes, see `Span`."""
+        return tuple(_span(thing) for thing in self.things)
+
+    def draw(self, scroll: int, things: Iterable[Standing] = AT_THE_START, drift: int = 0) -> np.ndarray:
         """Return the empty scene, uint8 (HEIGHT, WIDTH, 3).
 
         Args:
             scroll: the camera's position, in pixels. The middle layer moves with the near one; the far one, like the
                 sky, is too far away to move. So everything that scrolls does so by whole latent pixels a latent frame:
                 at half the speed, a small generator blurred it.
-            way: number of the way, which says what stands where.
+            things: what stands along the way.
             drift: pixels that the clouds have moved to the left.
         """
         picture = self.sky.copy()
@@ -82,9 +90,8 @@ class Scenery:
             self.clouds.draw_over(picture, drift)
         self.far.draw_over(picture, 0)
         self.middle.draw_over(picture, scroll)
-        reach = THING_WIDTH // 2
-        for kind, column in things_between(way, self.number, len(self.things), scroll - reach, scroll + WIDTH + reach):
-            put(picture, self.things[kind], 0, column - scroll - reach)
+        for kind, column in things:
+            put(picture, self.things[kind], 0, column - scroll - THING_WIDTH // 2)
         self.ground.draw_over(picture, scroll)
         return picture
 
@@ -94,7 +101,6 @@ def scenery(scene: str) -> Scenery:
     """Paint a scene, once."""
     recipe = RECIPES[scene]
     return Scenery(
-        tuple(RECIPES).index(scene),
         _paint_sky(recipe),
         None if recipe.clouds is None else _paint_strip(recipe.clouds, CLOUD_PERIOD),
         _paint_strip(recipe.far, FAR_PERIOD),
@@ -117,6 +123,11 @@ def _paint_thing(thing: Thing) -> Sprite:
     canvas = Canvas(THING_WIDTH, HEIGHT, (0, HEIGHT - GROUND))
     thing(canvas, THING_WIDTH / 2)
     return sprite_from_pixels(canvas.pixels())
+
+
+def _span(thing: Sprite) -> Span:
+    shown = np.flatnonzero((thing.keep < FAINT).any(axis=(0, 2))) - THING_WIDTH // 2
+    return int(shown[0]) // CELL * CELL, -(-int(shown[-1] + 1) // CELL) * CELL
 
 
 def _paint_strip(painter: Painter, period: int) -> Strip:

@@ -26,6 +26,7 @@ from examples.pocket_world.world import (
     WALKING_SPEED,
     WorldState,
     render_block,
+    somewhere,
 )
 from infrope_env.pixels.patch_codec import roughness
 
@@ -51,7 +52,8 @@ def random_state(rng: np.random.Generator) -> WorldState:
     subject, scene, motion = (str(rng.choice(names)) for names in (SUBJECTS, SCENES, MOTIONS))
     scroll = int(rng.integers(-FARTHEST_SCROLL, FARTHEST_SCROLL))
     lasted, entered = int(rng.integers(2)), int(rng.integers(100))
-    return WorldState(subject, scene, motion, scroll, lasted, entered, way=int(rng.integers(WAYS)))
+    state = WorldState(subject, scene, motion, scroll, lasted, entered, way=int(rng.integers(WAYS)))
+    return somewhere(state)
 
 
 def true_block(state: WorldState, first: bool = False) -> Specimen:
@@ -90,7 +92,7 @@ def cross_fade(state: WorldState, scene: str, shares: np.ndarray) -> Specimen:
 
 def deserted(state: WorldState) -> Specimen:
     """The scene alone."""
-    frame = scenery(state.scene).draw(state.scroll, state.way)
+    frame = scenery(state.scene).draw(state.scroll, state.things)
     return Specimen(np.repeat(frame[None], BLOCK_FRAMES, axis=0), NONE, state.scene, NONE)
 
 

@@ -1,49 +1,88 @@
-"""What stands where along the endless way through a scene. Integers only: knows no pictures.
+"""What stands along the endless way through a scene. Integers only: knows no pictures.
 
-The way is drawn as one walks it: a thing is a function of the way's number, the scene and the place, so nothing ever
-repeats, and a place that is passed twice looks the same. Where every rollout and every cut begins, all ways agree.
+The world remembers what is in view and nothing else, as the model that learns it does. Every block of walking uncovers
+a strip of ground at one edge of the picture; two throws of dice say whether a thing comes in there, which, and where.
+So nothing ever repeats. Everything stands on a grid of whole latent pixels. Where every rollout and every cut begins,
+the same things stand about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-SPACING = 56
-"""Pixels of near ground to every place that may hold a thing."""
-JITTER = 8
-"""Most pixels, either way, that a thing stands off the middle of its place."""
-EMPTY = 1 / 8
-"""Share of places where nothing stands."""
-AT_THE_START: dict[int, tuple[int, int] | None] = {-1: (3, -36), 0: (1, 24), 1: None, 2: (0, 126), 3: (2, 200)}
-"""Thing and column at the places in view at scroll 0 and beside them; the subject stands in the middle one."""
+KINDS = 5
+"""Kinds of things in every scene."""
+CELL = 8
+"""Pixels of the grid on which things stand: a latent pixel."""
+STRIP = 24
+"""Pixels that a block of walking uncovers."""
+SHARE = 1 / 2
+"""Chance that something comes in where there is room."""
 
 
-def things_between(way: int, scene: int, kinds: int, left: int, right: int) -> Iterator[tuple[int, int]]:
-    """Number of the thing and its column in near ground pixels, for every place that touches [left, right).
+class Thing(NamedTuple):
+    """A thing and where it stands: the column of its middle in near ground pixels."""
+
+    kind: int
+    column: int
+
+
+class Throw(NamedTuple):
+    """What the dice say of a strip: the kind of thing that comes in, None for nothing, and after how many cells."""
+
+    kind: int | None
+    cells: int
+
+
+Span = tuple[int, int]
+"""First column of a thing and the one after its last, counted from its middle, in whole cells."""
+
+AT_THE_START = (Thing(1, 24), Thing(0, 128))
+"""In view at scroll 0; the subject stands between them."""
+
+
+def throw(rng: np.random.Generator) -> Throw:
+    """Throw the dice."""
+    kind = int(rng.integers(KINDS)) if rng.random() < SHARE else None
+    return Throw(kind, int(rng.integers(STRIP // CELL)))
+
+
+def in_view(things: Iterable[Thing], spans: tuple[Span, ...], left: int, right: int) -> tuple[Thing, ...]:
+    """Those that reach into the columns [left, right)."""
+    return tuple(t for t in things if t.column + spans[t.kind][1] > left and t.column + spans[t.kind][0] < right)
+
+
+def has_room(things: Iterable[Thing], spans: tuple[Span, ...], edge: int, way: int) -> bool:
+    """Whether nothing stands at an edge of the picture, beyond which something might come in.
 
     Args:
-        way: number of the way, at least 0.
-        scene: number of the scene.
-        kinds: how many kinds of things the scene has.
-        left: first column of interest.
-        right: the one after the last.
+        things: in view.
+        spans: of every kind.
+        edge: column of near ground at the edge of the picture.
+        way: 1 for the right edge, -1 for the left one.
     """
-    for place in range(left // SPACING, (right - 1) // SPACING + 1):
-        thing = thing_at(way, scene, kinds, place)
-        if thing is not None:
-            yield thing
+    ends = (t.column + spans[t.kind][1 if way > 0 else 0] for t in things)
+    return all((edge - end) * way >= CELL for end in ends)
 
 
-@lru_cache(maxsize=4096)
-def thing_at(way: int, scene: int, kinds: int, place: int) -> tuple[int, int] | None:
-    """Number of the thing at a place and its column, or None."""
-    if place in AT_THE_START:
-        return AT_THE_START[place]
-    rng = np.random.default_rng([way, scene, place % 2**32])
-    if rng.random() < EMPTY:
-        return None
-    column = place * SPACING + SPACING // 2 + int(rng.integers(-JITTER, JITTER + 1))
-    return int(rng.integers(kinds)), column
+def placed(thrown: Throw, spans: tuple[Span, ...], edge: int, way: int) -> tuple[Thing, ...]:
+    """What comes in beyond an edge of the picture; see `has_room`."""
+    if thrown.kind is None:
+        return ()
+    first, last = spans[thrown.kind]
+    return (Thing(thrown.kind, edge + way * thrown.cells * CELL - (first if way > 0 else last)),)
+
+
+def strewn(rng: np.random.Generator, spans: tuple[Span, ...], left: int, right: int) -> tuple[Thing, ...]:
+    """Things as they stand anywhere along the way, in view between two columns; `left` is on the grid."""
+    things: tuple[Thing, ...] = ()
+    column = left - STRIP * int(rng.integers(4))
+    while column < right:
+        things += placed(throw(rng), spans, column, 1)
+        column += STRIP
+        while not has_room(things, spans, column, 1):
+            column += STRIP
+    return in_view(things, spans, left, right)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from examples.pocket_world.scenery import scenery
 from examples.pocket_world.scenes import GROUND
 from examples.pocket_world.sheet import contact_sheet
 from examples.pocket_world.sprites import CELL_WIDTH, FEET_ROW, pose_at, sprite_from_pixels, subject_sprite
-from examples.pocket_world.way import JITTER, SPACING, things_between
+from examples.pocket_world.way import AT_THE_START, CELL, KINDS, Thing
 from examples.pocket_world.world import (
     BLOCK_FRAMES,
     HEIGHT,
@@ -130,27 +131,58 @@ def test_every_other_motion_repeats_in_each_block(motion: str) -> None:
         np.testing.assert_array_equal(first, second)
 
 
+def a_walk(scene: str, motion: str, blocks: int, way: int = 0) -> list[WorldState]:
+    states = [spawn("fox", scene, motion, way=way)]
+    while len(states) < blocks:
+        states.append(advance(states[-1]))
+    return states
+
+
+@pytest.mark.parametrize("motion", ["walk_left", "walk_right"])
 @pytest.mark.parametrize("scene", SCENES)
-def test_nothing_along_the_way_repeats_and_a_place_passed_twice_looks_the_same(scene: str) -> None:
-    painted = scenery(scene)
-    views = [painted.draw(scroll, way=5) for scroll in range(0, 20 * WIDTH, WIDTH)]
-    assert all(not np.array_equal(one, other) for one, other in itertools.combinations(views, 2))
-    assert all(np.array_equal(view, painted.draw(k * WIDTH, way=5)) for k, view in reversed(list(enumerate(views))))
+def test_all_kinds_of_things_come_along_a_walk_and_none_stands_in_another(scene: str, motion: str) -> None:
+    spans, met = scenery(scene).spans, set()
+    for state in a_walk(scene, motion, 300):
+        met |= {*state.things}
+        reaches = sorted((t.column + spans[t.kind][0], t.column + spans[t.kind][1]) for t in state.things)
+        assert all(right < left for (_, right), (left, _) in itertools.pairwise(reaches))
+    assert {thing.kind for thing in met} == {*range(KINDS)}
+    assert all(thing.column % CELL == 0 for thing in met)
+    assert 40 < len(met) < 150
 
 
+def test_ways_begin_alike_and_part_further_on() -> None:
+    one, other = a_walk("meadow", "walk_right", 20, way=1), a_walk("meadow", "walk_right", 20, way=2)
+    assert one[0].things == other[0].things == AT_THE_START
+    assert one == a_walk("meadow", "walk_right", 20, way=1)
+    assert [state.things for state in one] != [state.things for state in other]
+
+
+def test_what_stands_in_view_stays_and_what_is_out_of_view_is_forgotten() -> None:
+    there = a_walk("beach", "walk_right", 12)
+    back = [advance(there[-1], "walk_left")]
+    while len(back) < 12:
+        back.append(advance(back[-1]))
+    assert set(there[-1].things) & set(back[0].things)
+    assert not set(AT_THE_START) & set(back[-1].things)
+    still = advance(there[-1], "stand")
+    assert still.things and advance(still).things == still.things and still.thrown is None
+
+
+@pytest.mark.parametrize("motion", ["walk_left", "walk_right"])
 @pytest.mark.parametrize("scene", SCENES)
-def test_all_ways_begin_alike_and_part_further_on(scene: str) -> None:
-    first, later = ([scenery(scene).draw(scroll, way) for way in range(4)] for scroll in (0, 400))
-    assert all(np.array_equal(view, first[0]) for view in first)
-    assert any(not np.array_equal(view, later[0]) for view in later)
-
-
-def test_every_kind_of_thing_stands_somewhere_and_places_keep_their_distance() -> None:
-    things = list(things_between(way=3, scene=0, kinds=5, left=-30_000, right=30_000))
-    assert {kind for kind, _ in things} == {0, 1, 2, 3, 4}
-    columns = [column for _, column in things]
-    assert columns == sorted(columns)
-    assert min(b - a for a, b in itertools.pairwise(columns)) >= SPACING - 2 * JITTER
+def test_a_thing_comes_into_view_in_the_block_whose_dice_brought_it(scene: str, motion: str) -> None:
+    """So the noise of a block can say what comes: hardly anything shows before its throw, something right after."""
+    for before, after in itertools.pairwise(a_walk(scene, motion, 60)):
+        come: set[Thing] = {*after.things} - {*before.things}
+        assert bool(come) == (after.thrown is not None and after.thrown.kind is not None)
+        if come:
+            without = replace(after, things=tuple(thing for thing in after.things if thing not in come))
+            early, late = (
+                np.abs(render_block(after, [phase]).astype(int) - render_block(without, [phase])).max()
+                for phase in (-1, BLOCK_FRAMES - 1)
+            )
+            assert early < 32 < late
 
 
 def test_clouds_drift_a_pixel_every_four_frames_over_a_scene_that_stands_still() -> None:
