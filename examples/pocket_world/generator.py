@@ -15,9 +15,9 @@ from infrope_env.control.text_encoder import PocketTextConfig, PocketTextEncoder
 from infrope_env.dynamics.transformer import CausalWanTransformer, TextMemory
 
 POCKET_MODEL = ModelConfig(
-    dim=192,
-    ffn_dim=768,
-    num_heads=3,
+    dim=256,
+    ffn_dim=1024,
+    num_heads=4,
     num_layers=6,
     latent_size=(12, 20),
     latent_channels=144,
@@ -28,7 +28,7 @@ POCKET_MODEL = ModelConfig(
 )
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
 EMA_DECAY = 0.99
-SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 1.5
+SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 2.0
 """Latent columns where the subject stands, and how much more their error counts."""
 
 
@@ -64,6 +64,11 @@ class ErrorWeights:
 
     channels: Tensor
     columns: Tensor
+
+    @property
+    def roughness(self) -> Tensor:
+        """How wrong each channel is apt to be, the faintest one 1: what counts more is learnt more exactly."""
+        return (self.channels / self.channels.min()) ** -0.25
 
     @classmethod
     def of(cls, variances: Tensor, device: torch.device) -> ErrorWeights:
