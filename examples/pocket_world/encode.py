@@ -18,9 +18,12 @@ import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from examples.pocket_world.play import Clip, play_clip
+from examples.pocket_world.dice import Uncovered
+from examples.pocket_world.play import Clip, PlayedBlock, play_clip
 from examples.pocket_world.train_codec import Codec, load_codec
 from examples.pocket_world.training import rank, start_processes
+from examples.pocket_world.way import Throw
+from examples.pocket_world.world import WALKING_SPEED
 from infrope_env.control.actions import Transition
 
 
@@ -52,12 +55,14 @@ class Clips:
         captions: per clip, one for each block.
         transitions: the same.
         far: whether time passed unseen between block 0 and block 1 of a clip.
+        uncovered: per clip and block, what came into view at the picture's edge.
     """
 
     latents: Tensor
     captions: list[list[str]]
     transitions: list[list[Transition]]
     far: list[bool]
+    uncovered: list[list[Uncovered | None]]
 
     @cached_property
     def importance(self) -> Tensor:
@@ -87,6 +92,7 @@ class Clips:
             [self.captions[i] for i in kept],
             [self.transitions[i] for i in kept],
             [self.far[i] for i in kept],
+            [self.uncovered[i] for i in kept],
         )
 
 
@@ -114,6 +120,7 @@ def load_clips(folder: Path) -> Clips:
         captions=[[block["caption"] for block in fact["blocks"]] for fact in facts],
         transitions=[[Transition(block["transition"]) for block in fact["blocks"]] for fact in facts],
         far=[fact["far"] for fact in facts],
+        uncovered=[[_read_uncovered(block["uncovered"]) for block in fact["blocks"]] for fact in facts],
     )
 
 
@@ -137,9 +144,18 @@ def _facts(clip: Clip) -> dict[str, object]:
     return {"far": clip.far, "blocks": list(_block_facts(clip))}
 
 
-def _block_facts(clip: Clip) -> Iterator[dict[str, str]]:
+def _block_facts(clip: Clip) -> Iterator[dict[str, object]]:
     for block in clip.blocks:
-        yield {"caption": block.caption, "transition": block.transition.value}
+        yield {"caption": block.caption, "transition": block.transition.value, "uncovered": _uncovered(block)}
+
+
+def _uncovered(block: PlayedBlock) -> tuple[int, Throw] | None:
+    thrown = block.state.thrown
+    return None if thrown is None else (1 if WALKING_SPEED[block.state.motion] > 0 else -1, thrown)
+
+
+def _read_uncovered(fact: tuple[int, tuple[int | None, int]] | None) -> Uncovered | None:
+    return None if fact is None else Uncovered(fact[0], Throw(*fact[1]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Teacher forcing: all blocks of a clip at once, each noisy block looking back at clean ones exactly as in play.
 
-Every clip goes through the network several times in one batch: its clean blocks at timestep 0, which is what the commit
-pass remembers, and its blocks at one noise level or more. All read the clean blocks' un-rotated keys, laid out by the
-same `lay_out` as in play.
+Every clip goes through the network twice in one batch: its clean blocks at timestep 0, which is what the commit pass
+remembers, and its noisy blocks. Both read the clean blocks' un-rotated keys, laid out by the same `lay_out` as in play.
 """
 
 from __future__ import annotations
@@ -70,28 +69,25 @@ class LookbackMaker:
 
 
 class ForcedWindow:
-    """The attention window of a manifold batch: N rows of clean blocks, then N of noisy ones, `noisy` times."""
+    """The attention window of a twofold batch: N rows of clean blocks, then the same N blocks noisy."""
 
-    def __init__(self, lookback: Lookback, clips: int, noisy: int = 1) -> None:
-        self._lookback, self._clips, self._parts = lookback, clips, 1 + noisy
-        self._rotation = Rotation(*(self._repeat(part) for part in lookback.block_rotation))
-        self._mask = self._repeat(lookback.mask)
+    def __init__(self, lookback: Lookback, clips: int) -> None:
+        self._lookback, self._clips = lookback, clips
+        self._rotation = Rotation(*(_twice(part) for part in lookback.block_rotation))
+        self._mask = _twice(lookback.mask)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of every block to its context and itself; arguments un-rotated, (parts N) heads (block n) d."""
+        """Attention of every block to its context and itself; arguments un-rotated, (2 N) heads (block n) d."""
         clean_keys = rotate(self._gather(key), self._lookback.context_rotation)
-        keys = torch.cat((self._repeat(clean_keys), rotate(key, self._rotation)), dim=2)
-        values = torch.cat((self._repeat(self._gather(value)), value), dim=2)
+        keys = torch.cat((_twice(clean_keys), rotate(key, self._rotation)), dim=2)
+        values = torch.cat((_twice(self._gather(value)), value), dim=2)
         return masked_attention(rotate(query, self._rotation), keys, values, self._mask)
 
     def take(self, key: Tensor, value: Tensor) -> None:
-        """Nothing to keep: all parts of the batch pass through together."""
-
-    def _repeat(self, x: Tensor) -> Tensor:
-        return torch.cat([x] * self._parts)
+        """Nothing to keep: both parts of the batch pass through together."""
 
     def _gather(self, x: Tensor) -> Tensor:
-        """The visible clean frames of every block: (parts N) heads (block n) d -> N heads (context n) d."""
+        """The visible clean frames of every block: (2 N) heads (block n) d -> N heads (context n) d."""
         rows, context = self._lookback.frames.shape
         n = self._lookback.context_rotation.cos.shape[2] // context
         clean = x[:rows].unflatten(2, (-1, n)).transpose(1, 2)  # N block heads n d
@@ -130,6 +126,10 @@ class RolloutWindow:
         assert self._latest is not None
         for kept, latest in zip((self._keys, self._values), self._latest, strict=True):
             kept.append(latest.detach().unflatten(2, (-1, tokens_per_frame)).transpose(1, 2))
+
+
+def _twice(x: Tensor) -> Tensor:
+    return torch.cat((x, x))
 
 
 def gather_frames(frames: Tensor, chosen: Tensor) -> Tensor:

@@ -2,13 +2,15 @@
 
 Every clip is rolled out as in play: some of the four denoising steps, the block committed, the next one laid out by its
 transition. The last of those steps learns to hit the clip's true block, which in this world is a function of the
-captions. Teacher forcing goes on beside it, since it alone trains what the commit pass remembers.
+captions, of the noise (see `dice`) and of what was before. Teacher forcing goes on beside it, since it alone trains
+what the commit pass remembers.
 
 python -m examples.pocket_world.train_student --teacher runs/teacher --folder runs/student    (resumes)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import tyro
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from examples.pocket_world.dice import Uncovered, agree
 from examples.pocket_world.encode import Clips, load_clips
 from examples.pocket_world.forcing import Lookback, RolloutWindow
 from examples.pocket_world.generator import (
@@ -46,9 +49,7 @@ class Options:
     Attributes:
         teacher: run folder whose averaged weights to begin with.
         forced_batch: clips of the teacher-forcing loss that goes along with every rollout.
-        true_share: of the blocks that are committed as the clip has them instead of as they were made. What stands
-            along the way is drawn by chance: a rollout that has met another tree than its clip can no longer be told
-            what is right, and learns fog.
+        true_share: of the blocks that are committed as the clip has them instead of as they were made.
         device: where to train; None takes the GPU where there is one.
     """
 
@@ -60,7 +61,7 @@ class Options:
     minutes: float = 1e9
     batch: int = 2
     forced_batch: int = 1
-    true_share: float = 0.5
+    true_share: float = 0.25
     lr: float = 6e-4
     seed: int = 1
     device: str | None = None
@@ -75,6 +76,7 @@ class SelfRollout:
     lookbacks: list[Lookback]
     generator: torch.Generator
     text: TextMemory
+    uncovered: Sequence[Uncovered | None]
 
     def make_block(self, index: int, exit_step: int, shape: torch.Size) -> Tensor:
         """Denoise b f c h w up to a step, which alone has a gradient; returns its estimate of the clean latents."""
@@ -97,7 +99,8 @@ class SelfRollout:
             window.commit(POCKET_MODEL.tokens_per_frame)
 
     def _noise(self, shape: torch.Size) -> Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+        noise = torch.randn(shape, generator=self.generator, device=self.generator.device)
+        return agree(noise, self.uncovered)
 
     def _estimate(self, noisy: Tensor, step: int) -> Tensor:
         timestep = torch.full((len(noisy),), SCHEDULE.timesteps[step], device=noisy.device)
@@ -144,11 +147,13 @@ def rollout_gradients(
         [lookback.of_block(index, len(targets)) for index in range(len(targets))],
         torch.Generator(forcing.device).manual_seed(int(rng.integers(2**62))),
         [],
+        [],
     )
     errors = []
     for index, target in enumerate(targets):
         with half(forcing.device), sdpa_kernel(SDPBackend.MATH):
             rollout.text = model.read([clips.captions[i][index] for i in chosen])
+            rollout.uncovered = [clips.uncovered[i][index] for i in chosen]
             estimate = rollout.make_block(index, int(rng.integers(len(SCHEDULE.sigmas))), target.shape)
         loss = forcing.weights.error(estimate, target, weights[:, index]) * weights[:, index].mean()
         (loss / len(targets)).backward()

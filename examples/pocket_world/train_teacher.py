@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from examples.pocket_world.dice import Uncovered, agree
 from examples.pocket_world.encode import Clips, load_clips
 from examples.pocket_world.forcing import ForcedWindow, LookbackMaker
 from examples.pocket_world.generator import (
@@ -29,12 +30,13 @@ from examples.pocket_world.generator import (
 )
 from examples.pocket_world.train_codec import load_codec
 from examples.pocket_world.training import Run, half, place, rank, start_processes
+from examples.pocket_world.widen import widen
 from infrope_env.config import Sampler, Window
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean, shift_timesteps
 
-SOILED = 0.6
-"""Most noise, in deviations of a latent, that the context gets in training."""
+SOILED = 0.8
+"""Most noise, in deviations of the faintest latent channel, that the context gets in training."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Options:
     """Settings of the run.
 
     Attributes:
-        initial: run folder whose averaged weights to begin with, in a new run.
+        initial: run folder whose averaged weights to begin with, in a new run; they may be of a narrower model.
         single_prompt: leave out every clip whose prompt or scene changes: the control that shows what training gives.
         at_steps: share of the lower noise levels taken from the sampler's own; the rest is spread over all levels.
         device: where to train; None takes the GPU where there is one.
@@ -54,7 +56,7 @@ class Options:
     initial: Path | None = None
     iterations: int = 1600
     minutes: float = 1e9
-    batch: int = 1
+    batch: int = 2
     lr: float = 2e-3
     single_prompt: bool = False
     at_steps: float = 0.85
@@ -69,7 +71,7 @@ def main(options: Options) -> None:
     device = place(options.device)
     model, average = PocketGenerator().to(device), PocketGenerator().to(device).requires_grad_(False)
     if options.initial is not None:
-        model.load_state_dict(load_average(options.initial))
+        model.load_state_dict(widen(load_average(options.initial), model.state_dict(), POCKET_MODEL.head_dim))
     average.load_state_dict(model.state_dict())
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
@@ -103,14 +105,16 @@ class Forcing:
     def losses(
         self, model: PocketGenerator, clips: Clips, rng: np.random.Generator, count: int, at_steps: float
     ) -> dict[str, Tensor]:
-        """Errors of the clean estimates of one batch: from pure noise, and from a lower noise level.
+        """Errors of the clean estimates of one batch: of the half from pure noise, and of the half from less.
 
         Pure noise is half of all: what it leaves open only the context can tell, and nothing is harder to learn.
         """
         batch = self.prepare(clips, rng, count)
+        sigmas = sample_sigmas(rng, len(batch.clean), at_steps).to(self.device)
+        pure = torch.from_numpy(rng.permutation(len(sigmas)) < len(sigmas) // 2).to(self.device)
+        estimates = self.estimates(model, batch, torch.where(pure, 1.0, sigmas))
         first, later = (
-            self.weights.error(part, batch.clean, batch.importance)
-            for part in self.estimates(model, batch, at_steps).chunk(2)
+            self.weights.error(estimates[part], batch.clean[part], batch.importance[part]) for part in (pure, ~pure)
         )
         return {"from_noise": first, "later": later}
 
@@ -122,17 +126,18 @@ class Forcing:
         return Batch(
             clean=rearrange(latents, "b (k f) c h w -> (b k) f c h w", f=Window().block),
             captions=[caption for i in chosen for caption in clips.captions[i]],
+            uncovered=[strip for i in chosen for strip in clips.uncovered[i]],
             importance=clips.importance[chosen].flatten().to(self.device),
-            window=ForcedWindow(self.look_back(transitions, [sample_window(rng) for _ in chosen]), count, noisy=2),
+            window=ForcedWindow(self.look_back(transitions, [sample_window(rng) for _ in chosen]), count),
             rng=rng,
         )
 
-    def estimates(self, model: PocketGenerator, batch: Batch, at_steps: float) -> Tensor:
-        """Clean estimates of all blocks from pure noise, then of all from a lower level: (2 N) f c h w."""
-        lower = sample_sigmas(batch.rng, len(batch.clean), at_steps)
-        sigmas = torch.cat((torch.ones(len(batch.clean)), lower)).to(self.device)
+    def estimates(self, model: PocketGenerator, batch: Batch, sigmas: Tensor) -> Tensor:
+        """Clean estimates of all blocks, N f c h w, each from its own noise level."""
         generator = torch.Generator(self.device).manual_seed(int(batch.rng.integers(2**62)))
-        return clean_estimates(model, batch.clean, sigmas, batch.captions, batch.window, generator)
+        noise = torch.randn(batch.clean.shape, generator=generator, device=self.device)
+        context = soil(batch.clean, self.weights, generator)
+        return clean_estimates(model, batch, sigmas, agree(noise, batch.uncovered), context)
 
 
 @dataclass(frozen=True)
@@ -142,59 +147,51 @@ class Batch:
     Attributes:
         clean: N f c h w.
         captions: one for each block.
+        uncovered: the same; see `dice`.
         importance: how much each block counts, N.
-        window: for two noisy copies of every block.
+        window: for one noisy copy of every block.
         rng: draws noise and noise levels.
     """
 
     clean: Tensor
     captions: list[str]
+    uncovered: list[Uncovered | None]
     importance: Tensor
     window: ForcedWindow
     rng: np.random.Generator
 
 
-def clean_estimates(
-    model: PocketGenerator,
-    clean: Tensor,
-    sigmas: Tensor,
-    captions: list[str],
-    window: ForcedWindow,
-    generator: torch.Generator,
-) -> Tensor:
+def clean_estimates(model: PocketGenerator, batch: Batch, sigmas: Tensor, noise: Tensor, context: Tensor) -> Tensor:
     """What the model makes of noisy blocks that look back at soiled ones.
 
     Args:
         model: takes clean and noisy blocks in one batch.
-        clean: blocks N f c h w.
-        sigmas: noise levels (k N), for k noisy copies of every block.
-        captions: one for each block.
-        window: for k noisy copies.
-        generator: of all noise.
+        batch: N blocks.
+        sigmas: their noise levels, N.
+        noise: N f c h w.
+        context: the blocks as they are looked back at, N f c h w.
 
     Returns:
-        (k N) f c h w.
+        N f c h w.
     """
-    copies = len(sigmas) // len(clean)
-    noise = torch.randn((len(sigmas), *clean.shape[1:]), generator=generator, device=clean.device)
     levels = sigmas[:, None, None, None, None]
-    noisy = add_noise(clean.repeat(copies, 1, 1, 1, 1), noise, levels)
-    with half(clean.device), sdpa_kernel(SDPBackend.MATH):  # for few text keys the fastest here
-        text = [(torch.cat([k] * (1 + copies)), torch.cat([v] * (1 + copies))) for k, v in model.read(captions)]
-        time = model.transformer.modulate(torch.cat((torch.zeros_like(sigmas[: len(clean)]), sigmas * 1000)))
-        blocks = torch.cat((soil(clean, generator), noisy))
-        output = model.transformer(blocks, time, text, [window] * len(text))[len(clean) :]
+    noisy = add_noise(batch.clean, noise, levels)
+    with half(noise.device), sdpa_kernel(SDPBackend.MATH):  # for few text keys the fastest here
+        text = [(torch.cat((k, k)), torch.cat((v, v))) for k, v in model.read(batch.captions)]
+        time = model.transformer.modulate(torch.cat((torch.zeros_like(sigmas), sigmas * 1000)))
+        output = model.transformer(torch.cat((context, noisy)), time, text, [batch.window] * len(text))[len(noisy) :]
     return read_clean(POCKET_MODEL.prediction, output.float(), noisy, levels)
 
 
-def soil(clean: Tensor, generator: torch.Generator) -> Tensor:
-    """Context as play leaves it: each block N f c h w with mistakes of its own strength.
+def soil(clean: Tensor, weights: ErrorWeights, generator: torch.Generator) -> Tensor:
+    """Context as play leaves it: each block N f c h w with mistakes of its own strength, worst in faint channels.
 
     Looking back at flawless frames only, the generator copies small mistakes and adds to them, block after block;
     shown soiled ones beside clean targets, it learns to mend them.
     """
     strength = SOILED * torch.rand(len(clean), 1, 1, 1, 1, generator=generator, device=clean.device) ** 2
-    return clean + strength * torch.randn(clean.shape, generator=generator, device=clean.device)
+    mistakes = torch.randn(clean.shape, generator=generator, device=clean.device)
+    return clean + strength * weights.roughness[:, None, None] * mistakes
 
 
 def sample_sigmas(rng: np.random.Generator, count: int, at_steps: float) -> Tensor:

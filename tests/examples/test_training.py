@@ -1,15 +1,18 @@
 """What training is made of: clips weighed by what they teach, noise levels, soiled contexts, an optimizer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from examples.pocket_world.encode import WALK_WEIGHT, Clips
-from examples.pocket_world.generator import POCKET_MODEL, ErrorWeights
+from examples.pocket_world.generator import POCKET_MODEL, SUBJECT_WEIGHT, ErrorWeights, PocketGenerator
 from examples.pocket_world.train_student import SCHEDULE
 from examples.pocket_world.train_teacher import sample_sigmas, soil
 from examples.pocket_world.training import Muon, orthogonalise
+from examples.pocket_world.widen import widen
 from infrope_env.control.actions import Transition
 
 START, CONTINUE, SWITCH, CUT = Transition
@@ -22,6 +25,7 @@ def three_clips() -> Clips:
         captions=[[STAND] * 3, [STAND, WALK, WALK], [STAND, STAND, WALK]],
         transitions=[[START, CONTINUE, CONTINUE], [START, SWITCH, CONTINUE], [START, CONTINUE, SWITCH]],
         far=[False, False, True],
+        uncovered=[[None] * 3] * 3,
     )
 
 
@@ -48,10 +52,12 @@ def test_lower_noise_levels_are_mostly_the_samplers_own() -> None:
     assert share == pytest.approx(0.8, abs=0.05) and sigmas.max() < 1
 
 
-def test_contexts_are_soiled_each_by_its_own_strength() -> None:
-    clean = torch.zeros(64, 3, 4, 8, 8)
-    strengths = soil(clean, torch.Generator().manual_seed(0)).flatten(1).std(1)
-    assert strengths.min() < 0.02 and strengths.max() > 0.4
+def test_contexts_are_soiled_each_by_its_own_strength_and_faint_channels_most() -> None:
+    weights = ErrorWeights.of(torch.tensor([0.01, 1.0]), torch.device("cpu"))
+    soiled = soil(torch.zeros(64, 3, 2, 8, 8), weights, torch.Generator().manual_seed(0))
+    faint, strong = soiled.std(dim=(1, 3, 4)).unbind(1)
+    assert faint.min() < 0.02 and faint.max() > 0.6
+    assert (strong / faint).mean() == pytest.approx(0.01**0.125, rel=0.1)
 
 
 def test_faint_channels_count_less_and_the_subject_s_columns_more() -> None:
@@ -64,7 +70,7 @@ def test_faint_channels_count_less_and_the_subject_s_columns_more() -> None:
         return weights.error(wrong, target, torch.ones(1)).item()
 
     assert error(1, 0) == pytest.approx(10 * error(0, 0), rel=1e-4)
-    assert error(0, 9) == pytest.approx(1.5 * error(0, 0), rel=1e-4)
+    assert error(0, 9) == pytest.approx(SUBJECT_WEIGHT * error(0, 0), rel=1e-4)
 
 
 def test_muon_brings_all_directions_to_one_size_and_learns() -> None:
@@ -82,3 +88,42 @@ def test_muon_brings_all_directions_to_one_size_and_learns() -> None:
         optimizer.step()
         first, last = (loss.item() if step == 0 else first), loss.item()
     assert last < 0.05 * first
+
+
+def test_a_widened_generator_computes_nearly_the_same_and_can_learn_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    wide = PocketGenerator()
+    narrow_size = replace(POCKET_MODEL, dim=192, ffn_dim=768, num_heads=3)
+    monkeypatch.setattr("examples.pocket_world.generator.POCKET_MODEL", narrow_size)
+    narrow = PocketGenerator()
+    nn.init.normal_(narrow.transformer.head.head.weight, std=0.02)
+    wide.load_state_dict(widen(narrow.state_dict(), wide.state_dict(), POCKET_MODEL.head_dim))
+    one, other = (_answer(model) for model in (narrow, wide))
+    assert (one - other).square().mean() < 0.03 * one.var()
+    other.square().mean().backward()
+    new_channels = wide.transformer.patch_embedding.weight.grad[192:], wide.transformer.blocks[0].ffn[2].weight.grad
+    assert all(gradient.abs().max() > 0 for gradient in new_channels)
+
+
+def test_weights_of_the_same_size_are_taken_as_they_are() -> None:
+    state, fresh = PocketGenerator().state_dict(), PocketGenerator().state_dict()
+    same = widen(state, fresh, POCKET_MODEL.head_dim)
+    assert all(torch.allclose(same[name], value, atol=1e-6) for name, value in state.items())
+
+
+class _Alone:
+    """A window with nothing in it but the block itself."""
+
+    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(query, key, value)
+
+    def take(self, key: torch.Tensor, value: torch.Tensor) -> None:
+        raise AssertionError("nothing is committed here")
+
+
+def _answer(model: PocketGenerator) -> torch.Tensor:
+    size = (1, 3, POCKET_MODEL.latent_channels, *POCKET_MODEL.latent_size)
+    noise = torch.randn(size, generator=torch.Generator().manual_seed(3))
+    transformer = model.transformer
+    time, text = transformer.modulate(torch.tensor([900.0])), model.read([STAND])
+    return transformer(noise, time, text, [_Alone()] * len(text))
