@@ -126,7 +126,7 @@ def test_a_slide_is_no_walk_and_no_standing(detectors: Detectors) -> None:
 
 def test_a_mirrored_walk_goes_the_other_way(detectors: Detectors) -> None:
     opposite = {"walk_left": "walk_right", "walk_right": "walk_left"}
-    named = [(state.motion, detectors.name_motion(render_block(state)[:, :, ::-1])) for state in walks(20)]
+    named = [(state.motion, detectors.name_motion(render_block(state)[:, :, ::-1])) for state in walks(60)]
     assert share([name == opposite[motion] for motion, name in named]) > 0.9
 
 
