@@ -10,6 +10,7 @@ import numpy as np
 
 from examples.laboratory.eyes import Eyes
 from examples.laboratory.glance import Record
+from examples.laboratory.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,21 @@ class Cell(Protocol):
     def run(self, eyes: Eyes) -> Outcome:
         """Do it."""
         ...
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What all cells have that play a generator.
+
+    Attributes:
+        timed: see `Cell`.
+    """
+
+    setting: Setting
+    seed: int
+    timed: bool = field(default=False, kw_only=True)
+
+    @property
+    def weights(self) -> str:
+        """The world it plays."""
+        return self.setting.weights

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from examples.laboratory.cell import Outcome
+from examples.laboratory.cell import Generated, Outcome
 from examples.laboratory.eyes import Eyes
 from examples.laboratory.held import held_state
 from examples.laboratory.rig import Rig
-from examples.laboratory.setting import Setting
 
 
 @dataclass(frozen=True)
-class Costs:
+class Costs(Generated):
     """Time some blocks with a full window, nothing running beside."""
 
-    setting: Setting
-    seed: int
     blocks: int
-    timed: bool = True
-
-    @property
-    def weights(self) -> str:
-        """The world it plays."""
-        return self.setting.weights
+    timed: bool = field(default=True, kw_only=True)
 
     @property
     def name(self) -> str:

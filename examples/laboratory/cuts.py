@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from examples.laboratory.cell import Outcome
+from examples.laboratory.cell import Generated, Outcome
 from examples.laboratory.eyes import Eyes
 from examples.laboratory.glance import Record
 from examples.laboratory.rig import Moment, Rig, with_rules
-from examples.laboratory.setting import Setting
-from examples.laboratory.switches import hold, past_states
+from examples.laboratory.switches import hold, past_states, some_others
 from examples.pocket_world.measures import LUMA, correlation
 from examples.pocket_world.world import SCENES, WorldState, advance, render_block
 from infrope_env.control.actions import Transition
@@ -41,7 +40,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Cuts:
+class Cuts(Generated):
     """Reach other scenes every way, from pasts that all ways share.
 
     Attributes:
@@ -50,19 +49,11 @@ class Cuts:
         blocks: played in the new scene.
     """
 
-    setting: Setting
-    seed: int
     ways: tuple[Way, ...]
     pasts: int
     targets: int
     lead: int = 3
     blocks: int = 3
-    timed: bool = False
-
-    @property
-    def weights(self) -> str:
-        """The world it plays."""
-        return self.setting.weights
 
     @property
     def name(self) -> str:
@@ -76,7 +67,7 @@ class Cuts:
         pictures: dict[str, np.ndarray] = {}
         for state in past_states(self.pasts, self.seed):
             moment, shot = self._hold(past, state)
-            for scene in other_scenes(state.scene, self.targets, self.seed):
+            for scene in some_others(SCENES, state.scene, self.targets, self.seed):
                 for number, (way, rig) in enumerate(zip(self.ways, rigs, strict=True)):
                     blocks = list(self._reach(rig, moment, scene, way))
                     records.append({"way": number} | shot.judge(blocks, scene, eyes))
@@ -131,9 +122,3 @@ def resemblance(frames: np.ndarray, picture: np.ndarray) -> float:
     """Correlation of brightness of frames t H W 3 with one picture H W 3."""
     bright = frames.astype(np.float32) @ LUMA
     return correlation(bright, np.broadcast_to(picture.astype(np.float32) @ LUMA, bright.shape))
-
-
-def other_scenes(scene: str, count: int, seed: int) -> list[str]:
-    """So many of the others, another selection for every seed."""
-    others = [other for other in SCENES if other != scene]
-    return [others[(seed + 2 * n) % len(others)] for n in range(min(count, len(others)))]

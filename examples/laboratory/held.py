@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from examples.laboratory.cell import Outcome
+from examples.laboratory.cell import Generated, Outcome
 from examples.laboratory.eyes import Eyes
 from examples.laboratory.glance import Judge, Record
 from examples.laboratory.rig import Rig
-from examples.laboratory.setting import Setting
 from examples.pocket_world.world import FIRST_PHASE, MOTIONS, SCENES, SUBJECTS, WorldState, advance, render_block, spawn
 
 HELD_MOTIONS = ("walk_right", "wave", "walk_left", "jump")
@@ -33,7 +32,7 @@ def judged_blocks(ends: tuple[int, ...], every: int) -> set[int]:
 
 
 @dataclass(frozen=True)
-class Held:
+class Held(Generated):
     """Hold a motion to the last of the blocks `ends`.
 
     Attributes:
@@ -41,16 +40,8 @@ class Held:
         every: one block in so many is judged in between.
     """
 
-    setting: Setting
-    seed: int
     ends: tuple[int, ...]
     every: int
-    timed: bool = False
-
-    @property
-    def weights(self) -> str:
-        """The world it plays."""
-        return self.setting.weights
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from examples.laboratory.cell import Outcome
+from examples.laboratory.cell import Generated, Outcome
 from examples.laboratory.eyes import Eyes
 from examples.laboratory.glance import Record
 from examples.laboratory.held import held_state
@@ -22,17 +22,8 @@ HELD, CHANGED, AFTER = 5, 3, 3
 
 
 @dataclass(frozen=True)
-class Maps:
+class Maps(Generated):
     """Record a rollout: a motion held, another one, a cut."""
-
-    setting: Setting
-    seed: int
-    timed: bool = False
-
-    @property
-    def weights(self) -> str:
-        """The world it plays."""
-        return self.setting.weights
 
     @property
     def name(self) -> str:
@@ -70,7 +61,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Distances:
+class Distances(Generated):
     """Make one block again and again, its sink ever farther away: what absolute coordinates amount to.
 
     Attributes:
@@ -78,16 +69,8 @@ class Distances:
         after: blocks held before.
     """
 
-    setting: Setting
-    seed: int
     shifts: tuple[int, ...]
     after: int = 6
-    timed: bool = False
-
-    @property
-    def weights(self) -> str:
-        """The world it plays."""
-        return self.setting.weights
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from examples.laboratory.cell import Outcome
+from examples.laboratory.cell import Generated, Outcome
 from examples.laboratory.eyes import Eyes
 from examples.laboratory.glance import Record
 from examples.laboratory.rig import Moment, Rig, with_rules
@@ -39,7 +39,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Switches:
+class Switches(Generated):
     """Change motions under every arm, from pasts that all arms share.
 
     Attributes:
@@ -48,19 +48,11 @@ class Switches:
         blocks: judged after the change.
     """
 
-    setting: Setting
-    seed: int
     arms: tuple[Arm, ...]
     pasts: int
     targets: int
     lead: int = 7
     blocks: int = 3
-    timed: bool = False
-
-    @property
-    def weights(self) -> str:
-        """The world it plays."""
-        return self.setting.weights
 
     @property
     def name(self) -> str:
@@ -83,7 +75,7 @@ class Switches:
         for state in past_states(self.pasts, self.seed):
             moment, before = self._hold(past, state), hold(state, self.lead)
             last = past.look()[-1]
-            for motion in other_motions(state.motion, self.targets, self.seed):
+            for motion in some_others(MOTIONS, state.motion, self.targets, self.seed):
                 for number, rig in rigs.items():
                     yield {"arm": number} | self._change(rig, moment, Change(before, motion, last), eyes)
 
@@ -182,9 +174,9 @@ def past_states(count: int, seed: int) -> list[WorldState]:
     ]
 
 
-def other_motions(motion: str, count: int, seed: int) -> list[str]:
-    """So many of the others, another selection for every seed."""
-    others = [other for other in MOTIONS if other != motion]
+def some_others(names: tuple[str, ...], name: str, count: int, seed: int) -> list[str]:
+    """So many of the other names, another selection for every seed."""
+    others = [other for other in names if other != name]
     return [others[(seed + 2 * n) % len(others)] for n in range(min(count, len(others)))]
 
 
