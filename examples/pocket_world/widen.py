@@ -1,6 +1,6 @@
 """Take a trained generator's weights into a wider one, which then computes nearly the same and has room to learn.
 
-New channels are written to a little and not read at first; a new head looks where the first one does and says nothing.
+New channels are written to and read a little at first; a new head looks where the first one does and says little.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ def _grow(name: str, small: Tensor, wide: Tensor, head_dim: int) -> Tensor:
     parts = 6 if "time_projection" in name else 1  # shift, scale and gate, twice, one above the other
     wide, small = (x.unflatten(0, (parts, -1)) for x in (wide, small))
     wide *= QUIET
-    if small.ndim > 2 and small.shape[2] < wide.shape[2]:
-        wide[:, :, small.shape[2] :] = 0
     wide[tuple(slice(size) for size in small.shape)] = small
     if any(part in name for part in ("attn.q.", "attn.k.", "norm_q", "norm_k")):
         first_head = small[:, :head_dim]

@@ -96,10 +96,12 @@ def test_a_widened_generator_computes_nearly_the_same_and_can_learn_more(monkeyp
     narrow_size = replace(POCKET_MODEL, dim=192, ffn_dim=768, num_heads=3)
     monkeypatch.setattr("examples.pocket_world.generator.POCKET_MODEL", narrow_size)
     narrow = PocketGenerator()
-    nn.init.normal_(narrow.transformer.head.head.weight, std=0.02)
+    for module in narrow.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.1)  # as strong as trained ones: every layer has its say
     wide.load_state_dict(widen(narrow.state_dict(), wide.state_dict(), POCKET_MODEL.head_dim))
     one, other = (_answer(model) for model in (narrow, wide))
-    assert (one - other).square().mean() < 0.03 * one.var()
+    assert (one - other).square().mean() < 0.01 * one.var()
     other.square().mean().backward()
     new_channels = wide.transformer.patch_embedding.weight.grad[192:], wide.transformer.blocks[0].ffn[2].weight.grad
     assert all(gradient.abs().max() > 0 for gradient in new_channels)
