@@ -1,9 +1,10 @@
-"""The dice of the world, read from the noise: what comes into view beside a walk is a function of the block's noise.
+"""The dice of the world, read from the noise: what a walk brings into view, told by the block's noise.
 
 What stands farther along the way nothing in the past can tell. A generator of few steps that learns by regression
 would answer with the mean of all that may come, which is fog. So in training a few numbers of a block's noise are made
 to agree with the throw that its clip has seen: they keep their distribution (a sign, and which of some is the largest),
-so in play any noise will do, and every other noise is another world.
+so in play any noise will do, and every other noise would be another world. The bundled generator has not learnt to
+read them: with agreeing noise it is as wrong at the picture's edge as with any other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ NUMBERS = CELL_NUMBERS.stop
 class Uncovered(NamedTuple):
     """A strip that came into view in a block, on the right (1) or left (-1), and the throw for it."""
 
-    way: int
+    side: int
     thrown: Throw
 
 
@@ -33,11 +34,11 @@ def agree(noise: Tensor, uncovered: Sequence[Uncovered | None]) -> Tensor:
     """Make the noise of blocks, N f c h w, agree with what has come into view in each; changes it in place.
 
     The strongest channels of one latent pixel, at the picture's edge in the block's first frame, are the dice: they are
-    what a network listens to anyway. In the faintest ones, 800 iterations had learnt nothing of them.
+    what a network listens to most.
     """
     for block, strip in zip(noise, uncovered, strict=True):
         if strip is not None:
-            (kind, cells), column = strip.thrown, -1 if strip.way > 0 else 0
+            (kind, cells), column = strip.thrown, -1 if strip.side > 0 else 0
             numbers = block[0, -NUMBERS:, ROW, column]
             numbers[0] = numbers[0].abs() if kind is not None else -numbers[0].abs()
             if kind is not None:

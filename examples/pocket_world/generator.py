@@ -65,11 +65,6 @@ class ErrorWeights:
     channels: Tensor
     columns: Tensor
 
-    @property
-    def roughness(self) -> Tensor:
-        """How wrong each channel is apt to be, the faintest one 1: what counts more is learnt more exactly."""
-        return (self.channels / self.channels.min()) ** -0.25
-
     @classmethod
     def of(cls, variances: Tensor, device: torch.device) -> ErrorWeights:
         """Normalised to 1 on average."""

@@ -34,6 +34,7 @@ from examples.pocket_world.widen import widen
 from infrope_env.config import Sampler, Window
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean, shift_timesteps
+from infrope_env.pixels.patch_codec import roughness
 
 SOILED = 0.8
 """Most noise, in deviations of the faintest latent channel, that the context gets in training."""
@@ -191,7 +192,7 @@ def soil(clean: Tensor, weights: ErrorWeights, generator: torch.Generator) -> Te
     """
     strength = SOILED * torch.rand(len(clean), 1, 1, 1, 1, generator=generator, device=clean.device) ** 2
     mistakes = torch.randn(clean.shape, generator=generator, device=clean.device)
-    return clean + strength * weights.roughness[:, None, None] * mistakes
+    return clean + strength * roughness(weights.channels)[:, None, None] * mistakes
 
 
 def sample_sigmas(rng: np.random.Generator, count: int, at_steps: float) -> Tensor:

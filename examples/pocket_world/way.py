@@ -55,25 +55,25 @@ def in_view(things: Iterable[Thing], spans: tuple[Span, ...], left: int, right: 
     return tuple(t for t in things if t.column + spans[t.kind][1] > left and t.column + spans[t.kind][0] < right)
 
 
-def has_room(things: Iterable[Thing], spans: tuple[Span, ...], edge: int, way: int) -> bool:
+def has_room(things: Iterable[Thing], spans: tuple[Span, ...], edge: int, side: int) -> bool:
     """Whether nothing stands at an edge of the picture, beyond which something might come in.
 
     Args:
         things: in view.
         spans: of every kind.
         edge: column of near ground at the edge of the picture.
-        way: 1 for the right edge, -1 for the left one.
+        side: 1 for the right edge, -1 for the left one.
     """
-    ends = (t.column + spans[t.kind][1 if way > 0 else 0] for t in things)
-    return all((edge - end) * way >= CELL for end in ends)
+    ends = (t.column + spans[t.kind][1 if side > 0 else 0] for t in things)
+    return all((edge - end) * side >= CELL for end in ends)
 
 
-def placed(thrown: Throw, spans: tuple[Span, ...], edge: int, way: int) -> tuple[Thing, ...]:
+def placed(thrown: Throw, spans: tuple[Span, ...], edge: int, side: int) -> tuple[Thing, ...]:
     """What comes in beyond an edge of the picture; see `has_room`."""
     if thrown.kind is None:
         return ()
     first, last = spans[thrown.kind]
-    return (Thing(thrown.kind, edge + way * thrown.cells * CELL - (first if way > 0 else last)),)
+    return (Thing(thrown.kind, edge + side * thrown.cells * CELL - (first if side > 0 else last)),)
 
 
 def strewn(rng: np.random.Generator, spans: tuple[Span, ...], left: int, right: int) -> tuple[Thing, ...]:

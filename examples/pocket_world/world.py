@@ -116,12 +116,12 @@ def _uncover(state: WorldState, things: tuple[Thing, ...]) -> WorldState:
     """Forget what is out of view; a walk may bring something new."""
     spans = scenery(state.scene).spans
     seen = in_view(things, spans, state.scroll, state.scroll + WIDTH)
-    way = int(np.sign(WALKING_SPEED.get(state.motion, 0)))
-    edge = state.scroll + WIDTH if way > 0 else state.scroll
-    if way == 0 or not has_room(seen, spans, edge, way):
+    side = int(np.sign(WALKING_SPEED.get(state.motion, 0)))
+    edge = state.scroll + WIDTH if side > 0 else state.scroll
+    if side == 0 or not has_room(seen, spans, edge, side):
         return replace(state, things=seen)
     thrown = throw(np.random.default_rng([state.way, state.scene_blocks, state.scroll % 2**32]))
-    return replace(state, things=seen + placed(thrown, spans, edge, way), thrown=thrown)
+    return replace(state, things=seen + placed(thrown, spans, edge, side), thrown=thrown)
 
 
 def ground_truth(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES)) -> tuple[FrameTruth, ...]:
