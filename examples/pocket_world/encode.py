@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +17,9 @@ import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from examples.pocket_world.dice import Uncovered
-from examples.pocket_world.play import Clip, PlayedBlock, play_clip
+from examples.pocket_world.play import Clip, play_clip
 from examples.pocket_world.train_codec import Codec, load_codec
 from examples.pocket_world.training import rank, start_processes
-from examples.pocket_world.way import Throw
-from examples.pocket_world.world import WALKING_SPEED
 from infrope_env.control.actions import Transition
 
 
@@ -55,14 +51,12 @@ class Clips:
         captions: per clip, one for each block.
         transitions: the same.
         far: whether time passed unseen between block 0 and block 1 of a clip.
-        uncovered: per clip and block, what came into view at the picture's edge.
     """
 
     latents: Tensor
     captions: list[list[str]]
     transitions: list[list[Transition]]
     far: list[bool]
-    uncovered: list[list[Uncovered | None]]
 
     @cached_property
     def importance(self) -> Tensor:
@@ -92,7 +86,6 @@ class Clips:
             [self.captions[i] for i in kept],
             [self.transitions[i] for i in kept],
             [self.far[i] for i in kept],
-            [self.uncovered[i] for i in kept],
         )
 
 
@@ -120,7 +113,6 @@ def load_clips(folder: Path) -> Clips:
         captions=[[block["caption"] for block in fact["blocks"]] for fact in facts],
         transitions=[[Transition(block["transition"]) for block in fact["blocks"]] for fact in facts],
         far=[fact["far"] for fact in facts],
-        uncovered=[[_read_uncovered(block["uncovered"]) for block in fact["blocks"]] for fact in facts],
     )
 
 
@@ -141,21 +133,8 @@ def _write_shard(path: Path, codec: Codec, clips: list[Clip]) -> None:
 
 
 def _facts(clip: Clip) -> dict[str, object]:
-    return {"far": clip.far, "blocks": list(_block_facts(clip))}
-
-
-def _block_facts(clip: Clip) -> Iterator[dict[str, object]]:
-    for block in clip.blocks:
-        yield {"caption": block.caption, "transition": block.transition.value, "uncovered": _uncovered(block)}
-
-
-def _uncovered(block: PlayedBlock) -> tuple[int, Throw] | None:
-    thrown = block.state.thrown
-    return None if thrown is None else (1 if WALKING_SPEED[block.state.motion] > 0 else -1, thrown)
-
-
-def _read_uncovered(fact: tuple[int, tuple[int | None, int]] | None) -> Uncovered | None:
-    return None if fact is None else Uncovered(fact[0], Throw(*fact[1]))
+    blocks = [{"caption": block.caption, "transition": block.transition.value} for block in clip.blocks]
+    return {"far": clip.far, "blocks": blocks}
 
 
 if __name__ == "__main__":

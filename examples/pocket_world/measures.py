@@ -15,7 +15,8 @@ GROUND_ROWS = slice(HEIGHT - 9, HEIGHT)
 """Rows of the near ground, which scrolls exactly as the camera does."""
 GROUND_COLUMNS = 56
 """Columns on either side that neither subject nor shadow reaches: what stays in place would count as standing still."""
-LARGEST_SHIFT = 20
+LARGEST_SHIFT = 11
+"""Less than half of what is drawn on the ground repeats itself after."""
 MIDDLE_COLUMNS = slice(WIDTH // 2 - 14, WIDTH // 2 + 14)
 HEAD_ROWS = slice(HEIGHT - 56, HEIGHT - 30)
 """Where the head is in a walk."""

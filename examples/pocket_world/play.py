@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from examples.pocket_world.captions import caption
-from examples.pocket_world.way import CELL
-from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState, somewhere
+from examples.pocket_world.scenes import TILE
+from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState
 from infrope_env.control.actions import Transition
 
 FIRST_LATENT_PADDING = 3
 """Copies of the first pixel frame in front of a clip, so that its first latent frame covers that frame alone."""
 
 CUT_CHANCE, SWITCH_CHANCE = 0.15, 0.4
-FARTHEST_SCROLL, LONGEST_STAY, WAYS = 1280, 400, 2**20
-"""A clip may be taken up this many pixels along the way, and this many blocks after its scene began, on any way."""
+FARTHEST, LONGEST_STAY = 105, 400
+"""A clip may be taken up this many blocks of walking along the way, and this many blocks after its scene began."""
 
 HELD_OUT = frozenset(
     {
@@ -68,8 +68,7 @@ def play_clip(rng: np.random.Generator, num_blocks: int = 7, far_chance: float =
 
 def _play_episode(rng: np.random.Generator, num_blocks: int, far_chance: float) -> Clip:
     world = World()
-    way = int(rng.integers(WAYS))
-    frames = [world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, MOTIONS), way=way)]
+    frames = [world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, MOTIONS))]
     blocks = [_played(rng, world.state, Transition.START)]
     far = bool(rng.random() < far_chance)
     if far:
@@ -99,10 +98,10 @@ def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock
 
 def _move_along(world: World, rng: np.random.Generator) -> np.ndarray:
     """Put the subject somewhere along the way of some scene, in some motion, and render a block there."""
-    scroll = CELL * int(rng.integers(-FARTHEST_SCROLL // CELL, FARTHEST_SCROLL // CELL))
+    scroll = TILE * int(rng.integers(-FARTHEST, FARTHEST))
     subject = world.state.subject
-    world.reset(subject, _pick(rng, SCENES), _pick(rng, MOTIONS), scroll, world.state.way)
-    world.state = somewhere(replace(world.state, scene_blocks=int(rng.integers(LONGEST_STAY))))
+    world.reset(subject, _pick(rng, SCENES), _pick(rng, MOTIONS), scroll)
+    world.state = replace(world.state, scene_blocks=int(rng.integers(LONGEST_STAY)))
     return world.step()
 
 

@@ -1,19 +1,19 @@
-"""The six scenes: periodic strips that scroll at different speeds, clouds that drift, things along the way.
+"""The six scenes: periodic strips that scroll or stay, clouds that drift.
 
 Knows nothing of subjects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, partial
 
 import numpy as np
 
 from examples.pocket_world.drawing import Canvas, vertical_gradient
 from examples.pocket_world.scenes import (
     CLOUD_PERIOD,
+    COLUMNS,
     FAR_PERIOD,
     GROUND,
     HEIGHT,
@@ -23,16 +23,7 @@ from examples.pocket_world.scenes import (
     WIDTH,
     Painter,
     Recipe,
-    Thing,
 )
-from examples.pocket_world.sprites import Sprite, put, sprite_from_pixels
-from examples.pocket_world.way import AT_THE_START, CELL, Span
-from examples.pocket_world.way import Thing as Standing
-
-THING_WIDTH = 80
-"""Columns that the widest thing and its glow take."""
-FAINT = 224
-"""256ths of the background; what leaves more of it is the rim of a glow and hardly to be seen."""
 
 
 @dataclass(frozen=True)
@@ -61,28 +52,21 @@ class Strip:
 
 @dataclass(frozen=True)
 class Scenery:
-    """A scene: its fixed sky, uint8 (HEIGHT, WIDTH, 3), its strips from far to near, and its kinds of things."""
+    """A scene: its fixed sky, uint8 (HEIGHT, WIDTH, 3), and its strips from far to near."""
 
     sky: np.ndarray
     clouds: Strip | None
     far: Strip
     middle: Strip
-    things: tuple[Sprite, ...]
-    ground: Strip
+    near: Strip
 
-    @cached_property
-    def spans(self) -> tuple[Span, ...]:
-        """Columns that every kind of thing takes, see `Span`."""
-        return tuple(_span(thing) for thing in self.things)
-
-    def draw(self, scroll: int, things: Iterable[Standing] = AT_THE_START, drift: int = 0) -> np.ndarray:
+    def draw(self, scroll: int, drift: int = 0) -> np.ndarray:
         """Return the empty scene, uint8 (HEIGHT, WIDTH, 3).
 
         Args:
             scroll: the camera's position, in pixels. The middle layer moves with the near one; the far one, like the
                 sky, is too far away to move. So everything that scrolls does so by whole latent pixels a latent frame:
                 at half the speed, a small generator blurred it.
-            things: what stands along the way.
             drift: pixels that the clouds have moved to the left.
         """
         picture = self.sky.copy()
@@ -90,9 +74,7 @@ class Scenery:
             self.clouds.draw_over(picture, drift)
         self.far.draw_over(picture, 0)
         self.middle.draw_over(picture, scroll)
-        for kind, column in things:
-            put(picture, self.things[kind], 0, column - scroll - THING_WIDTH // 2)
-        self.ground.draw_over(picture, scroll)
+        self.near.draw_over(picture, scroll)
         return picture
 
 
@@ -105,8 +87,7 @@ def scenery(scene: str) -> Scenery:
         None if recipe.clouds is None else _paint_strip(recipe.clouds, CLOUD_PERIOD),
         _paint_strip(recipe.far, FAR_PERIOD),
         _paint_strip(recipe.middle, MIDDLE_PERIOD),
-        tuple(_paint_thing(thing) for thing in recipe.things),
-        _paint_strip(recipe.ground, NEAR_PERIOD),
+        _paint_strip(partial(_paint_near, recipe), NEAR_PERIOD),
     )
 
 
@@ -119,15 +100,10 @@ def _paint_sky(recipe: Recipe) -> np.ndarray:
     return blended.astype(np.uint8)
 
 
-def _paint_thing(thing: Thing) -> Sprite:
-    canvas = Canvas(THING_WIDTH, HEIGHT, (0, HEIGHT - GROUND))
-    thing(canvas, THING_WIDTH / 2)
-    return sprite_from_pixels(canvas.pixels())
-
-
-def _span(thing: Sprite) -> Span:
-    shown = np.flatnonzero((thing.keep < FAINT).any(axis=(0, 2))) - THING_WIDTH // 2
-    return int(shown[0]) // CELL * CELL, -(-int(shown[-1] + 1) // CELL) * CELL
+def _paint_near(recipe: Recipe, canvas: Canvas) -> None:
+    for thing, column in zip(recipe.things, COLUMNS, strict=True):
+        thing(canvas, column)
+    recipe.ground(canvas)
 
 
 def _paint_strip(painter: Painter, period: int) -> Strip:

@@ -1,7 +1,7 @@
 """What the six scenes look like: painters for the lights in the sky, the clouds, the layers from far to near, things.
 
 Painters draw one period of their layer; x runs along it, y = 0 is the ground line. A thing is painted at a column x.
-Knows nothing of scrolling, nor of what stands where.
+Knows nothing of scrolling.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from examples.pocket_world.drawing import Canvas, Fill
 HEIGHT, WIDTH = 96, 160
 GROUND = 14
 """Height of the ground line, on which near things stand, above the bottom of the picture."""
-NEAR_PERIOD, MIDDLE_PERIOD, FAR_PERIOD, CLOUD_PERIOD = 320, 320, 160, 224
+TILE = 24
+"""Pixels of ground that a block of walking passes, and the period of what is drawn on it."""
+NEAR_PERIOD, MIDDLE_PERIOD, FAR_PERIOD, CLOUD_PERIOD = 15 * TILE, 7 * TILE, WIDTH, WIDTH
+"""Of the things along the way; of the middle layer; of what does not scroll; of the clouds.
+
+Whole tiles, so that a walk meets few pictures at the seams of its blocks (a generator that has taken one for another is
+put right by the next), and coprime ones, so that all layers together come back after 105 blocks only.
+"""
+COLUMNS = (128, 24, 196, 268, 330)
+"""Where the things of a scene stand in their period. The subject starts between the first two, at scroll 0."""
 
 Painter = Callable[[Canvas], None]
 Thing = Callable[[Canvas, float], None]
@@ -28,7 +37,7 @@ class Recipe:
     """How a scene is painted: the colours of its sky from top to bottom, a painter for every layer, what stands about.
 
     Attributes:
-        things: they stand along the way, any of them anywhere; the first two also where every rollout begins.
+        things: stand along the way, see `COLUMNS`.
         clouds: drift before the sky; None where there is none, or it is night.
     """
 
@@ -49,20 +58,13 @@ def _ridge(canvas: Canvas, period: int, waves: Sequence[tuple[int, float, float]
 
 
 def _ground(canvas: Canvas, edge: str, fill: Fill, patches: str) -> None:
-    """The ground of the near layer: a bright edge, a shaded body, flat ovals to see it move by."""
+    """The ground: a bright edge, a shaded body, flat ovals to see it move by."""
     canvas.ink = None
     canvas.box(-2, -GROUND - 2, NEAR_PERIOD + 2, 1, fill, 0)
     canvas.box(-2, -1.4, NEAR_PERIOD + 2, 1, edge, 0)
-    for x, y, r in (
-        (22, -7, 6),
-        (70, -10, 8),
-        (118, -6.5, 5),
-        (156, -10.5, 7),
-        (205, -7, 8),
-        (250, -10, 5),
-        (292, -7, 7),
-    ):
-        canvas.ellipse(x, y, r, 1.9, patches)
+    for x in range(0, NEAR_PERIOD, TILE):
+        canvas.ellipse(x + 8, -6.5, 6, 1.9, patches)
+        canvas.ellipse(x + 19, -11, 3.5, 1.7, patches)
 
 
 def _sun(x: float, y: float, colour: str, halo: str) -> Callable[[Canvas], None]:
@@ -78,8 +80,8 @@ def _meadow_far(canvas: Canvas) -> None:
 
 
 def _meadow_middle(canvas: Canvas) -> None:
-    _ridge(canvas, MIDDLE_PERIOD, [(2, 5, 0.0), (3, 3, 0.3)], 13, ("#a4dc7c", "#8fd06c"))
-    for x, y in ((40, 17), (66, 15), (180, 11), (262, 16), (282, 14)):
+    _ridge(canvas, MIDDLE_PERIOD, [(1, 5, 0.0), (2, 3, 0.3)], 13, ("#a4dc7c", "#8fd06c"))
+    for x, y in ((40, 17), (62, 15), (128, 10)):
         canvas.box(x - 1, y - 5, x + 1, y + 3, "#a98a5c")
         canvas.ellipse(x, y + 7, 6, 7, ("#8ccf70", "#6dbb63"))
 
@@ -104,8 +106,8 @@ def _desert_far(canvas: Canvas) -> None:
 
 
 def _desert_middle(canvas: Canvas) -> None:
-    _ridge(canvas, MIDDLE_PERIOD, [(2, 5, 0.2), (5, 2, 0.1)], 13, ("#f7d596", "#eec47c"))
-    _ridge(canvas, MIDDLE_PERIOD, [(3, 4, 0.6), (1, 2, 0.3)], 6, ("#efc27a", "#e6b266"))
+    _ridge(canvas, MIDDLE_PERIOD, [(1, 5, 0.2), (3, 2, 0.1)], 13, ("#f7d596", "#eec47c"))
+    _ridge(canvas, MIDDLE_PERIOD, [(2, 4, 0.6), (1, 2, 0.3)], 6, ("#efc27a", "#e6b266"))
 
 
 def _desert_ground(canvas: Canvas) -> None:
@@ -124,10 +126,10 @@ def _snow_far(canvas: Canvas) -> None:
 
 
 def _snow_middle(canvas: Canvas) -> None:
-    for x, height in ((12, 26), (30, 20), (84, 24), (150, 28), (166, 21), (228, 25), (300, 22)):
+    for x, height in ((12, 26), (29, 20), (72, 24), (118, 28), (134, 21)):
         with canvas.lifted(6):
             plants.pine(canvas, x, height, ("#8fbcc4", "#76a6b4"), None)
-    _ridge(canvas, MIDDLE_PERIOD, [(2, 3, 0.1), (3, 2, 0.5)], 8, ("#edf4fd", "#dbe8f8"))
+    _ridge(canvas, MIDDLE_PERIOD, [(1, 3, 0.1), (2, 2, 0.5)], 8, ("#edf4fd", "#dbe8f8"))
 
 
 def _snow_ground(canvas: Canvas) -> None:
@@ -161,9 +163,13 @@ def _city_far(canvas: Canvas) -> None:
 
 
 def _city_middle(canvas: Canvas) -> None:
-    houses = ((4, 42, 30), (48, 34, 40), (90, 46, 24), (142, 36, 36), (184, 40, 28), (230, 32, 42), (268, 44, 32))
-    for number, (x, width, top) in enumerate(houses):
-        wall: Fill = (("#3a3f7a", "#343a70"), ("#5a3f7c", "#4f3870"), ("#2f5078", "#2b476c"))[number % 3]
+    houses: tuple[tuple[int, int, int, Fill], ...] = (
+        (3, 42, 30, ("#3a3f7a", "#343a70")),
+        (47, 34, 40, ("#5a3f7c", "#4f3870")),
+        (83, 42, 24, ("#2f5078", "#2b476c")),
+        (128, 36, 36, ("#4a4488", "#40397a")),
+    )
+    for number, (x, width, top, wall) in enumerate(houses):
         canvas.box(x, -GROUND, x + width, top, wall, 0.3)
         canvas.box(x - 1.5, top - 1.5, x + width + 1.5, top + 1.5, "#262858", 0.2)
         columns = (width - 4) // 10
@@ -178,9 +184,8 @@ def _city_ground(canvas: Canvas) -> None:
     canvas.box(-2, -GROUND - 2, NEAR_PERIOD + 2, 1, ("#8f8db5", "#6f6d98"), 0)
     canvas.box(-2, -1, NEAR_PERIOD + 2, 1, "#bab7dc", 0)
     canvas.box(-2, -GROUND - 2, NEAR_PERIOD + 2, -5.5, ("#3d3d62", "#33334f"), 0)
-    for x in range(0, NEAR_PERIOD, 40):
-        canvas.box(x + 4, -11, x + 22, -9, "#f2e6a8", 0.4)
-    for x in range(0, NEAR_PERIOD, 32):
+    for x in range(0, NEAR_PERIOD, TILE):
+        canvas.box(x + 4, -11, x + 16, -9, "#f2e6a8", 0.4)
         canvas.limb([(x, -1), (x - 3, -5.5)], 0.8, "#6a688f")
 
 
@@ -191,12 +196,12 @@ def _beach_far(canvas: Canvas) -> None:
 
 def _beach_middle(canvas: Canvas) -> None:
     canvas.box(-2, -GROUND, MIDDLE_PERIOD + 2, 18, ("#4fbcec", "#7fe0ea"), 0)
-    for x, y, r in ((20, 14, 10), (76, 9, 13), (130, 15, 8), (204, 13, 12), (262, 9, 10), (304, 15, 7)):
+    for x, y, r in ((14, 14, 10), (60, 9, 12), (84, 15, 7), (136, 12, 9)):
         canvas.limb([(x - r, y), (x + r, y)], 1.4, "#b4f0f7")
-    for x, sail in ((104, ("#ffffff", "#f1ecff")), (236, ("#ffd36b", "#ffb84a"))):
+    for x, sail in ((108, ("#ffffff", "#f1ecff")), (38, ("#ffd36b", "#ffb84a"))):
         _boat(canvas, x, sail)
-    _ridge(canvas, MIDDLE_PERIOD, [(8, 0.8, 0.0)], 5, "#ffffff")
-    _ridge(canvas, MIDDLE_PERIOD, [(8, 0.8, 0.0)], 3.2, "#f7e2ae")
+    _ridge(canvas, MIDDLE_PERIOD, [(4, 0.8, 0.0)], 5, "#ffffff")
+    _ridge(canvas, MIDDLE_PERIOD, [(4, 0.8, 0.0)], 3.2, "#f7e2ae")
 
 
 def _boat(canvas: Canvas, x: float, sail: Fill) -> None:
@@ -225,12 +230,12 @@ def _cave_far(canvas: Canvas) -> None:
 
 def _cave_middle(canvas: Canvas) -> None:
     canvas.ink = "#2a333f"
-    for x, half, length in ((30, 14, 40), (96, 10, 30), (132, 16, 46), (206, 12, 34), (244, 9, 26), (290, 15, 42)):
+    for x, half, length in ((30, 14, 40), (80, 10, 30), (116, 15, 46), (150, 9, 26)):
         props.stone_spike(canvas, x, HEIGHT - GROUND + 2, -length, half, ("#47505f", "#66717f"))
-    for x, half, length in ((60, 12, 28), (164, 14, 34), (186, 8, 20), (264, 12, 30)):
+    for x, half, length in ((56, 12, 28), (96, 9, 20), (138, 14, 34)):
         props.stone_spike(canvas, x, -4, length, half, ("#66717f", "#434b5a"))
     canvas.ink = None
-    _ridge(canvas, MIDDLE_PERIOD, [(4, 2, 0.2), (7, 1.2, 0.0)], 4, ("#4d5664", "#3d4552"))
+    _ridge(canvas, MIDDLE_PERIOD, [(2, 2, 0.2), (4, 1.2, 0.0)], 4, ("#4d5664", "#3d4552"))
 
 
 def _stalagmite(canvas: Canvas, x: float, length: float, half: float) -> None:
@@ -286,7 +291,7 @@ RECIPES: dict[str, Recipe] = {
         _meadow_middle,
         _meadow_ground,
         THINGS["meadow"],
-        _day_clouds((32, 60, 1.0), (106, 54, 0.8), (172, 63, 0.9)),
+        _day_clouds((32, 60, 1.0), (106, 54, 0.8)),
     ),
     "desert": Recipe(
         ("#f7a072", "#fbc88e", "#fdeab8"),
@@ -295,7 +300,7 @@ RECIPES: dict[str, Recipe] = {
         _desert_middle,
         _desert_ground,
         THINGS["desert"],
-        _day_clouds((60, 66, 0.7), (170, 58, 0.6), fill=("#fff3dc", "#fde0b8")),
+        _day_clouds((50, 66, 0.7), (132, 58, 0.6), fill=("#fff3dc", "#fde0b8")),
     ),
     "snow": Recipe(
         ("#a9bdea", "#cddcf6", "#f1f6fd"),
@@ -304,7 +309,7 @@ RECIPES: dict[str, Recipe] = {
         _snow_middle,
         _snow_ground,
         THINGS["snow"],
-        _day_clouds((50, 66, 0.9), (140, 70, 0.8), (200, 62, 0.7), fill=("#ffffff", "#e2ebfa")),
+        _day_clouds((46, 66, 0.9), (120, 70, 0.8), fill=("#ffffff", "#e2ebfa")),
     ),
     "city": Recipe(
         ("#141642", "#2c2a6e", "#5d4796"), _city_lights, _city_far, _city_middle, _city_ground, THINGS["city"]
@@ -316,7 +321,7 @@ RECIPES: dict[str, Recipe] = {
         _beach_middle,
         _beach_ground,
         THINGS["beach"],
-        _day_clouds((40, 62, 0.9), (126, 52, 0.7), (190, 64, 0.8)),
+        _day_clouds((40, 62, 0.9), (118, 52, 0.7)),
     ),
     "cave": Recipe(
         ("#1b252e", "#2a3d47", "#3a5560"), _cave_lights, _cave_far, _cave_middle, _cave_ground, THINGS["cave"]

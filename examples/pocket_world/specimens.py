@@ -26,7 +26,6 @@ from examples.pocket_world.world import (
     WALKING_SPEED,
     WorldState,
     render_block,
-    somewhere,
 )
 from infrope_env.pixels.patch_codec import roughness
 
@@ -34,7 +33,7 @@ STRIDES = (2, 3, 4, 8, 9, 10)
 """Phases of a walk in which the legs are apart: stopped there, nobody takes it for standing."""
 AIRBORNE = (3, 4, 5, 6, 7, 8)
 FAULT_CHANCE = 0.45
-FARTHEST_SCROLL, WAYS = 640, 2**20
+FARTHEST_SCROLL = 1260
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ def random_state(rng: np.random.Generator) -> WorldState:
     subject, scene, motion = (str(rng.choice(names)) for names in (SUBJECTS, SCENES, MOTIONS))
     scroll = int(rng.integers(-FARTHEST_SCROLL, FARTHEST_SCROLL))
     lasted, entered = int(rng.integers(2)), int(rng.integers(100))
-    state = WorldState(subject, scene, motion, scroll, lasted, entered, way=int(rng.integers(WAYS)))
-    return somewhere(state)
+    return WorldState(subject, scene, motion, scroll, lasted, entered)
 
 
 def true_block(state: WorldState, first: bool = False) -> Specimen:
@@ -92,7 +90,7 @@ def cross_fade(state: WorldState, scene: str, shares: np.ndarray) -> Specimen:
 
 def deserted(state: WorldState) -> Specimen:
     """The scene alone."""
-    frame = scenery(state.scene).draw(state.scroll, state.things)
+    frame = scenery(state.scene).draw(state.scroll)
     return Specimen(np.repeat(frame[None], BLOCK_FRAMES, axis=0), NONE, state.scene, NONE)
 
 

@@ -2,7 +2,7 @@
 
 Every clip is rolled out as in play: some of the four denoising steps, the block committed, the next one laid out by its
 transition. The last of those steps learns to hit the clip's true block, which in this world is a function of the
-captions, of the noise (see `dice`) and of what was before. Teacher forcing goes on beside it, since it alone trains
+captions and of what was before. Teacher forcing goes on beside it, since it alone trains
 what the commit pass remembers.
 
 python -m examples.pocket_world.train_student --teacher runs/teacher --folder runs/student    (resumes)
@@ -10,7 +10,6 @@ python -m examples.pocket_world.train_student --teacher runs/teacher --folder ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,6 @@ import tyro
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from examples.pocket_world.dice import Uncovered, agree
 from examples.pocket_world.encode import Clips, load_clips
 from examples.pocket_world.forcing import Lookback, RolloutWindow
 from examples.pocket_world.generator import (
@@ -76,7 +74,6 @@ class SelfRollout:
     lookbacks: list[Lookback]
     generator: torch.Generator
     text: TextMemory
-    uncovered: Sequence[Uncovered | None]
 
     def make_block(self, index: int, exit_step: int, shape: torch.Size) -> Tensor:
         """Denoise b f c h w up to a step, which alone has a gradient; returns its estimate of the clean latents."""
@@ -99,8 +96,7 @@ class SelfRollout:
             window.commit(POCKET_MODEL.tokens_per_frame)
 
     def _noise(self, shape: torch.Size) -> Tensor:
-        noise = torch.randn(shape, generator=self.generator, device=self.generator.device)
-        return agree(noise, self.uncovered)
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
 
     def _estimate(self, noisy: Tensor, step: int) -> Tensor:
         timestep = torch.full((len(noisy),), SCHEDULE.timesteps[step], device=noisy.device)
@@ -147,13 +143,11 @@ def rollout_gradients(
         [lookback.of_block(index, len(targets)) for index in range(len(targets))],
         torch.Generator(forcing.device).manual_seed(int(rng.integers(2**62))),
         [],
-        [],
     )
     errors = []
     for index, target in enumerate(targets):
         with half(forcing.device), sdpa_kernel(SDPBackend.MATH):
             rollout.text = model.read([clips.captions[i][index] for i in chosen])
-            rollout.uncovered = [clips.uncovered[i][index] for i in chosen]
             estimate = rollout.make_block(index, int(rng.integers(len(SCHEDULE.sigmas))), target.shape)
         loss = forcing.weights.error(estimate, target, weights[:, index]) * weights[:, index].mean()
         (loss / len(targets)).backward()

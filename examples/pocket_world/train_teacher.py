@@ -16,7 +16,6 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from examples.pocket_world.dice import Uncovered, agree
 from examples.pocket_world.encode import Clips, load_clips
 from examples.pocket_world.forcing import ForcedWindow, LookbackMaker
 from examples.pocket_world.generator import (
@@ -127,7 +126,6 @@ class Forcing:
         return Batch(
             clean=rearrange(latents, "b (k f) c h w -> (b k) f c h w", f=Window().block),
             captions=[caption for i in chosen for caption in clips.captions[i]],
-            uncovered=[strip for i in chosen for strip in clips.uncovered[i]],
             importance=clips.importance[chosen].flatten().to(self.device),
             window=ForcedWindow(self.look_back(transitions, [sample_window(rng) for _ in chosen]), count),
             rng=rng,
@@ -138,7 +136,7 @@ class Forcing:
         generator = torch.Generator(self.device).manual_seed(int(batch.rng.integers(2**62)))
         noise = torch.randn(batch.clean.shape, generator=generator, device=self.device)
         context = soil(batch.clean, self.weights, generator)
-        return clean_estimates(model, batch, sigmas, agree(noise, batch.uncovered), context)
+        return clean_estimates(model, batch, sigmas, noise, context)
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,6 @@ class Batch:
     Attributes:
         clean: N f c h w.
         captions: one for each block.
-        uncovered: the same; see `dice`.
         importance: how much each block counts, N.
         window: for one noisy copy of every block.
         rng: draws noise and noise levels.
@@ -156,7 +153,6 @@ class Batch:
 
     clean: Tensor
     captions: list[str]
-    uncovered: list[Uncovered | None]
     importance: Tensor
     window: ForcedWindow
     rng: np.random.Generator

@@ -7,7 +7,7 @@ blocks of 12 frames. Knows neither captions nor the model that learns this world
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,6 @@ from examples.pocket_world.sprites import (
     shadow_sprite,
     subject_sprite,
 )
-from examples.pocket_world.way import AT_THE_START, Thing, Throw, has_room, in_view, placed, strewn, throw
 
 __all__ = ["BLOCK_FRAMES", "FPS", "HEIGHT", "MOTIONS", "SCENES", "SUBJECTS", "WIDTH"]
 
@@ -47,8 +46,7 @@ class WorldState:
     `scroll` is the camera's position in pixels just before the block: the frame at phase p is seen from
     `scroll + speed * (p + 1)`, so a block depends on the last frame and its own motion only. `motion_blocks` says how
     many blocks the motion has lasted before this one, 0 in a motion's first block; `scene_blocks` says the same of the
-    scene, for the clouds drift with it. `things` stand about or come into view in the block; `thrown` is what the dice
-    said of that, None where nothing could come in. `way` is the seed of all dice.
+    scene, for the clouds drift with it.
     """
 
     subject: str
@@ -57,9 +55,6 @@ class WorldState:
     scroll: int
     motion_blocks: int
     scene_blocks: int = 0
-    way: int = 0
-    things: tuple[Thing, ...] = AT_THE_START
-    thrown: Throw | None = None
 
     def __post_init__(self) -> None:
         """Refuse names that the world does not have."""
@@ -89,39 +84,19 @@ class FrameTruth:
     facing: int
 
 
-def spawn(subject: str, scene: str, motion: str = "stand", scroll: int = 0, way: int = 0) -> WorldState:
-    """Return the first block of a rollout, whose first frame, at FIRST_PHASE, is seen from `scroll`."""
-    start = scroll - WALKING_SPEED.get(motion, 0) * (FIRST_PHASE + 1)
-    return WorldState(subject, scene, motion, start, 0, way=way)
-
-
-def somewhere(state: WorldState) -> WorldState:
-    """The same with things strewn about as they may be along the way; the scroll is taken to be on their grid."""
-    spans, rng = scenery(state.scene).spans, np.random.default_rng([state.way, state.scroll % 2**32])
-    return replace(state, things=strewn(rng, spans, state.scroll, state.scroll + WIDTH))
+def spawn(subject: str, scene: str, motion: str = "stand", scroll: int = 0) -> WorldState:
+    """Return the first block of a rollout, which shows its frames from FIRST_PHASE on."""
+    return WorldState(subject, scene, motion, scroll, 0)
 
 
 def advance(state: WorldState, motion: str | None = None, scene: str | None = None) -> WorldState:
     """Return the block after `state`; None keeps what is. Any given scene, also the same one, is a cut to scroll 0."""
     following = state.motion if motion is None else motion
     if scene is not None:
-        return WorldState(state.subject, scene, following, 0, 0, way=state.way)
+        return WorldState(state.subject, scene, following, 0, 0)
     scroll = state.scroll + WALKING_SPEED.get(state.motion, 0) * BLOCK_FRAMES
     lasted = state.motion_blocks + 1 if following == state.motion else 0
-    after = WorldState(state.subject, state.scene, following, scroll, lasted, state.scene_blocks + 1, state.way)
-    return _uncover(after, state.things)
-
-
-def _uncover(state: WorldState, things: tuple[Thing, ...]) -> WorldState:
-    """Forget what is out of view; a walk may bring something new."""
-    spans = scenery(state.scene).spans
-    seen = in_view(things, spans, state.scroll, state.scroll + WIDTH)
-    side = int(np.sign(WALKING_SPEED.get(state.motion, 0)))
-    edge = state.scroll + WIDTH if side > 0 else state.scroll
-    if side == 0 or not has_room(seen, spans, edge, side):
-        return replace(state, things=seen)
-    thrown = throw(np.random.default_rng([state.way, state.scene_blocks, state.scroll % 2**32]))
-    return replace(state, things=seen + placed(thrown, spans, edge, side), thrown=thrown)
+    return WorldState(state.subject, state.scene, following, scroll, lasted, state.scene_blocks + 1)
 
 
 def ground_truth(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES)) -> tuple[FrameTruth, ...]:
@@ -135,8 +110,8 @@ def ground_truth(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES))
 
 
 def cloud_drift(state: WorldState, phase: int) -> int:
-    """How far the clouds have come since the scene began, in pixels: one every four frames."""
-    return (state.scene_blocks * BLOCK_FRAMES + phase) // 4
+    """How far the clouds have come since the scene began, in pixels: two every three frames, a latent pixel a block."""
+    return (state.scene_blocks * BLOCK_FRAMES + phase + 1) * 2 // 3
 
 
 def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES)) -> np.ndarray:
@@ -144,7 +119,7 @@ def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES))
     phases = tuple(phases)
     frames = np.empty((len(phases), HEIGHT, WIDTH, 3), np.uint8)
     for frame, phase, truth in zip(frames, phases, ground_truth(state, phases), strict=True):
-        frame[:] = scenery(state.scene).draw(truth.scroll, state.things, truth.drift)
+        frame[:] = scenery(state.scene).draw(truth.scroll, truth.drift)
         left = (WIDTH - CELL_WIDTH) // 2
         put(frame, shadow_sprite(truth.jump_height), FEET - 4, left)
         sprite = subject_sprite(state.subject, state.motion, phase, state.motion_blocks == 0)
@@ -157,9 +132,9 @@ class World:
 
     state: WorldState
 
-    def reset(self, subject: str, scene: str, motion: str = "stand", scroll: int = 0, way: int = 0) -> np.ndarray:
+    def reset(self, subject: str, scene: str, motion: str = "stand", scroll: int = 0) -> np.ndarray:
         """Start anew and draw phases 3 to 11; uint8 (9, HEIGHT, WIDTH, 3)."""
-        self.state = spawn(subject, scene, motion, scroll, way)
+        self.state = spawn(subject, scene, motion, scroll)
         return render_block(self.state, range(FIRST_PHASE, BLOCK_FRAMES))
 
     def step(self, motion: str | None = None, scene: str | None = None) -> np.ndarray:

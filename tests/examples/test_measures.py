@@ -74,7 +74,7 @@ def test_all_combinations_come_once_and_thirty_bases_pair_every_subject_with_eve
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_walk_has_two_steps_a_block_and_a_faster_one_more(subject: str) -> None:
     world = World()
-    world.reset(subject, "city", "walk_right", way=3)
+    world.reset(subject, "city", "walk_right")
     walk = np.concatenate([world.step() for _ in range(10)])
     assert step_rate(walk[:60]) == pytest.approx(2 / 0.75, rel=0.03)
     assert step_rate(walk[::2]) == pytest.approx(4 / 0.75, rel=0.03)

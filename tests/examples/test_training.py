@@ -25,7 +25,6 @@ def three_clips() -> Clips:
         captions=[[STAND] * 3, [STAND, WALK, WALK], [STAND, STAND, WALK]],
         transitions=[[START, CONTINUE, CONTINUE], [START, SWITCH, CONTINUE], [START, CONTINUE, SWITCH]],
         far=[False, False, True],
-        uncovered=[[None] * 3] * 3,
     )
 
 
