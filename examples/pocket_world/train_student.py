@@ -75,6 +75,14 @@ class SelfRollout:
     generator: torch.Generator
     text: TextMemory
 
+    @classmethod
+    def of(cls, model: PocketGenerator, lookback: Lookback, blocks: int, seed: int) -> SelfRollout:
+        """At the beginning of clips of so many blocks."""
+        windows = [RolloutWindow() for _ in model.transformer.blocks]
+        lookbacks = [lookback.of_block(index, blocks) for index in range(blocks)]
+        device = lookback.frames.device
+        return cls(model, windows, lookbacks, torch.Generator(device).manual_seed(seed), [])
+
     def make_block(self, index: int, exit_step: int, shape: torch.Size) -> Tensor:
         """Denoise b f c h w up to a step, which alone has a gradient; returns its estimate of the clean latents."""
         for window in self.windows:
@@ -137,13 +145,7 @@ def rollout_gradients(
     transitions = [clips.transitions[i] for i in chosen]
     weights = clips.importance[chosen].to(forcing.device)
     lookback = forcing.look_back(transitions, [sample_window(rng) for _ in transitions])
-    rollout = SelfRollout(
-        model,
-        [RolloutWindow() for _ in model.transformer.blocks],
-        [lookback.of_block(index, len(targets)) for index in range(len(targets))],
-        torch.Generator(forcing.device).manual_seed(int(rng.integers(2**62))),
-        [],
-    )
+    rollout = SelfRollout.of(model, lookback, len(targets), int(rng.integers(2**62)))
     errors = []
     for index, target in enumerate(targets):
         with half(forcing.device), sdpa_kernel(SDPBackend.MATH):
