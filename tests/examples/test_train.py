@@ -1,0 +1,52 @@
+"""One command for all stages: each gets what the one before has made, and takes the settings it is given."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tyro
+
+from examples.pocket_world.train import Options, main, stages
+
+
+def modules_and_words(folder: Path) -> list[tuple[str, list[str]]]:
+    commands = [command for command, _ in stages(Options(folder, processes=2))]
+    split = [len(command) - command[::-1].index("-m") for command in commands]
+    return [(command[at], command[at + 1 :]) for command, at in zip(commands, split, strict=True)]
+
+
+def test_every_stage_understands_its_command_and_reads_what_an_earlier_one_wrote(tmp_path: Path) -> None:
+    written: set[Path] = set()
+    for module, words in modules_and_words(tmp_path):
+        options = tyro.cli(importlib.import_module(module).Options, args=words)
+        read = {
+            name: getattr(options, name)
+            for name in ("codec", "clips", "teacher", "generator")
+            if hasattr(options, name)
+        }
+        assert {path for path in read.values() if isinstance(path, Path)} <= written, module
+        written.add(options.out if hasattr(options, "out") else options.folder)
+    assert tmp_path / "world" in written
+
+
+def test_stages_run_in_order_and_what_is_there_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[str] = []
+
+    def run(command: list[str], check: bool) -> None:
+        assert check and command[0] == sys.executable
+        ran.extend(word.rpartition(".")[2] for word in command if word.startswith("examples."))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    (tmp_path / "codec").mkdir()
+    (tmp_path / "codec" / "codec.safetensors").touch()
+    main(Options(tmp_path))
+    assert ran == ["encode", "train_teacher", "train_student", "polish", "export"]
+    assert "done: " in capsys.readouterr().out
+    main(Options(tmp_path, show=True))
+    assert len(ran) == 5
