@@ -37,9 +37,9 @@ class Options:
 WALK_WEIGHT = 2.5
 
 
-def is_walk(caption: str) -> bool:
-    """Only walks go somewhere."""
-    return bool({"left", "right"} & {*caption.replace(",", " ").split()})
+def block_weight(caption: str) -> float:
+    """How much a block counts in a loss: only walks go somewhere, and they are the hardest."""
+    return WALK_WEIGHT if {"left", "right"} & {*caption.replace(",", " ").split()} else 1.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Clips:
         0 for a block before which time has passed unseen, for nothing could foretell it; most for those in which the
         scenery moves, since they are the hardest.
         """
-        weights = torch.tensor([[WALK_WEIGHT if is_walk(text) else 1.0 for text in row] for row in self.captions])
+        weights = torch.tensor([[block_weight(text) for text in row] for row in self.captions])
         weights[[clip for clip, moved in enumerate(self.far) if moved], 1] = 0
         return weights
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from examples.pocket_world.generator import POCKET_MODEL
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.coordinates import lay_out
+from infrope_env.dynamics.coordinates import Layout, lay_out
 from infrope_env.dynamics.rope import RotaryTable, Rotation, rotate
 
 
@@ -34,12 +35,6 @@ class Lookback:
     block_rotation: Rotation
     mask: Tensor
 
-    def of_block(self, index: int, blocks: int) -> Lookback:
-        """The rows of one block of every clip; clips have `blocks` blocks."""
-        rows = slice(index, None, blocks)
-        rotations = (Rotation(r.cos[rows], r.sin[rows]) for r in (self.context_rotation, self.block_rotation))
-        return Lookback(self.frames[rows], *rotations, self.mask[rows])
-
 
 class LookbackMaker:
     """Lays out clips; remembers the rotations it has made."""
@@ -47,6 +42,12 @@ class LookbackMaker:
     def __init__(self, table: RotaryTable, tokens_per_frame: int, device: torch.device | str = "cpu") -> None:
         self._table, self._tokens_per_frame, self._device = table, tokens_per_frame, device
         self._rotations: dict[tuple[int, ...], Rotation] = {}
+
+    @classmethod
+    def of_pocket(cls, device: torch.device | str = "cpu") -> LookbackMaker:
+        """For the pocket model."""
+        table = RotaryTable(POCKET_MODEL.head_dim, POCKET_MODEL.rows, POCKET_MODEL.cols, device)
+        return cls(table, POCKET_MODEL.tokens_per_frame, device)
 
     def __call__(self, clips: Sequence[Sequence[Transition]], windows: Sequence[Window]) -> Lookback:
         """Lay out every block of every clip; each clip may have a window of its own (equal in size)."""
@@ -60,6 +61,10 @@ class LookbackMaker:
             self._stack([block for _, _, block in rows]),
             seen.repeat_interleave(self._tokens_per_frame, dim=1)[:, None, None].to(self._device),
         )
+
+    def rotations(self, layout: Layout) -> tuple[Rotation, Rotation]:
+        """Of one block's context and of itself, each 1 1 (frames n) d/2."""
+        return self._stack([layout.context]), self._stack([layout.block])
 
     def _stack(self, coordinates: list[tuple[int, ...]]) -> Rotation:
         for key in set(coordinates) - self._rotations.keys():
@@ -95,39 +100,6 @@ class ForcedWindow:
         return gather_frames(frames, self._lookback.frames)
 
 
-class RolloutWindow:
-    """One layer's window during a rollout of several clips at once, each with transitions of its own."""
-
-    def __init__(self) -> None:
-        self._keys: list[Tensor] = []
-        self._values: list[Tensor] = []
-        self._latest: tuple[Tensor, Tensor] | None = None
-        self.lookback: Lookback | None = None
-
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of every clip's block to what it sees; arguments un-rotated, b heads (block n) d."""
-        self.take(key, value)
-        look = self.lookback
-        assert look is not None
-        keys, values = rotate(key, look.block_rotation), value
-        if self._keys:
-            past = rotate(gather_frames(torch.cat(self._keys, 1), look.frames), look.context_rotation)
-            keys = torch.cat((past.to(keys.dtype), keys), dim=2)
-            values = torch.cat((gather_frames(torch.cat(self._values, 1), look.frames).to(value.dtype), value), dim=2)
-        mask = look.mask[..., -keys.shape[2] :]
-        return masked_attention(rotate(query, look.block_rotation), keys, values, mask)
-
-    def take(self, key: Tensor, value: Tensor) -> None:
-        """Hold on to the latest pass's keys and values."""
-        self._latest = key, value
-
-    def commit(self, tokens_per_frame: int) -> None:
-        """Remember the latest pass's frames: b frames heads n d."""
-        assert self._latest is not None
-        for kept, latest in zip((self._keys, self._values), self._latest, strict=True):
-            kept.append(latest.detach().unflatten(2, (-1, tokens_per_frame)).transpose(1, 2))
-
-
 def _twice(x: Tensor) -> Tensor:
     return torch.cat((x, x))
 
@@ -146,13 +118,14 @@ def gather_frames(frames: Tensor, chosen: Tensor) -> Tensor:
     return frames[clip, chosen].transpose(1, 2).flatten(2, 3)
 
 
-def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Softmax attention in the value's dtype, as plain matrix products.
+def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Softmax attention in the value's dtype, as plain matrix products; without a mask everything is seen.
 
     With its backward pass this takes half the time of `scaled_dot_product_attention` on a CPU.
     """
     rows, heads, tokens, width = query.shape
-    bias = torch.where(mask, 0.0, -1e4).to(value.dtype).expand(rows, heads, tokens, -1).flatten(0, 1)
+    bias = value.new_zeros(()) if mask is None else torch.where(mask, 0.0, -1e4).to(value.dtype)
+    bias = bias.expand(rows, heads, tokens, key.shape[2]).flatten(0, 1)
     query, key = query.to(value.dtype).flatten(0, 1) * width**-0.5, key.to(value.dtype).flatten(0, 1)
     scores = torch.baddbmm(bias, query, key.transpose(1, 2))
     return torch.bmm(scores.softmax(-1), value.flatten(0, 1)).unflatten(0, (rows, heads))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,8 +63,42 @@ def play_clip(rng: np.random.Generator, num_blocks: int = 7, far_chance: float =
     """
     while True:
         clip = _play_episode(rng, num_blocks, far_chance)
-        if not any((b.state.subject, b.state.scene, b.state.motion) in HELD_OUT for b in clip.blocks):
+        if not any(is_held_out(block.state) for block in clip.blocks):
             return clip
+
+
+def play_on(rng: np.random.Generator, haste: float = 1.0) -> Iterator[tuple[PlayedBlock, np.ndarray]]:
+    """Play for ever from the canonical start.
+
+    Args:
+        rng: draws everything.
+        haste: how often something changes, against the clips.
+
+    Yields:
+        a block and its 12 frames, t H W 3 in uint8; in the first, the first frame stands `FIRST_LATENT_PADDING` times
+        in front. Nothing that is held out.
+    """
+    while True:
+        world = World()
+        frames = world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, MOTIONS))
+        if not is_held_out(world.state):
+            break
+    blocks = [_played(rng, world.state, Transition.START)]
+    yield blocks[-1], _padded(frames)
+    while True:
+        before = world.state
+        frames = _play_block(world, rng, blocks, haste)
+        if is_held_out(world.state):
+            world.state = before
+            blocks.pop()
+        else:
+            yield blocks[-1], frames
+            del blocks[:-1]
+
+
+def is_held_out(state: WorldState) -> bool:
+    """Whether no training shows this."""
+    return (state.subject, state.scene, state.motion) in HELD_OUT
 
 
 def _play_episode(rng: np.random.Generator, num_blocks: int, far_chance: float) -> Clip:
@@ -76,13 +111,17 @@ def _play_episode(rng: np.random.Generator, num_blocks: int, far_chance: float) 
         blocks.append(_played(rng, world.state, Transition.CONTINUE))
     while len(blocks) < num_blocks:
         frames.append(_play_block(world, rng, blocks))
-    first = np.repeat(frames[0][:1], FIRST_LATENT_PADDING, axis=0)
-    return Clip(np.concatenate([first, *frames]), tuple(blocks), far)
+    return Clip(np.concatenate([_padded(frames[0]), *frames[1:]]), tuple(blocks), far)
 
 
-def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock]) -> np.ndarray:
+def _padded(frames: np.ndarray) -> np.ndarray:
+    """A first block's nine frames as twelve."""
+    return np.concatenate([np.repeat(frames[:1], FIRST_LATENT_PADDING, axis=0), frames])
+
+
+def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock], haste: float = 1.0) -> np.ndarray:
     """Render one more block: a cut, another motion, or the same going on (its caption then stays word for word)."""
-    draw = rng.random()
+    draw = rng.random() / haste
     if draw < CUT_CHANCE:
         frames = world.step(scene=_pick(rng, SCENES))
         blocks.append(_played(rng, world.state, Transition.CUT))

@@ -31,7 +31,6 @@ from examples.pocket_world.train_codec import load_codec
 from examples.pocket_world.training import Run, half, place, rank, start_processes
 from examples.pocket_world.widen import widen
 from infrope_env.config import Sampler, Window
-from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean, shift_timesteps
 from infrope_env.pixels.patch_codec import roughness
 
@@ -99,8 +98,7 @@ class Forcing:
     @classmethod
     def on(cls, device: torch.device, weights: ErrorWeights) -> Forcing:
         """Ready for the pocket model."""
-        table = RotaryTable(POCKET_MODEL.head_dim, POCKET_MODEL.rows, POCKET_MODEL.cols, device)
-        return cls(LookbackMaker(table, POCKET_MODEL.tokens_per_frame, device), weights, device)
+        return cls(LookbackMaker.of_pocket(device), weights, device)
 
     def losses(
         self, model: PocketGenerator, clips: Clips, rng: np.random.Generator, count: int, at_steps: float

@@ -9,7 +9,7 @@ from torch import nn
 
 from examples.pocket_world.encode import WALK_WEIGHT, Clips
 from examples.pocket_world.generator import POCKET_MODEL, SUBJECT_WEIGHT, ErrorWeights, PocketGenerator
-from examples.pocket_world.train_student import SCHEDULE
+from examples.pocket_world.streams import SCHEDULE
 from examples.pocket_world.train_teacher import sample_sigmas, soil
 from examples.pocket_world.training import Muon, orthogonalise
 from examples.pocket_world.widen import widen

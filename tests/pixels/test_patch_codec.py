@@ -50,6 +50,18 @@ def test_unseen_clips_come_back_and_more_channels_bring_more_of_them(codec: Code
     assert error(codec, unseen) < 20 < unseen.float().std()
 
 
+def test_a_decoder_solved_for_on_faint_latents_brings_them_back_to_full_strength(codec: Codec) -> None:
+    """As on those of a generator, which is never as sure as the encoder."""
+    solved, (faint, video) = fitted(10), codec.pair(moving_stripes(99))
+    pairs = [codec.pair(moving_stripes(seed)) for seed in range(12)]
+    solved.decoder.fit(codec.encoder, [(latents * 0.6, video) for latents, video in pairs], noise=0.02)
+    before, after = (
+        (one.decoder.decode(faint * 0.6, None)[0].float() / 255 - video[:, 3:].movedim(2, -1)).square().mean()
+        for one in (codec, solved)
+    )
+    assert after < 0.3 * before
+
+
 def test_the_way_back_is_better_for_looking_around(codec: Codec) -> None:
     blind = fitted(10)
     weight = torch.zeros_like(blind.decoder.pixels.weight)

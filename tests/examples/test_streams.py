@@ -1,0 +1,110 @@
+"""Self-rollout in training is play: the same blocks, laid out by the same transitions, beside what the world shows."""
+
+from __future__ import annotations
+
+from itertools import islice, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from examples.pocket_world.encode import WALK_WEIGHT
+from examples.pocket_world.forcing import LookbackMaker
+from examples.pocket_world.generator import POCKET_MODEL, PocketGenerator
+from examples.pocket_world.play import is_held_out, play_on
+from examples.pocket_world.streams import LAST_STEP, SCHEDULE, SelfRollout, targets
+from examples.pocket_world.train_codec import Codec
+from examples.pocket_world.world import advance
+from infrope_env.config import Window
+from infrope_env.control.actions import Transition
+from infrope_env.dynamics.rollout import Rollout
+from infrope_env.dynamics.schedule import add_noise
+
+START, CONTINUE, SWITCH, CUT = Transition
+TRANSITIONS = [START, CONTINUE, CONTINUE, CONTINUE, SWITCH, CONTINUE, CUT, CONTINUE, CONTINUE, SWITCH]
+CAPTION = "an orange fox walks to the right in a snowy field"
+SHAPE = torch.Size((1, 3, POCKET_MODEL.latent_channels, *POCKET_MODEL.latent_size))
+
+
+def a_generator() -> PocketGenerator:
+    torch.manual_seed(0)
+    model = PocketGenerator().eval().requires_grad_(False)
+    torch.nn.init.normal_(model.transformer.head.head.weight, std=0.02)
+    return model
+
+
+class Known:
+    """Noise of the self-rollout, drawn as the test draws it."""
+
+    def __init__(self, rollout: SelfRollout) -> None:
+        self.drawn: list[Tensor] = []
+        self._draw, rollout._noise = rollout._noise, self  # type: ignore[method-assign, assignment]
+
+    def __call__(self, shape: torch.Size) -> Tensor:
+        self.drawn.append(self._draw(shape))
+        return self.drawn[-1]
+
+
+@torch.no_grad()
+def test_a_block_is_made_as_in_play() -> None:
+    model = a_generator()
+    training = SelfRollout(model, LookbackMaker.of_pocket(), torch.Generator().manual_seed(3))
+    noise, play = Known(training), Rollout(model.transformer)
+    text = play._project(model.text([CAPTION]))
+    for transition in TRANSITIONS:
+        noise.drawn.clear()
+        training.turn_to(CAPTION, transition, Window())
+        block = training.make_block(LAST_STEP, SHAPE)
+        layout, windows = play._look_back(transition, play.cache)
+        noisy = noise.drawn[0]
+        for step, timestep in enumerate(SCHEDULE.timesteps):
+            time = model.transformer.modulate(torch.tensor([timestep]))
+            clean = model.transformer(noisy, time, text, windows)
+            if step < LAST_STEP:
+                noisy = add_noise(clean, noise.drawn[step + 1], SCHEDULE.sigmas[step + 1])
+        assert torch.allclose(block, clean, atol=1e-4), transition
+        play._commit(clean, text, windows, layout, play.cache)
+        training.commit(block)
+
+
+def test_only_the_last_step_has_a_gradient() -> None:
+    model = a_generator().requires_grad_(True)
+    rollout = SelfRollout(model, LookbackMaker.of_pocket(), torch.Generator().manual_seed(3))
+    rollout.turn_to(CAPTION, START, Window())
+    rollout.commit(rollout.make_block(1, SHAPE))
+    rollout.turn_to(CAPTION, CONTINUE, Window())
+    block = rollout.make_block(1, SHAPE)
+    assert block.requires_grad
+    assert not any(part.requires_grad for layer in rollout.windows for part in sum(layer._past, ()))
+
+
+def test_rollouts_go_on_beside_the_world_and_begin_anew() -> None:
+    torch.manual_seed(0)
+    encoder = Codec().encoder
+    played = list(islice(targets(encoder, np.random.default_rng(5)), 90))
+    starts = [index for index, target in enumerate(played) if target.block.transition is START]
+    assert starts[0] == 0 and 1 < len(starts) < 20
+    for before, after in pairwise(played):
+        state, last, transition = after.block.state, before.block.state, after.block.transition
+        if transition is not START:
+            scene = state.scene if transition is CUT else None
+            assert state == advance(last, state.motion, scene)
+            assert (after.block.caption == before.block.caption) or transition is not CONTINUE
+    for target in played:
+        assert target.video.shape == (1, 12, 3, 96, 160) and target.latents.shape == SHAPE
+        assert torch.equal(target.latents, encoder.encode_whole(target.video))
+        assert target.weight == (WALK_WEIGHT if "walk" in target.block.state.motion else 1)
+
+
+def test_what_is_held_out_is_never_played_on() -> None:
+    for seed in range(6):
+        states = [block.state for block, _ in islice(play_on(np.random.default_rng(seed)), 40)]
+        assert not any(map(is_held_out, states))
+
+
+def test_haste_says_how_often_something_changes() -> None:
+    def changes(haste: float) -> int:
+        blocks = islice(play_on(np.random.default_rng(1), haste), 120)
+        return sum(block.transition in (SWITCH, CUT) for block, _ in blocks)
+
+    assert changes(0.05) < 10 < 45 < changes(1.0)
