@@ -1,4 +1,4 @@
-"""The six scenes: periodic strips that scroll or stay, clouds that drift.
+"""The six scenes: what is near scrolls, clouds drift, what is far stays.
 
 Knows nothing of subjects.
 """
@@ -12,12 +12,9 @@ import numpy as np
 
 from examples.pocket_world.drawing import Canvas, vertical_gradient
 from examples.pocket_world.scenes import (
-    CLOUD_PERIOD,
     COLUMNS,
-    FAR_PERIOD,
     GROUND,
     HEIGHT,
-    MIDDLE_PERIOD,
     NEAR_PERIOD,
     RECIPES,
     WIDTH,
@@ -57,23 +54,21 @@ class Scenery:
     sky: np.ndarray
     clouds: Strip | None
     far: Strip
-    middle: Strip
     near: Strip
 
     def draw(self, scroll: int, drift: int = 0) -> np.ndarray:
         """Return the empty scene, uint8 (HEIGHT, WIDTH, 3).
 
         Args:
-            scroll: the camera's position, in pixels. The middle layer moves with the near one; the far one, like the
-                sky, is too far away to move. So everything that scrolls does so by whole latent pixels a latent frame:
-                at half the speed, a small generator blurred it.
+            scroll: the camera's position, in pixels. Only the near layer moves with it, by a whole latent pixel a
+                latent frame: of layers that moved at several speeds, or one behind the other, a small generator made
+                a blur.
             drift: pixels that the clouds have moved to the left.
         """
         picture = self.sky.copy()
         if self.clouds is not None:
             self.clouds.draw_over(picture, drift)
         self.far.draw_over(picture, 0)
-        self.middle.draw_over(picture, scroll)
         self.near.draw_over(picture, scroll)
         return picture
 
@@ -84,9 +79,8 @@ def scenery(scene: str) -> Scenery:
     recipe = RECIPES[scene]
     return Scenery(
         _paint_sky(recipe),
-        None if recipe.clouds is None else _paint_strip(recipe.clouds, CLOUD_PERIOD),
-        _paint_strip(recipe.far, FAR_PERIOD),
-        _paint_strip(recipe.middle, MIDDLE_PERIOD),
+        None if recipe.clouds is None else _paint_strip(recipe.clouds, WIDTH),
+        _paint_strip(partial(_paint_far, recipe), WIDTH),
         _paint_strip(partial(_paint_near, recipe), NEAR_PERIOD),
     )
 
@@ -98,6 +92,11 @@ def _paint_sky(recipe: Recipe) -> np.ndarray:
     rows = vertical_gradient(HEIGHT, recipe.sky)[:, None]
     blended: np.ndarray = np.round(rows * (1 - lights[..., 3:] / 255) + lights[..., :3])
     return blended.astype(np.uint8)
+
+
+def _paint_far(recipe: Recipe, canvas: Canvas) -> None:
+    recipe.far(canvas)
+    recipe.middle(canvas)
 
 
 def _paint_near(recipe: Recipe, canvas: Canvas) -> None:

@@ -1,7 +1,7 @@
 """What the six scenes look like: painters for the lights in the sky, the clouds, the layers from far to near, things.
 
-Painters draw one period of their layer; x runs along it, y = 0 is the ground line. A thing is painted at a column x.
-Knows nothing of scrolling.
+Painters draw one period of their layer: the near one's, or for all others a picture's width; y = 0 is the ground line.
+A thing is painted at a column x. Knows nothing of scrolling.
 """
 
 from __future__ import annotations
@@ -19,12 +19,8 @@ GROUND = 14
 """Height of the ground line, on which near things stand, above the bottom of the picture."""
 TILE = 24
 """Pixels of ground that a block of walking passes, and the period of what is drawn on it."""
-NEAR_PERIOD, MIDDLE_PERIOD, FAR_PERIOD, CLOUD_PERIOD = 15 * TILE, 7 * TILE, WIDTH, WIDTH
-"""Of the things along the way; of the middle layer; of what does not scroll; of the clouds.
-
-Whole tiles, so that a walk meets few pictures at the seams of its blocks (a generator that has taken one for another is
-put right by the next), and coprime ones, so that all layers together come back after 105 blocks only.
-"""
+NEAR_PERIOD = 15 * TILE
+"""Of the things along the way, in whole tiles, so that a walk meets few pictures at the seams of its blocks."""
 COLUMNS = (128, 24, 196, 268, 330)
 """Where the things of a scene stand in their period. The subject starts between the first two, at scroll 0."""
 
@@ -76,11 +72,11 @@ def _sun(x: float, y: float, colour: str, halo: str) -> Callable[[Canvas], None]
 
 
 def _meadow_far(canvas: Canvas) -> None:
-    _ridge(canvas, FAR_PERIOD, [(1, 6, 0.1), (2, 5, 0.4)], 24, ("#a9dcc0", "#b9e6b8"))
+    _ridge(canvas, WIDTH, [(1, 6, 0.1), (2, 5, 0.4)], 24, ("#a9dcc0", "#b9e6b8"))
 
 
 def _meadow_middle(canvas: Canvas) -> None:
-    _ridge(canvas, MIDDLE_PERIOD, [(1, 5, 0.0), (2, 3, 0.3)], 13, ("#a4dc7c", "#8fd06c"))
+    _ridge(canvas, WIDTH, [(1, 5, 0.0), (2, 3, 0.3)], 13, ("#a4dc7c", "#8fd06c"))
     for x, y in ((40, 17), (62, 15), (128, 10)):
         canvas.box(x - 1, y - 5, x + 1, y + 3, "#a98a5c")
         canvas.ellipse(x, y + 7, 6, 7, ("#8ccf70", "#6dbb63"))
@@ -102,12 +98,12 @@ def _desert_far(canvas: Canvas) -> None:
         ]
         canvas.polygon(points, ("#e08f78", "#eab08c"))
         canvas.box(x - half, top - 11, x + half, top - 8, "#d07f6c", 0.2)
-    canvas.box(-2, -GROUND, FAR_PERIOD + 2, 8, "#f2c793", 0)
+    canvas.box(-2, -GROUND, WIDTH + 2, 8, "#f2c793", 0)
 
 
 def _desert_middle(canvas: Canvas) -> None:
-    _ridge(canvas, MIDDLE_PERIOD, [(1, 5, 0.2), (3, 2, 0.1)], 13, ("#f7d596", "#eec47c"))
-    _ridge(canvas, MIDDLE_PERIOD, [(2, 4, 0.6), (1, 2, 0.3)], 6, ("#efc27a", "#e6b266"))
+    _ridge(canvas, WIDTH, [(1, 5, 0.2), (3, 2, 0.1)], 13, ("#f7d596", "#eec47c"))
+    _ridge(canvas, WIDTH, [(2, 4, 0.6), (1, 2, 0.3)], 6, ("#efc27a", "#e6b266"))
 
 
 def _desert_ground(canvas: Canvas) -> None:
@@ -122,14 +118,14 @@ def _snow_far(canvas: Canvas) -> None:
         canvas.polygon(
             [(x - w, y), (x - w * 0.4, y + 3), (x, y - 2), (x + w * 0.45, y + 3), (x + w, y), (x, top)], "#ffffff"
         )
-    canvas.box(-2, -GROUND, FAR_PERIOD + 2, 6, "#d3e0f3", 0)
+    canvas.box(-2, -GROUND, WIDTH + 2, 6, "#d3e0f3", 0)
 
 
 def _snow_middle(canvas: Canvas) -> None:
     for x, height in ((12, 26), (29, 20), (72, 24), (118, 28), (134, 21)):
         with canvas.lifted(6):
             plants.pine(canvas, x, height, ("#8fbcc4", "#76a6b4"), None)
-    _ridge(canvas, MIDDLE_PERIOD, [(1, 3, 0.1), (2, 2, 0.5)], 8, ("#edf4fd", "#dbe8f8"))
+    _ridge(canvas, WIDTH, [(1, 3, 0.1), (2, 2, 0.5)], 8, ("#edf4fd", "#dbe8f8"))
 
 
 def _snow_ground(canvas: Canvas) -> None:
@@ -167,7 +163,7 @@ def _city_middle(canvas: Canvas) -> None:
         (3, 42, 30, ("#3a3f7a", "#343a70")),
         (47, 34, 40, ("#5a3f7c", "#4f3870")),
         (83, 42, 24, ("#2f5078", "#2b476c")),
-        (128, 36, 36, ("#4a4488", "#40397a")),
+        (127, 31, 36, ("#4a4488", "#40397a")),
     )
     for number, (x, width, top, wall) in enumerate(houses):
         canvas.box(x, -GROUND, x + width, top, wall, 0.3)
@@ -191,17 +187,17 @@ def _city_ground(canvas: Canvas) -> None:
 
 def _beach_far(canvas: Canvas) -> None:
     canvas.polygon([(70, 24), (80, 32), (88, 38), (96, 33), (104, 34), (116, 24)], ("#7cc49a", "#96d6b4"))
-    canvas.box(-2, -GROUND, FAR_PERIOD + 2, 26, ("#3fa7e8", "#56c2ee"), 0)
+    canvas.box(-2, -GROUND, WIDTH + 2, 26, ("#3fa7e8", "#56c2ee"), 0)
 
 
 def _beach_middle(canvas: Canvas) -> None:
-    canvas.box(-2, -GROUND, MIDDLE_PERIOD + 2, 18, ("#4fbcec", "#7fe0ea"), 0)
+    canvas.box(-2, -GROUND, WIDTH + 2, 18, ("#4fbcec", "#7fe0ea"), 0)
     for x, y, r in ((14, 14, 10), (60, 9, 12), (84, 15, 7), (136, 12, 9)):
         canvas.limb([(x - r, y), (x + r, y)], 1.4, "#b4f0f7")
     for x, sail in ((108, ("#ffffff", "#f1ecff")), (38, ("#ffd36b", "#ffb84a"))):
         _boat(canvas, x, sail)
-    _ridge(canvas, MIDDLE_PERIOD, [(4, 0.8, 0.0)], 5, "#ffffff")
-    _ridge(canvas, MIDDLE_PERIOD, [(4, 0.8, 0.0)], 3.2, "#f7e2ae")
+    _ridge(canvas, WIDTH, [(4, 0.8, 0.0)], 5, "#ffffff")
+    _ridge(canvas, WIDTH, [(4, 0.8, 0.0)], 3.2, "#f7e2ae")
 
 
 def _boat(canvas: Canvas, x: float, sail: Fill) -> None:
@@ -225,7 +221,7 @@ def _cave_lights(canvas: Canvas) -> None:
 def _cave_far(canvas: Canvas) -> None:
     for x, half, length in ((20, 15, 30), (66, 11, 20), (108, 16, 34), (142, 10, 18)):
         props.stone_spike(canvas, x, HEIGHT, -length, half, ("#3b5560", "#4b6c74"))
-    _ridge(canvas, FAR_PERIOD, [(2, 6, 0.2), (3, 4, 0.7)], 15, ("#4b6c74", "#3f5a64"))
+    _ridge(canvas, WIDTH, [(2, 6, 0.2), (3, 4, 0.7)], 15, ("#4b6c74", "#3f5a64"))
 
 
 def _cave_middle(canvas: Canvas) -> None:
@@ -235,7 +231,7 @@ def _cave_middle(canvas: Canvas) -> None:
     for x, half, length in ((56, 12, 28), (96, 9, 20), (138, 14, 34)):
         props.stone_spike(canvas, x, -4, length, half, ("#66717f", "#434b5a"))
     canvas.ink = None
-    _ridge(canvas, MIDDLE_PERIOD, [(2, 2, 0.2), (4, 1.2, 0.0)], 4, ("#4d5664", "#3d4552"))
+    _ridge(canvas, WIDTH, [(2, 2, 0.2), (4, 1.2, 0.0)], 4, ("#4d5664", "#3d4552"))
 
 
 def _stalagmite(canvas: Canvas, x: float, length: float, half: float) -> None:

@@ -133,11 +133,11 @@ def test_every_other_motion_repeats_in_each_block(motion: str) -> None:
 
 @pytest.mark.parametrize("motion", WALKING_SPEED)
 @pytest.mark.parametrize("scene", SCENES)
-def test_a_walk_meets_every_thing_and_no_picture_twice_before_all_layers_come_back(scene: str, motion: str) -> None:
+def test_a_walk_meets_every_thing_and_comes_back_to_the_first_after_fifteen_blocks(scene: str, motion: str) -> None:
     layers = scenery(scene)
-    blocks = [layers.draw(WALKING_SPEED[motion] * BLOCK_FRAMES * block).tobytes() for block in range(106)]
-    assert len(set(blocks)) == 105
-    assert blocks[105] == blocks[0]
+    blocks = [layers.draw(WALKING_SPEED[motion] * BLOCK_FRAMES * block).tobytes() for block in range(16)]
+    assert len(set(blocks)) == 15
+    assert blocks[15] == blocks[0]
     bare = replace(layers, near=_paint_strip(RECIPES[scene].ground, NEAR_PERIOD))
     for column in COLUMNS:
         beside = column - WIDTH // 4  # the subject would stand before a thing in the middle
