@@ -28,8 +28,10 @@ POCKET_MODEL = ModelConfig(
 )
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
 EMA_DECAY = 0.99
-SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 2.0
+SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 1.5
 """Latent columns where the subject stands, and how much more their error counts."""
+MOVING_WEIGHT, MOVING = 3.0, 0.2
+"""How much more the error counts where something moves, and what change from frame to frame counts half as much."""
 
 
 class PocketGenerator(nn.Module):
@@ -67,7 +69,7 @@ class ErrorWeights:
 
     @classmethod
     def of(cls, variances: Tensor, device: torch.device) -> ErrorWeights:
-        """Normalised to 1 on average."""
+        """Channels and columns normalised to 1 on average."""
         channels = variances.sqrt()
         columns = torch.ones(POCKET_MODEL.latent_size[1])
         columns[SUBJECT_COLUMNS] = SUBJECT_WEIGHT
@@ -76,7 +78,14 @@ class ErrorWeights:
     def error(self, prediction: Tensor, target: Tensor, block_weight: Tensor) -> Tensor:
         """Mean squared error over N f c h w; some blocks count less, or not at all."""
         error = (prediction.float() - target).square() * self.columns * self.channels[:, None, None]
+        error = error * (1 + MOVING_WEIGHT * self.moving(target))
         return (error.flatten(1).mean(1) * block_weight).sum() / block_weight.sum().clamp(min=1)
+
+    def moving(self, target: Tensor) -> Tensor:
+        """How much of N f c h w moves, N f 1 h w from 0 to 1: what stays is soon known by heart."""
+        change = (target.diff(dim=1).square() * self.channels[:, None, None]).mean(2, keepdim=True)
+        change = torch.cat((change[:, :1], change), 1)
+        return change / (change + MOVING)
 
 
 def make_optimizers(model: PocketGenerator, lr: float) -> list[torch.optim.Optimizer]:

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -129,9 +130,15 @@ def main(options: Options) -> None:
         train(getattr(detectors, kind), kind, pool, options)
     scores = score(detectors.eval(), codec, options)
     settings = {name: value for name, value in asdict(options).items() if name not in ("out", "codec")}
-    facts = {"scores": json.dumps(scores), "training": json.dumps(settings)}
+    training = json.dumps(settings) if options.kinds else _facts(options.out)["training"]
+    facts = {"scores": json.dumps(scores), "training": training}
     save_file(detectors.state_dict(), options.out, facts)
     print(json.dumps(scores, indent=2))
+
+
+def _facts(weights: Path) -> dict[str, str]:
+    with safe_open(weights, "pt") as file:
+        return file.metadata()
 
 
 def make_specimens(options: Options, codec: Codec | None) -> Iterator[Specimen]:

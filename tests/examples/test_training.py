@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from examples.pocket_world.encode import WALK_WEIGHT, Clips
-from examples.pocket_world.generator import POCKET_MODEL, SUBJECT_WEIGHT, ErrorWeights, PocketGenerator
+from examples.pocket_world.generator import MOVING_WEIGHT, POCKET_MODEL, SUBJECT_WEIGHT, ErrorWeights, PocketGenerator
 from examples.pocket_world.streams import SCHEDULE
 from examples.pocket_world.train_teacher import sample_sigmas, soil
 from examples.pocket_world.training import Muon, orthogonalise
@@ -61,7 +61,7 @@ def test_contexts_are_soiled_each_by_its_own_strength_and_faint_channels_most() 
 
 def test_faint_channels_count_less_and_the_subject_s_columns_more() -> None:
     weights = ErrorWeights.of(torch.tensor([0.01, 1.0]), torch.device("cpu"))
-    target = torch.zeros(1, 1, 2, *POCKET_MODEL.latent_size)
+    target = torch.zeros(1, 3, 2, *POCKET_MODEL.latent_size)
 
     def error(channel: int, column: int) -> float:
         wrong = target.clone()
@@ -70,6 +70,20 @@ def test_faint_channels_count_less_and_the_subject_s_columns_more() -> None:
 
     assert error(1, 0) == pytest.approx(10 * error(0, 0), rel=1e-4)
     assert error(0, 9) == pytest.approx(SUBJECT_WEIGHT * error(0, 0), rel=1e-4)
+
+
+def test_what_moves_counts_more() -> None:
+    weights = ErrorWeights.of(torch.ones(2), torch.device("cpu"))
+    target = torch.zeros(1, 3, 2, *POCKET_MODEL.latent_size)
+    target[:, :, :, :, 0] = torch.tensor([-5.0, 0, 5])[:, None, None]
+    moving = weights.moving(target)[0, :, 0]
+    assert moving[:, :, 0].min() > 0.95 and moving[:, :, 1:].max() == 0
+    errors = []
+    for column in (0, 1):
+        wrong = target.clone()
+        wrong[..., column] += 1
+        errors.append(weights.error(wrong, target, torch.ones(1)).item())
+    assert errors[0] == pytest.approx((1 + MOVING_WEIGHT) * errors[1], rel=0.05)
 
 
 def test_muon_brings_all_directions_to_one_size_and_learns() -> None:
