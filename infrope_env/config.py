@@ -23,8 +23,9 @@ class ModelConfig:
     """Shape of a causal Wan DiT. The same class describes pocket, 1.3B and 14B.
 
     Attributes:
-        latent_size: height and width of a latent frame, in latent pixels; both multiples of `patch`.
-        patch: side of a square patch; a patch spans one latent frame in time.
+        latent_size: height and width of a latent frame, in latent pixels; multiples of the patch's.
+        patch: height and width of a patch, in latent pixels, or one number for a square; it spans one latent frame.
+            Where a picture scrolls by less than a patch a latent frame, no patch is ever a copy of an earlier one.
         text_len: rows of a text embedding; rows after the prompt are zero and take part in attention.
         prediction: what the network's output means: the velocity (noise - clean; Wan), or the clean latents themselves.
             A narrow network spends most of its width on carrying noise to its output if it has to name the velocity.
@@ -38,7 +39,7 @@ class ModelConfig:
     num_layers: int
     latent_size: tuple[int, int]
     latent_channels: int = 16
-    patch: int = 2
+    patch: tuple[int, int] = (2, 2)
     freq_dim: int = 256
     text_dim: int = 4096
     text_len: int = 512
@@ -47,7 +48,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "latent_size", tuple(self.latent_size))
-        for name in ("dim", "ffn_dim", "num_heads", "num_layers", "latent_channels", "patch", "text_dim", "text_len"):
+        object.__setattr__(self, "patch", (self.patch,) * 2 if isinstance(self.patch, int) else tuple(self.patch))
+        for name in ("dim", "ffn_dim", "num_heads", "num_layers", "latent_channels", "text_dim", "text_len"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} to be at least 1, got {getattr(self, name)}")
         if self.freq_dim < 2 or self.freq_dim % 2:
@@ -56,7 +58,11 @@ class ModelConfig:
             raise ValueError(f"expected dim to be an even multiple of num_heads, got {self.dim} and {self.num_heads}")
         if self.prediction not in PREDICTIONS:
             raise ValueError(f"expected prediction to be one of {', '.join(PREDICTIONS)}, got {self.prediction!r}")
-        if len(self.latent_size) != 2 or any(side < 1 or side % self.patch for side in self.latent_size):
+        if len(self.patch) != 2 or min(self.patch) < 1:
+            raise ValueError(f"expected patch to be two sides of at least 1, got {self.patch}")
+        if len(self.latent_size) != 2 or any(
+            side < 1 or side % patch for side, patch in zip(self.latent_size, self.patch, strict=True)
+        ):
             raise ValueError(f"expected latent_size to be two multiples of {self.patch}, got {self.latent_size}")
 
     @property
@@ -65,14 +71,19 @@ class ModelConfig:
         return self.dim // self.num_heads
 
     @property
+    def patch_values(self) -> int:
+        """Numbers in a patch."""
+        return self.latent_channels * self.patch[0] * self.patch[1]
+
+    @property
     def rows(self) -> int:
         """Patches from top to bottom."""
-        return self.latent_size[0] // self.patch
+        return self.latent_size[0] // self.patch[0]
 
     @property
     def cols(self) -> int:
         """Patches from left to right."""
-        return self.latent_size[1] // self.patch
+        return self.latent_size[1] // self.patch[1]
 
     @property
     def tokens_per_frame(self) -> int:

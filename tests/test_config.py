@@ -94,9 +94,12 @@ def test_sizes_that_follow_from_others_are_derived(config, head_dim, tokens):
         ({"dim": 50}, "expected dim to be an even multiple of num_heads, got 50 and 4"),
         ({"dim": 36}, "expected dim to be an even multiple of num_heads, got 36 and 4"),
         ({"num_heads": 0}, "expected num_heads to be at least 1, got 0"),
-        ({"latent_size": (4, 5)}, "expected latent_size to be two multiples of 2, got (4, 5)"),
-        ({"latent_size": (4, 6, 8)}, "expected latent_size to be two multiples of 2"),
-        ({"latent_size": (0, 6)}, "expected latent_size to be two multiples of 2"),
+        ({"latent_size": (4, 5)}, "expected latent_size to be two multiples of (2, 2), got (4, 5)"),
+        ({"latent_size": (4, 6, 8)}, "expected latent_size to be two multiples of (2, 2)"),
+        ({"latent_size": (0, 6)}, "expected latent_size to be two multiples of (2, 2)"),
+        ({"patch": (2, 4)}, "expected latent_size to be two multiples of (2, 4), got (4, 6)"),
+        ({"patch": (2, 0)}, "expected patch to be two sides of at least 1, got (2, 0)"),
+        ({"patch": (1, 2, 2)}, "expected patch to be two sides of at least 1, got (1, 2, 2)"),
         ({"freq_dim": 7}, "expected freq_dim to be even and at least 2, got 7"),
     ],
 )
@@ -108,6 +111,7 @@ def test_a_model_that_cannot_be_built_is_refused_in_a_sentence(change, sentence)
 
 def test_settings_read_from_json_are_equal_to_those_written_in_python():
     assert ModelConfig(**(SMALL | {"latent_size": [4, 6]})) == ModelConfig(**SMALL)
+    assert ModelConfig(**(SMALL | {"patch": 2})) == ModelConfig(**(SMALL | {"patch": [2, 2]})) == ModelConfig(**SMALL)
     assert Sampler(steps=[1000, 500]) == Sampler((1000, 500))
 
 

@@ -52,9 +52,8 @@ def generator_memory(config: ModelConfig, window: Window, value_bytes: int = 2) 
 def parameters(config: ModelConfig) -> int:
     """How many numbers the generator has: 1,418,996,800 for Wan 1.3B."""
     dim = config.dim
-    patch_values = config.latent_channels * config.patch**2
-    embeddings = _linear(patch_values, dim) + _mlp(config.text_dim, dim, dim) + _mlp(config.freq_dim, dim, dim)
-    head = _linear(dim, patch_values) + 2 * dim
+    embeddings = _linear(config.patch_values, dim) + _mlp(config.text_dim, dim, dim) + _mlp(config.freq_dim, dim, dim)
+    head = _linear(dim, config.patch_values) + 2 * dim
     return embeddings + _linear(dim, 6 * dim) + config.num_layers * _block_parameters(config) + head
 
 

@@ -57,7 +57,7 @@ class CausalWanTransformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        dim, patch = config.dim, (1, config.patch, config.patch)
+        dim, patch = config.dim, (1, *config.patch)
         self.patch_embedding = nn.Conv3d(config.latent_channels, dim, kernel_size=patch, stride=patch)
         self.text_embedding = nn.Sequential(
             nn.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
@@ -99,15 +99,15 @@ class CausalWanTransformer(nn.Module):
 
     def patchify(self, latents: Tensor) -> Tensor:
         """Latents b f c h w to tokens b (f rows cols) dim; a convolution with kernel = stride is one matrix product."""
-        p = self.config.patch
-        patches = rearrange(latents, "b f c (r p) (k q) -> b (f r k) (c p q)", p=p, q=p)
+        p, q = self.config.patch
+        patches = rearrange(latents, "b f c (r p) (k q) -> b (f r k) (c p q)", p=p, q=q)
         tokens = F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
         return tokens + self.grid.repeat(latents.shape[1], 1) if self.config.learned_grid else tokens
 
     def unpatchify(self, tokens: Tensor) -> Tensor:
         """Output tokens b (f rows cols) (p q c) to latents b f c h w."""
-        c = self.config
-        return rearrange(tokens, "b (f r k) (p q c) -> b f c (r p) (k q)", r=c.rows, k=c.cols, p=c.patch, q=c.patch)
+        c, (p, q) = self.config, self.config.patch
+        return rearrange(tokens, "b (f r k) (p q c) -> b f c (r p) (k q)", r=c.rows, k=c.cols, p=p, q=q)
 
 
 class Block(nn.Module):
@@ -187,7 +187,7 @@ class Head(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.dim, NORM_EPS, elementwise_affine=False)
-        self.head = nn.Linear(config.dim, config.patch**2 * config.latent_channels)
+        self.head = nn.Linear(config.dim, config.patch_values)
         self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from infrope_env.config import WAN_1_3B, Sampler, Window
 
 SETTINGS = "infrope.json"
 PIXELS_PER_LATENT = 8  # a side, of both of Wan 2.1's codecs
-PIXELS_PER_PATCH = PIXELS_PER_LATENT * WAN_1_3B.patch
+PIXELS_PER_PATCH = PIXELS_PER_LATENT * WAN_1_3B.patch[0]
 ENTRIES = ("frame_size", "window", "sampler")
 
 

@@ -61,3 +61,17 @@ def test_only_a_network_with_a_learned_grid_has_one_to_load() -> None:
 def test_an_unknown_prediction_is_refused() -> None:
     with pytest.raises(ValueError, match="velocity, clean, got 'noise'"):
         replace(SMALL, prediction="noise")  # type: ignore[arg-type]
+
+
+def test_patches_need_not_be_square() -> None:
+    """Two latent rows and one column: what scrolls by a column moves whole patches."""
+    config = replace(SMALL, patch=(2, 1))
+    model = CausalWanTransformer(config)
+    latents = torch.randn(1, 3, config.latent_channels, *config.latent_size)
+    moved = torch.roll(latents, 1, dims=-1)
+    shape = (1, 3, config.rows, config.cols, config.dim)
+    tokens, after = (model.patchify(one).view(shape) for one in (latents, moved))
+    assert torch.allclose(torch.roll(tokens, 1, dims=3), after, atol=1e-6)
+    values = torch.randn(1, 3 * config.tokens_per_frame, config.patch_values)
+    assert model.unpatchify(values).shape == latents.shape
+    assert model.head.head.out_features == config.patch_values
