@@ -75,7 +75,7 @@ def training_facts(options: Options) -> dict[str, object]:
     }
 
 
-STAGES = ("train_codec", "encode", "train_teacher", "train_student", "polish", "export")
+STAGES = ("train_codec", "encode", "train_teacher", "train_student", "export")
 
 
 def _last_row(log: Path) -> dict[str, float]:

@@ -129,13 +129,11 @@ class Target:
     Attributes:
         block: as it was played.
         latents: 1 f c h w.
-        video: 1 t 3 H W in [0, 1], t = 4 f.
         weight: how much it counts in a loss.
     """
 
     block: PlayedBlock
     latents: Tensor
-    video: Tensor
     weight: float
 
 
@@ -147,4 +145,4 @@ def targets(encoder: PatchEncoder, rng: np.random.Generator) -> Iterator[Target]
             video = as_video(torch.from_numpy(frames))
             with torch.no_grad():
                 latents = encoder.encode_whole(video)
-            yield Target(block, latents, video, block_weight(block.caption))
+            yield Target(block, latents, block_weight(block.caption))

@@ -1,4 +1,4 @@
-"""From nothing to a world folder by one command: codec, clips, teacher, student, decoder, world folder.
+"""From nothing to a world folder by one command: codec, clips, teacher, student, world folder.
 
 python -m examples.pocket_world.train --folder runs/mine        (goes on where it stopped)
 
@@ -58,8 +58,8 @@ def main(options: Options) -> None:
 def stages(options: Options) -> list[tuple[list[str], Path | None]]:
     """Each stage's command, and the file that it is not run again for; None where it sees by itself what is left."""
     folder = options.folder
-    codec, clips, teacher, student, polished, world = (
-        folder / name for name in ("codec", "clips", "teacher", "student", "polished", "world")
+    codec, clips, teacher, student, world = (
+        folder / name for name in ("codec", "clips", "teacher", "student", "world")
     )
     shared = {"clips": clips, "codec": codec, "batch": options.batch}
     alone, together = [sys.executable, "-m"], _launcher(options.processes)
@@ -70,8 +70,7 @@ def stages(options: Options) -> list[tuple[list[str], Path | None]]:
         (together + _command("encode", codec=codec, folder=clips, shards=options.shards), None),
         (together + teach, None),
         (together + roll, None),
-        (alone + _command("polish", generator=student, codec=codec, folder=polished), polished / FILE),
-        (alone + _command("export", generator=student, codec=polished, out=world, history=(teacher, student)), None),
+        (alone + _command("export", generator=student, codec=codec, out=world, history=(teacher, student)), None),
     ]
 
 

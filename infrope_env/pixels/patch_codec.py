@@ -109,18 +109,19 @@ class PatchDecoder(nn.Module):
         return rearrange(pixels, "(b f) (t c y x) h w -> b (f t) (h y) (w x) c", **shape)
 
     @torch.no_grad()
-    def fit(self, encoder: PatchEncoder, pairs: Iterable[tuple[Tensor, Tensor]], noise: float) -> None:
+    def fit(self, encoder: PatchEncoder, videos: Iterable[Tensor], noise: float) -> None:
         """Solve for the least squared error.
 
         Args:
-            encoder: made the latents, or latents that a generator strove for.
-            pairs: latents 1 f c h w, and the video 1 t 3 H W in [0, 1], t = 4 f, that they should come out as.
+            encoder: makes the latents.
+            videos: each 1 t 3 H W in [0, 1], t = 4 f.
             noise: deviation of the errors that the faintest channel will have in play; a stronger one is taken to be
                 more exact. Keeps the map from relying on faint differences.
         """
         seen_twice = seen_pixels = torch.zeros(())
         count = 0
-        for latents, video in pairs:
+        for video in videos:
+            latents = encoder.encode_whole(video)
             seen, pixels = _looking_around(latents), encoder.patches(video)[0].movedim(1, -1).flatten(0, 2)
             seen_twice, seen_pixels = seen_twice + seen.T @ seen, seen_pixels + seen.T @ pixels
             count += len(seen)

