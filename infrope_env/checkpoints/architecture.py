@@ -40,7 +40,7 @@ def infer_config(shapes: Shapes, path: Path, latent_size: tuple[int, int] = WAN_
         WeightsError: a shape that tells is missing, or no config has such shapes.
     """
     patch = _telling(shapes, "patch_embedding.weight", 5, path)
-    dim, channels, _, side, _ = patch
+    dim, channels, _, rows, cols = patch
     (ffn_dim, _) = _telling(shapes, "blocks.0.ffn.0.weight", 2, path)
     (_, freq_dim) = _telling(shapes, "time_embedding.0.weight", 2, path)
     (_, text_dim) = _telling(shapes, "text_embedding.0.weight", 2, path)
@@ -48,7 +48,7 @@ def infer_config(shapes: Shapes, path: Path, latent_size: tuple[int, int] = WAN_
         raise WeightsError(f"{path}: expected a width that is a multiple of {HEAD_DIM}, one head of Wan's, got {dim}.")
     try:
         return ModelConfig(
-            dim, ffn_dim, dim // HEAD_DIM, _layers(shapes), latent_size, channels, side, freq_dim, text_dim
+            dim, ffn_dim, dim // HEAD_DIM, _layers(shapes), latent_size, channels, (rows, cols), freq_dim, text_dim
         )
     except ValueError as error:
         raise WeightsError(f"{path}: not a causal Wan generator: {error}.") from error
