@@ -91,7 +91,8 @@ def test_the_rendered_world_meets_every_bar(wordless: Path, monkeypatch: pytest.
     assert named(measures, "scroll speed in place").value == pytest.approx(0, abs=0.02)
     assert named(measures, "beyond the rendered one").value == 0
     assert named(measures, "sharpness").value == 1
-    assert named(measures, "steps a second").value == named(measures, "height of a jump").value == 1
+    assert named(measures, "steps a second").value == 1
+    assert named(measures, "height of a jump").value == pytest.approx(1, abs=1e-3)  # clouds drift behind it
     assert named(measures, "subject right at 5 s, never seen together").count == 6
 
 
