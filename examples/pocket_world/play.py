@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from examples.pocket_world.captions import caption
-from examples.pocket_world.scenes import TILE
+from examples.pocket_world.scenes import NEAR_PERIOD, TILE
 from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState
 from infrope_env.control.actions import Transition
 
@@ -18,7 +18,7 @@ FIRST_LATENT_PADDING = 3
 CUT_CHANCE, SWITCH_CHANCE = 0.15, 0.4
 DRAWN_MOTIONS = (*MOTIONS, "walk_left", "walk_right")
 """Walks, in which everything moves, take the most learning, and so come twice as often."""
-FARTHEST, LONGEST_STAY = 15, 400
+FARTHEST, LONGEST_STAY = NEAR_PERIOD // TILE, 400
 """A clip may be taken up this many blocks of walking along the way, and this many blocks after its scene began."""
 
 HELD_OUT = frozenset(

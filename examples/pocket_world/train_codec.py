@@ -4,8 +4,8 @@ python -m examples.pocket_world.train_codec --folder runs/codec        (three mi
 
 Tried before, and dropped: a narrow TAEHV beside the linear decoder restored 2.4 dB more of 24 channels in 45 minutes,
 and nothing of 96 in 15 minutes, at twice the decoder's time; more channels and a look around cost nothing to train. A
-decoder solved for on 400 blocks that a generator had made beside the world was worse for true latents by 4 dB and no
-better for made ones: where the generator has lost its place, there is nothing right to learn.
+decoder solved for on 400 blocks that a generator had made (`polish.py`, commit 5903390) was worse for true latents by
+4 dB and no better for made ones: where the generator has lost its place, there is nothing right to learn.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +24,8 @@ from examples.pocket_world.specimens import (
     two_at_once,
     walk_over,
 )
-from examples.pocket_world.train_detectors import blur_bytes
+from examples.pocket_world.train_detectors import Options, blur_bytes
+from examples.pocket_world.train_detectors import main as train
 from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, WorldState, render_block
 
 HOPE = 0.95
@@ -156,3 +159,12 @@ def test_the_file_is_small_and_says_how_good_it_is() -> None:
     for spoilt in scores.keys() - {"clean"}:
         assert min(scores[spoilt].values()) >= (0.9 if "latents" in spoilt else 0.95), spoilt
     assert {"blurred", "noisy", "decoded"} <= scores.keys()
+
+
+def test_scores_can_be_taken_anew_and_the_record_of_the_training_stays(tmp_path: Path) -> None:
+    weights = tmp_path / "detectors.safetensors"
+    shutil.copy(WEIGHTS, weights)
+    train(Options(weights, codec=tmp_path / "none", scored=1, go_on=True, kinds=()))
+    assert Detectors.scores(weights)["clean"]["blocks"] == 1
+    before, after = (safe_open(path, "pt").metadata()["training"] for path in (WEIGHTS, weights))
+    assert before == after

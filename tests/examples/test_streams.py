@@ -5,15 +5,18 @@ from __future__ import annotations
 from itertools import islice, pairwise
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from examples.pocket_world.encode import WALK_WEIGHT
 from examples.pocket_world.forcing import LookbackMaker
-from examples.pocket_world.generator import POCKET_MODEL, PocketGenerator
+from examples.pocket_world.generator import POCKET_MODEL, ErrorWeights, PocketGenerator
 from examples.pocket_world.play import is_held_out, play_on
 from examples.pocket_world.streams import LAST_STEP, SCHEDULE, SelfRollout, targets
 from examples.pocket_world.train_codec import Codec
+from examples.pocket_world.train_student import Player
+from examples.pocket_world.train_teacher import Forcing
 from examples.pocket_world.world import advance
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
@@ -67,15 +70,47 @@ def test_a_block_is_made_as_in_play() -> None:
         training.commit(block)
 
 
-def test_only_the_last_step_has_a_gradient() -> None:
+def test_only_the_last_step_has_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     model = a_generator().requires_grad_(True)
     rollout = SelfRollout(model, LookbackMaker.of_pocket(), torch.Generator().manual_seed(3))
+    estimate, with_gradient = rollout._estimate, list[bool]()
+
+    def watched(noisy: Tensor, step: int) -> Tensor:
+        with_gradient.append(torch.is_grad_enabled())
+        return estimate(noisy, step)
+
+    monkeypatch.setattr(rollout, "_estimate", watched)
     rollout.turn_to(CAPTION, START, Window())
     rollout.commit(rollout.make_block(1, SHAPE))
     rollout.turn_to(CAPTION, CONTINUE, Window())
-    block = rollout.make_block(1, SHAPE)
-    assert block.requires_grad
+    block = rollout.make_block(2, SHAPE)
+    assert block.requires_grad and with_gradient == [False, True, False, False, True]
     assert not any(part.requires_grad for layer in rollout.windows for part in sum(layer._past, ()))
+
+
+@pytest.mark.parametrize("true_share", [0.0, 1.0])
+def test_a_player_commits_its_own_block_or_the_world_s_and_its_gradient_counts_its_share(true_share: float) -> None:
+    torch.manual_seed(0)
+    encoder, gradients = Codec().encoder, list[Tensor]()
+    forcing = Forcing.on(
+        torch.device("cpu"), ErrorWeights.of(torch.rand(POCKET_MODEL.latent_channels), torch.device("cpu"))
+    )
+    for share in (0.5, 1.0):
+        model = a_generator().requires_grad_(True)
+        player, committed = Player(model, forcing, encoder, [7]), list[Tensor]()
+        player._rollout.commit = committed.append  # type: ignore[method-assign]
+        assert player.add_gradient(share, true_share) > 0
+        world = next(targets(encoder, _after_a_seed([7]))).latents
+        assert torch.equal(committed[0], world) == bool(true_share) and not committed[0].requires_grad
+        gradients.append(model.transformer.head.head.weight.grad)
+    assert torch.allclose(2 * gradients[0], gradients[1], atol=1e-7)
+
+
+def _after_a_seed(seed: list[int]) -> np.random.Generator:
+    """A player's dice once it has drawn the seed of its noise."""
+    rng = np.random.default_rng(seed)
+    rng.integers(2**62)
+    return rng
 
 
 def test_rollouts_go_on_beside_the_world_and_begin_anew() -> None:
