@@ -1,6 +1,7 @@
 """Solve for the pocket world's video codec on rendered clips: principal components and the best linear way back.
 
 python -m examples.pocket_world.train_codec --folder runs/codec        (three minutes)
+python -m examples.pocket_world.train_codec --folder runs/codec_new --encoder runs/codec
 
 Tried before, and dropped: a narrow TAEHV beside the linear decoder restored 2.4 dB more of 24 channels in 45 minutes,
 and nothing of 96 in 15 minutes, at twice the decoder's time; more channels and a look around cost nothing to train. A
@@ -34,12 +35,15 @@ class Options:
 
     Attributes:
         clips: rendered for it.
+        encoder: run folder whose encoder to keep, and with it every latent and generator made with it; only the way
+            back is solved for, which is what helps when the world's looks change a little.
         noise: deviation of the mistakes that the faintest channel will have; see `PatchDecoder.fit`. At 0.1 clean clips
             come out about 1 dB better, and what a generator is wrong about sparkles.
     """
 
     folder: Path = Path("runs/codec")
     clips: int = 64
+    encoder: Path | None = None
     noise: float = 0.5
     seed: int = 0
 
@@ -56,9 +60,10 @@ def main(options: Options) -> None:
     """Render, solve, write."""
     start_processes()
     clips = render_clips(options)
-    codec = Codec()
-    codec.encoder.fit(torch.cat([some_patches(codec.encoder, as_video(clip)) for clip in clips]))
-    print("components found, solving for the way back", flush=True)
+    codec = Codec() if options.encoder is None else load_codec(options.encoder)
+    if options.encoder is None:
+        codec.encoder.fit(torch.cat([some_patches(codec.encoder, as_video(clip)) for clip in clips]))
+    print("solving for the way back", flush=True)
     codec.decoder.fit(codec.encoder, map(as_video, clips), options.noise)
     options.folder.mkdir(parents=True, exist_ok=True)
     save_file(codec.state_dict(), options.folder / FILE)
