@@ -126,6 +126,7 @@ def run_trials(stage: Stage, amounts: Amounts) -> Iterator[Measure]:
     tried = [switch_and_cut(stage, s, 3000 + seed) for seed, s in progress("changes and cuts", bases)]
     yield from measure_changes([one for switched, _ in tried for one in switched])
     yield from measure_cuts([one for _, cuts in tried for one in cuts])
+    yield from measure_things([r for r in everyone if expected_speed(r.motion)])
     yield from measure_pictures(everyone, longest or long, "240 s" if longest else "60 s")
 
 
@@ -149,6 +150,14 @@ def measure_cuts(cuts: list[CutTo]) -> Iterator[Measure]:
     yield Measure.share("after a cut: new scene at the first pixel frame", [one.first_frame for one in cuts], 0.95)
     yield Measure.share("after a cut: subject kept", [one.judged.subject for one in cuts], 0.98)
     yield Measure.share("after a cut: motion kept", [one.judged.motion for one in cuts])
+
+
+def measure_things(walks: list[HeldRollout]) -> Iterator[Measure]:
+    """What stands along the way of a walk, in five blocks of each."""
+    for seconds, number in ((5, BLOCKS_AT_5_S), (60, BLOCKS_AT_60_S), (240, BLOCKS_AT_240_S)):
+        right = [one for r in walks for one in r.things.get(number, [])]
+        if right:
+            yield Measure.share(f"things along the way in their places, after {seconds} s of walking", right)
 
 
 def measure_pictures(everyone: list[HeldRollout], long: list[HeldRollout], how_long: str) -> Iterator[Measure]:

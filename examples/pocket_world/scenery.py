@@ -37,14 +37,18 @@ class Strip:
     bottom: int
     period: int
 
-    def draw_over(self, picture: np.ndarray, shift: int) -> None:
-        """Put the part of the strip that is in view, `shift` pixels along, over a picture, uint8 (HEIGHT, WIDTH, 3)."""
+    def draw_over(self, picture: np.ndarray, shift: int, airy: bool = True) -> None:
+        """Put the part of the strip that is in view, `shift` pixels along, over a picture, uint8 (HEIGHT, WIDTH, 3).
+
+        What stands above `solid` can be left out.
+        """
         start = shift % self.period
         view = slice(start, start + WIDTH)
-        airy = self.solid - self.top
-        behind = picture[self.top : self.solid]
-        behind[:] = (behind * self.keep[:airy, view] >> 8) + self.colour[:airy, view]
-        picture[self.solid : self.bottom] = self.colour[airy:, view]
+        rows = self.solid - self.top
+        if airy:
+            behind = picture[self.top : self.solid]
+            behind[:] = (behind * self.keep[:rows, view] >> 8) + self.colour[:rows, view]
+        picture[self.solid : self.bottom] = self.colour[rows:, view]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Scenery:
     far: Strip
     near: Strip
 
-    def draw(self, scroll: int, drift: int = 0) -> np.ndarray:
+    def draw(self, scroll: int, drift: int = 0, things: bool = True) -> np.ndarray:
         """Return the empty scene, uint8 (HEIGHT, WIDTH, 3).
 
         Args:
@@ -64,12 +68,13 @@ class Scenery:
                 latent frame: of layers that moved at several speeds, or one behind the other, a small generator made
                 a blur.
             drift: pixels that the clouds have moved to the left.
+            things: whether anything stands on the ground.
         """
         picture = self.sky.copy()
         if self.clouds is not None:
             self.clouds.draw_over(picture, drift)
         self.far.draw_over(picture, 0)
-        self.near.draw_over(picture, scroll)
+        self.near.draw_over(picture, scroll, things)
         return picture
 
 

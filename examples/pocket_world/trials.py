@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from examples.pocket_world.detectors import Detectors
+from examples.pocket_world.landmarks import things_right
 from examples.pocket_world.measures import mean_colour, psnr, rise, scroll_speed, sharpness, step_rate
 from examples.pocket_world.play import FIRST_LATENT_PADDING, play_clip
 from examples.pocket_world.play import HELD_OUT as HELD_OUT_TOGETHER
@@ -115,6 +116,7 @@ class HeldRollout:
 
     Attributes:
         judged: by block number, for the blocks that were asked for.
+        things: whether each thing along the way was right, in those blocks and the four before.
         speeds: scroll in pixels a frame of every block but the first.
         drift: change of the mean colour from block 1 to the last, 0 to 255, the worst channel.
         true_drift: the same of the frames the world would have drawn.
@@ -125,6 +127,7 @@ class HeldRollout:
 
     motion: str
     judged: dict[int, Judged]
+    things: dict[int, list[bool]]
     speeds: list[float]
     drift: float
     true_drift: float
@@ -168,7 +171,7 @@ def starting_states(count: int, seed: int) -> Iterator[WorldState]:
 def hold(stage: Stage, state: WorldState, seed: int, at: Sequence[int]) -> HeldRollout:
     """Hold the state's motion until the last of the blocks `at` which it is judged."""
     block = stage.start(state, seed)
-    judged, kept, speeds, rises, recent = {}, {}, [], [], deque(maxlen=RHYTHM_BLOCKS)
+    judged, things, kept, speeds, rises, recent = {}, {}, {}, [], [], deque(maxlen=RHYTHM_BLOCKS)
     own_rise = rise(render_block(state)) if state.motion == "jump" else 1.0
     for number in range(1, max(at) + 1):
         block = stage.play(state.motion)
@@ -178,12 +181,14 @@ def hold(stage: Stage, state: WorldState, seed: int, at: Sequence[int]) -> HeldR
             rises.append(rise(block) / own_rise)
         if number in at:
             judged[number] = stage.judge(block)
+            things[number] = _things_lately(state, number, recent)
         if number == 1 or number in at:
             kept[number] = block
     truth = {number: render_block(after_blocks(state, number)) for number in kept}
     return HeldRollout(
         motion=state.motion,
         judged=judged,
+        things=things,
         speeds=speeds,
         drift=colour_change(kept[1], kept[max(at)]),
         true_drift=colour_change(truth[1], truth[max(at)]),
@@ -191,6 +196,12 @@ def hold(stage: Stage, state: WorldState, seed: int, at: Sequence[int]) -> HeldR
         rhythm=_rhythm(state, np.concatenate(recent)) if state.motion in WALKING_SPEED else None,
         rises=rises,
     )
+
+
+def _things_lately(state: WorldState, number: int, recent: Sequence[np.ndarray]) -> list[bool]:
+    """Whether each thing was right in the newest blocks, the last of which is the one of that number."""
+    numbered = enumerate(recent, number + 1 - len(recent))
+    return [right for n, block in numbered for right in things_right(block, after_blocks(state, n))]
 
 
 def _rhythm(state: WorldState, frames: np.ndarray) -> float:

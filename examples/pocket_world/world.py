@@ -114,12 +114,16 @@ def cloud_drift(state: WorldState, phase: int) -> int:
     return (state.scene_blocks * BLOCK_FRAMES + phase + 1) * 2 // 3
 
 
-def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES)) -> np.ndarray:
-    """Draw the frames of a block at the given phases (0 to 11); uint8 (frames, HEIGHT, WIDTH, 3)."""
+def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES), things: bool = True) -> np.ndarray:
+    """Draw the frames of a block at the given phases (0 to 11), or without what stands along the way.
+
+    Returns:
+        uint8 (frames, HEIGHT, WIDTH, 3).
+    """
     phases = tuple(phases)
     frames = np.empty((len(phases), HEIGHT, WIDTH, 3), np.uint8)
     for frame, phase, truth in zip(frames, phases, ground_truth(state, phases), strict=True):
-        frame[:] = scenery(state.scene).draw(truth.scroll, truth.drift)
+        frame[:] = scenery(state.scene).draw(truth.scroll, truth.drift, things)
         left = (WIDTH - CELL_WIDTH) // 2
         put(frame, shadow_sprite(truth.jump_height), FEET - 4, left)
         sprite = subject_sprite(state.subject, state.motion, phase, state.motion_blocks == 0)
