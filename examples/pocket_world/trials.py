@@ -41,8 +41,8 @@ from infrope_env.weights import WorldModel
 HELD_OUT = 20_000_000
 """Noise seeds and clips from here on are no training's."""
 PROMPTS = Path(__file__).with_name("prompts.toml")
-RHYTHM_BLOCKS = 5
-"""How many blocks of a walk tell its rhythm."""
+LATELY = 5
+"""How many blocks, the newest among them, tell the rhythm of a walk and whether what it passes is right."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class HeldRollout:
 
     Attributes:
         judged: by block number, for the blocks that were asked for.
-        things: whether each thing along the way was right, in those blocks and the four before.
+        things: whether each thing along the way was right, in the blocks up to each of those, `LATELY` in all.
         speeds: scroll in pixels a frame of every block but the first.
         drift: change of the mean colour from block 1 to the last, 0 to 255, the worst channel.
         true_drift: the same of the frames the world would have drawn.
@@ -171,7 +171,7 @@ def starting_states(count: int, seed: int) -> Iterator[WorldState]:
 def hold(stage: Stage, state: WorldState, seed: int, at: Sequence[int]) -> HeldRollout:
     """Hold the state's motion until the last of the blocks `at` which it is judged."""
     block = stage.start(state, seed)
-    judged, things, kept, speeds, rises, recent = {}, {}, {}, [], [], deque(maxlen=RHYTHM_BLOCKS)
+    judged, things, kept, speeds, rises, recent = {}, {}, {}, [], [], deque(maxlen=LATELY)
     own_rise = rise(render_block(state)) if state.motion == "jump" else 1.0
     for number in range(1, max(at) + 1):
         block = stage.play(state.motion)

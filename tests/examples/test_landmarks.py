@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from examples.pocket_world.landmarks import things_right
-from examples.pocket_world.world import SCENES, advance, render_block, spawn
+from examples.pocket_world import landmarks
+from examples.pocket_world.landmarks import REACH, things_right
+from examples.pocket_world.scenes import COLUMNS, NEAR_PERIOD, TILE, WIDTH
+from examples.pocket_world.world import SCENES, WorldState, advance, ground_truth, render_block, spawn
 
 
 def walk(scene: str, blocks: int) -> list[np.ndarray]:
@@ -30,11 +32,30 @@ def test_things_are_found_only_in_their_places(scene: str) -> None:
     assert late.mean() < 0.4
 
 
-def test_every_thing_comes_by_in_a_round_and_none_is_counted_behind_the_subject() -> None:
+@pytest.mark.parametrize("column", COLUMNS)
+def test_every_thing_counts_in_some_blocks_of_a_round_and_not_out_of_view(
+    column: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landmarks, "COLUMNS", (column,))
     state = spawn("robot", "snow", "walk_right")
-    counts = []
-    for _ in range(15):
+    for _ in range(NEAR_PERIOD // TILE):
         state = advance(state)
-        counts.append(len(things_right(render_block(state, [11]), state)))
-    assert sum(counts) < 15 * max(counts)
-    assert max(counts) >= 2
+        place = (column - ground_truth(state, [11])[0].scroll) % NEAR_PERIOD
+        counted = len(things_right(render_block(state, [11]), state))
+        if REACH <= place <= WIDTH // 2 - 2 * REACH or WIDTH // 2 + 2 * REACH <= place <= WIDTH - REACH:
+            assert counted == 1, place
+        if WIDTH + REACH <= place <= NEAR_PERIOD - REACH:
+            assert counted == 0, place
+
+
+def test_what_is_behind_the_subject_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    flowers = COLUMNS[3]
+    monkeypatch.setattr(landmarks, "COLUMNS", (flowers,))
+    counted = {}
+    for blocks in range(5, 11):
+        state = WorldState("robot", "meadow", "walk_right", blocks * TILE, 1)
+        place = flowers - ground_truth(state, [11])[0].scroll
+        counted[place] = len(things_right(render_block(state, [11]), state))
+    behind = min(counted, key=lambda place: abs(place - WIDTH // 2))
+    assert counted.pop(behind) == 0
+    assert sum(counted.values()) >= 4

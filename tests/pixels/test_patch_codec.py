@@ -1,10 +1,13 @@
 """The pocket world's codec: components of patches, the best linear way back, block by block as in one piece."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from examples.pocket_world.train_codec import Codec, as_video, some_patches
+from examples.pocket_world import train_codec
+from examples.pocket_world.train_codec import Codec, Options, as_video, load_codec, some_patches
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder, roughness
 
 
@@ -95,3 +98,20 @@ def test_a_patch_has_only_so_many_components() -> None:
         PatchCodecConfig(latent_channels=769)
     assert PatchEncoder(PatchCodecConfig(4)).components.out_channels == 4
     assert PatchDecoder(PatchCodecConfig(4)).pixels.in_channels == 8
+
+
+def test_an_encoder_can_be_kept_while_the_way_back_is_solved_for_on_other_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(options: Options) -> list[torch.Tensor]:
+        return [moving_stripes(options.seed + index) for index in range(2)]
+
+    monkeypatch.setattr(train_codec, "render_clips", render)
+    for name, seed, encoder in (("first", 0, None), ("kept", 7, tmp_path / "first"), ("new", 7, None)):
+        train_codec.main(Options(tmp_path / name, encoder=encoder, seed=seed))
+    first, kept, new = (load_codec(tmp_path / name).state_dict() for name in ("first", "kept", "new"))
+    for name, value in first.items():
+        if name.startswith("encoder"):
+            assert torch.equal(value, kept[name]), name
+    assert not all(torch.equal(first[name], new[name]) for name in first if name.startswith("encoder"))
+    assert not all(torch.equal(first[name], kept[name]) for name in first if name.startswith("decoder"))
