@@ -1,7 +1,7 @@
 """Pictures of generated play, to look at: every subject in every motion, rows of action changes, rows of cuts.
 
 python -m examples.pocket_world.sheets --out build/sheets                      (three contact sheets)
-python -m examples.pocket_world.sheets --readme examples/results/play.png      (one picture for the README)
+python -m examples.pocket_world.sheets --readme examples/results/readme.png    (one picture for the README)
 """
 
 from __future__ import annotations
