@@ -15,9 +15,9 @@ from infrope_env.control.text_encoder import PocketTextConfig, PocketTextEncoder
 from infrope_env.dynamics.transformer import CausalWanTransformer, TextMemory
 
 POCKET_MODEL = ModelConfig(
-    dim=256,
+    dim=384,
     ffn_dim=1024,
-    num_heads=4,
+    num_heads=6,
     num_layers=6,
     latent_size=(12, 20),
     latent_channels=144,
