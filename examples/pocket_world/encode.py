@@ -34,7 +34,7 @@ class Options:
     seed: int = 1
 
 
-WALK_WEIGHT = 2.5
+WALK_WEIGHT = 3.5
 
 
 def block_weight(caption: str) -> float:

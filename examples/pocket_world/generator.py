@@ -28,7 +28,7 @@ POCKET_MODEL = ModelConfig(
 )
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
 EMA_DECAY = 0.99
-SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 1.5
+SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 0.75
 """Latent columns where the subject stands, and how much more their error counts."""
 MOVING_WEIGHT, MOVING = 3.0, 0.2
 """How much more the error counts where something moves, and what change from frame to frame counts half as much."""

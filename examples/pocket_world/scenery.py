@@ -5,6 +5,7 @@ Knows nothing of subjects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -21,6 +22,9 @@ from examples.pocket_world.scenes import (
     Painter,
     Recipe,
 )
+
+SHADE, WARMTH = 0.2, 20
+"""What share of its light the ground loses where it is darkest; by how much of 255 red rises where it is warmest."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def scenery(scene: str) -> Scenery:
         _paint_sky(recipe),
         None if recipe.clouds is None else _paint_strip(recipe.clouds, WIDTH),
         _paint_strip(partial(_paint_far, recipe), WIDTH),
-        _paint_strip(partial(_paint_near, recipe), NEAR_PERIOD),
+        _paint_strip(partial(_paint_near, recipe), NEAR_PERIOD, tinted),
     )
 
 
@@ -110,10 +114,23 @@ def _paint_near(recipe: Recipe, canvas: Canvas) -> None:
     recipe.ground(canvas)
 
 
-def _paint_strip(painter: Painter, period: int) -> Strip:
+def tinted(pixels: np.ndarray) -> np.ndarray:
+    """The near layer, premultiplied RGBA in uint8, with ground that turns warmer and cooler, lighter and darker.
+
+    Once around in a period, so that the colour of the ground alone tells where one is: a generator that has lost a
+    thing on the way still knows what comes next.
+    """
+    turn = 2 * np.pi * np.arange(NEAR_PERIOD)[:, None] / NEAR_PERIOD
+    light, warmth = 1 - SHADE * (1 - np.sin(turn)) / 2, WARMTH * np.cos(turn) * (1, 0, -1)
+    ground = pixels[HEIGHT - GROUND :, :, :3]
+    lit = np.clip(np.round(ground * light + warmth), 0, 255).astype(np.uint8)
+    return np.concatenate([pixels[: HEIGHT - GROUND], np.dstack([lit, pixels[HEIGHT - GROUND :, :, 3]])])
+
+
+def _paint_strip(painter: Painter, period: int, finish: Callable[[np.ndarray], np.ndarray] | None = None) -> Strip:
     canvas = Canvas(period, HEIGHT, (0, HEIGHT - GROUND), period)
     painter(canvas)
-    pixels = canvas.pixels()
+    pixels = canvas.pixels() if finish is None else finish(canvas.pixels())
     pixels = np.concatenate([pixels, pixels[:, :WIDTH]], axis=1)
     alpha = pixels[..., 3]
     painted = alpha.any(axis=1)

@@ -110,8 +110,8 @@ def ground_truth(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES))
 
 
 def cloud_drift(state: WorldState, phase: int) -> int:
-    """How far the clouds have come since the scene began, in pixels: two every three frames, a latent pixel a block."""
-    return (state.scene_blocks * BLOCK_FRAMES + phase + 1) * 2 // 3
+    """How far the clouds have come since the scene began, in pixels: four every three frames, so a token a block."""
+    return (state.scene_blocks * BLOCK_FRAMES + phase + 1) * 4 // 3
 
 
 def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES), things: bool = True) -> np.ndarray:
