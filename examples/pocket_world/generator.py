@@ -29,7 +29,9 @@ POCKET_MODEL = ModelConfig(
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
 EMA_DECAY = 0.99
 SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 0.75
-"""Latent columns where the subject stands, and how much more their error counts."""
+"""Latent columns where the subject stands, and how much their error counts: poses are soon known by heart."""
+GROUND_ROWS, GROUND_WEIGHT = slice(10, 12), 4.0
+"""Latent rows of the ground, whose colour tells the place, and how much more their error counts: it is faint."""
 MOVING_WEIGHT, MOVING = 3.0, 0.2
 """How much more the error counts where something moves, and what change from frame to frame counts half as much."""
 
@@ -58,26 +60,27 @@ class PocketGenerator(nn.Module):
 
 @dataclass(frozen=True)
 class ErrorWeights:
-    """How much every latent channel and column counts in a loss.
+    """How much every latent channel and place of the picture counts in a loss.
 
     A channel counts as the square root of its variance in the picture: by the variance itself the faint channels,
     which hold what is sharp, would not be learnt; as equals, they would outvote what everyone sees first.
     """
 
     channels: Tensor
-    columns: Tensor
+    places: Tensor
 
     @classmethod
     def of(cls, variances: Tensor, device: torch.device) -> ErrorWeights:
-        """Channels and columns normalised to 1 on average."""
+        """Channels, and places h w, normalised to 1 on average."""
         channels = variances.sqrt()
-        columns = torch.ones(POCKET_MODEL.latent_size[1])
-        columns[SUBJECT_COLUMNS] = SUBJECT_WEIGHT
-        return cls((channels / channels.mean()).to(device), (columns / columns.mean()).to(device))
+        places = torch.ones(POCKET_MODEL.latent_size)
+        places[:, SUBJECT_COLUMNS] = SUBJECT_WEIGHT
+        places[GROUND_ROWS] *= GROUND_WEIGHT
+        return cls((channels / channels.mean()).to(device), (places / places.mean()).to(device))
 
     def error(self, prediction: Tensor, target: Tensor, block_weight: Tensor) -> Tensor:
         """Mean squared error over N f c h w; some blocks count less, or not at all."""
-        error = (prediction.float() - target).square() * self.columns * self.channels[:, None, None]
+        error = (prediction.float() - target).square() * self.places * self.channels[:, None, None]
         error = error * (1 + MOVING_WEIGHT * self.moving(target))
         return (error.flatten(1).mean(1) * block_weight).sum() / block_weight.sum().clamp(min=1)
 

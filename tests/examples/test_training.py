@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from examples.pocket_world.encode import WALK_WEIGHT, Clips
-from examples.pocket_world.generator import MOVING_WEIGHT, POCKET_MODEL, SUBJECT_WEIGHT, ErrorWeights, PocketGenerator
+from examples.pocket_world.generator import (
+    GROUND_WEIGHT,
+    MOVING_WEIGHT,
+    POCKET_MODEL,
+    SUBJECT_WEIGHT,
+    ErrorWeights,
+    PocketGenerator,
+)
 from examples.pocket_world.streams import SCHEDULE
 from examples.pocket_world.train_teacher import sample_sigmas, soil
 from examples.pocket_world.training import Muon, orthogonalise
@@ -59,17 +66,20 @@ def test_contexts_are_soiled_each_by_its_own_strength_and_faint_channels_most() 
     assert (strong / faint).mean() == pytest.approx(0.01**0.125, rel=0.1)
 
 
-def test_faint_channels_count_less_and_the_subject_s_columns_more() -> None:
+def test_faint_channels_and_the_subject_count_less_and_the_ground_more() -> None:
     weights = ErrorWeights.of(torch.tensor([0.01, 1.0]), torch.device("cpu"))
     target = torch.zeros(1, 3, 2, *POCKET_MODEL.latent_size)
 
-    def error(channel: int, column: int) -> float:
+    def error(channel: int, row: int, column: int) -> float:
         wrong = target.clone()
-        wrong[:, :, channel, :, column] = 1
+        wrong[:, :, channel, row, column] = 1
         return weights.error(wrong, target, torch.ones(1)).item()
 
-    assert error(1, 0) == pytest.approx(10 * error(0, 0), rel=1e-4)
-    assert error(0, 9) == pytest.approx(SUBJECT_WEIGHT * error(0, 0), rel=1e-4)
+    plain = error(0, 0, 0)
+    assert error(1, 0, 0) == pytest.approx(10 * plain, rel=1e-4)
+    assert error(0, 5, 9) == pytest.approx(SUBJECT_WEIGHT * plain, rel=1e-4)
+    assert error(0, 11, 0) == pytest.approx(GROUND_WEIGHT * plain, rel=1e-4)
+    assert error(0, 11, 9) == pytest.approx(GROUND_WEIGHT * SUBJECT_WEIGHT * plain, rel=1e-4)
 
 
 def test_what_moves_counts_more() -> None:
