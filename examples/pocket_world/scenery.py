@@ -23,7 +23,7 @@ from examples.pocket_world.scenes import (
     Recipe,
 )
 
-SHADE, WARMTH = 0.2, 20
+SHADE, WARMTH = 0.2, 24
 """What share of its light the ground loses where it is darkest; by how much of 255 red rises where it is warmest."""
 
 
@@ -117,11 +117,12 @@ def _paint_near(recipe: Recipe, canvas: Canvas) -> None:
 def tinted(pixels: np.ndarray) -> np.ndarray:
     """The near layer, premultiplied RGBA in uint8, with ground that turns warmer and cooler, lighter and darker.
 
-    Once around in a period, so that the colour of the ground alone tells where one is: a generator that has lost a
-    thing on the way still knows what comes next.
+    At rates that meet once in a period only, so the ground alone tells where one is: a generator that has lost a
+    thing on the way still knows what comes next. Slower waves would do that too, but move too little in a block for
+    a generator to learn that they move.
     """
     turn = 2 * np.pi * np.arange(NEAR_PERIOD)[:, None] / NEAR_PERIOD
-    light, warmth = 1 - SHADE * (1 - np.sin(turn)) / 2, WARMTH * np.cos(turn) * (1, 0, -1)
+    light, warmth = 1 - SHADE * (1 - np.sin(4 * turn)) / 2, WARMTH * np.cos(3 * turn) * (1, 0, -1)
     ground = pixels[HEIGHT - GROUND :, :, :3]
     lit = np.clip(np.round(ground * light + warmth), 0, 255).astype(np.uint8)
     return np.concatenate([pixels[: HEIGHT - GROUND], np.dstack([lit, pixels[HEIGHT - GROUND :, :, 3]])])
