@@ -8,7 +8,14 @@ import torch
 
 from examples.pocket_world import train_codec
 from examples.pocket_world.train_codec import Codec, Options, as_video, load_codec, some_patches
-from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder, roughness
+from infrope_env.pixels.patch_codec import (
+    NEARLY_ONE_COLOUR,
+    PatchCodecConfig,
+    PatchDecoder,
+    PatchEncoder,
+    roughness,
+    smoothed,
+)
 
 
 def moving_stripes(seed: int, frames: int = 24) -> torch.Tensor:
@@ -91,6 +98,25 @@ def test_a_beginning_has_one_frame_and_then_four_each(codec: Codec) -> None:
 
 def test_strong_channels_have_to_be_more_exact_than_faint_ones() -> None:
     assert torch.allclose(roughness(torch.tensor([1.0, 16.0])), torch.tensor([1.0, 0.5]))
+
+
+def test_smoothing_takes_grain_out_of_even_areas_and_keeps_edges_and_colours() -> None:
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.full((1, 2, 24, 32, 3), 0.3)
+    picture[..., 16:, :] += 2 * NEARLY_ONE_COLOUR
+    grain = 0.1 * NEARLY_ONE_COLOUR * torch.randn(picture.shape, generator=generator)
+    after = smoothed(picture + grain)
+    assert (after - picture).std() < 0.5 * grain.std()
+    edge = (after[..., 16, :] - after[..., 15, :]).mean()
+    assert edge.item() == pytest.approx(2 * NEARLY_ONE_COLOUR, rel=0.05)
+    assert torch.allclose(after.mean((2, 3)), (picture + grain).mean((2, 3)), atol=1e-6)
+    assert torch.equal(smoothed(picture), picture)
+
+
+def test_smoothing_treats_every_direction_alike() -> None:
+    frames = torch.rand(1, 1, 9, 7, 3, generator=torch.Generator().manual_seed(1)) / 8
+    for turned in (lambda x: x.flip(2), lambda x: x.flip(3), lambda x: x.transpose(2, 3)):
+        assert torch.allclose(smoothed(turned(frames)), turned(smoothed(frames)), atol=1e-6)
 
 
 def test_a_patch_has_only_so_many_components() -> None:
