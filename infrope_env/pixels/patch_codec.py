@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from infrope_env.pixels.codec import Memory, latent_frames
 
-NEARLY_ONE_COLOUR = 16 / 255
+NEARLY_ONE_COLOUR = 24 / 255
 """Neighbours that differ by less are drawn together; a drawn edge is a larger step."""
 HALF_OF_THE_NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
