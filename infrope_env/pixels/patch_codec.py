@@ -151,7 +151,7 @@ def smoothed(frames: Tensor) -> Tensor:
         here = (..., slice(0, height - down), slice(max(0, -right), width - max(0, right)), slice(None))
         there = (..., slice(down, height), slice(max(0, right), width - max(0, -right)), slice(None))
         step = frames[there] - frames[here]
-        step *= (1 - step.abs() / NEARLY_ONE_COLOUR).clamp_(min=0) / 9
+        step *= step.abs().mul_(-1 / NEARLY_ONE_COLOUR).add_(1).clamp_(min=0).div_(9)  # in place: much faster
         result[here] += step
         result[there] -= step
     return result
