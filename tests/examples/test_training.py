@@ -116,7 +116,7 @@ def test_muon_brings_all_directions_to_one_size_and_learns() -> None:
 def test_a_widened_generator_computes_nearly_the_same_and_can_learn_more(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     wide = PocketGenerator()
-    narrow_size = replace(POCKET_MODEL, dim=192, ffn_dim=768, num_heads=3)
+    narrow_size = replace(POCKET_MODEL, dim=320, ffn_dim=896, num_heads=5)
     monkeypatch.setattr("examples.pocket_world.generator.POCKET_MODEL", narrow_size)
     narrow = PocketGenerator()
     for module in narrow.modules():
@@ -126,7 +126,7 @@ def test_a_widened_generator_computes_nearly_the_same_and_can_learn_more(monkeyp
     one, other = (_answer(model) for model in (narrow, wide))
     assert (one - other).square().mean() < 0.01 * one.var()
     other.square().mean().backward()
-    new_channels = wide.transformer.patch_embedding.weight.grad[192:], wide.transformer.blocks[0].ffn[2].weight.grad
+    new_channels = wide.transformer.patch_embedding.weight.grad[320:], wide.transformer.blocks[0].ffn[2].weight.grad
     assert all(gradient.abs().max() > 0 for gradient in new_channels)
 
 
