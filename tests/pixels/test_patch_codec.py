@@ -113,6 +113,16 @@ def test_smoothing_takes_grain_out_of_even_areas_and_keeps_edges_and_colours() -
     assert torch.equal(smoothed(picture), picture)
 
 
+def test_what_is_decoded_from_inexact_latents_is_smoothed(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    even = codec.encoder.encode_whole(torch.full((1, 8, 3, 24, 32), 0.5))
+    inexact = even + 0.05 * torch.randn(even.shape, generator=torch.Generator().manual_seed(0))
+    frames, _ = codec.decoder.decode(inexact, None)
+    monkeypatch.setattr("infrope_env.pixels.patch_codec.smoothed", lambda frames: frames)
+    grainy, _ = codec.decoder.decode(inexact, None)
+    steps, grainy_steps = (x.float().diff(dim=3).abs().mean() for x in (frames, grainy))
+    assert 0 < steps < 0.9 * grainy_steps
+
+
 def test_smoothing_treats_every_direction_alike() -> None:
     frames = torch.rand(1, 1, 9, 7, 3, generator=torch.Generator().manual_seed(1)) / 8
     for turned in (lambda x: x.flip(2), lambda x: x.flip(3), lambda x: x.transpose(2, 3)):
