@@ -25,13 +25,18 @@ from infrope_env.control.actions import Transition
 
 @dataclass(frozen=True)
 class Options:
-    """Settings of the run; with torchrun, processes share the shards."""
+    """Settings of the run; with torchrun, processes share the shards.
+
+    Attributes:
+        single_prompt: clips in which nothing changes, for the control that shows what training on changes gives.
+    """
 
     codec: Path = Path("runs/codec")
     folder: Path = Path("runs/clips")
     shards: int = 32
     clips_per_shard: int = 64
     seed: int = 1
+    single_prompt: bool = False
 
 
 WALK_WEIGHT = 3.5
@@ -74,20 +79,6 @@ class Clips:
         shares = self.importance.sum(1).double().numpy()
         return rng.choice(len(shares), count, replace=False, p=shares / shares.sum())
 
-    def of_one_prompt(self) -> Clips:
-        """Only the clips in which nothing changes: no other motion, no cut."""
-        kept = [
-            i
-            for i, (row, far) in enumerate(zip(self.transitions, self.far, strict=True))
-            if not far and {*row[1:]} == {Transition.CONTINUE}
-        ]
-        return Clips(
-            self.latents[kept],
-            [self.captions[i] for i in kept],
-            [self.transitions[i] for i in kept],
-            [self.far[i] for i in kept],
-        )
-
 
 def main(options: Options) -> None:
     """Make every shard that is not there yet."""
@@ -98,7 +89,8 @@ def main(options: Options) -> None:
         path = options.folder / f"clips_{shard:03d}.safetensors"
         if not path.exists():
             rng = np.random.default_rng([options.seed, shard])
-            _write_shard(path, codec, [play_clip(rng) for _ in range(options.clips_per_shard)])
+            clips = [play_clip(rng, single_prompt=options.single_prompt) for _ in range(options.clips_per_shard)]
+            _write_shard(path, codec, clips)
             print(f"shard {shard + 1} of {options.shards}", flush=True)
 
 

@@ -58,13 +58,15 @@ class Clip:
     far: bool
 
 
-def play_clip(rng: np.random.Generator, num_blocks: int = 7, far_chance: float = 0.5) -> Clip:
+def play_clip(
+    rng: np.random.Generator, num_blocks: int = 7, far_chance: float = 0.5, single_prompt: bool = False
+) -> Clip:
     """Play a random episode: block 0 stands at the canonical start, the rest may be far along the way.
 
-    An episode that would show what is held out is played anew.
+    An episode that would show what is held out is played anew. With `single_prompt` neither motion nor scene changes.
     """
     while True:
-        clip = _play_episode(rng, num_blocks, far_chance)
+        clip = _play_episode(rng, num_blocks, far_chance, single_prompt)
         if not any(is_held_out(block.state) for block in clip.blocks):
             return clip
 
@@ -103,16 +105,17 @@ def is_held_out(state: WorldState) -> bool:
     return (state.subject, state.scene, state.motion) in HELD_OUT
 
 
-def _play_episode(rng: np.random.Generator, num_blocks: int, far_chance: float) -> Clip:
+def _play_episode(rng: np.random.Generator, num_blocks: int, far_chance: float, single_prompt: bool) -> Clip:
     world = World()
     frames = [world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))]
     blocks = [_played(rng, world.state, Transition.START)]
     far = bool(rng.random() < far_chance)
     if far:
-        frames.append(_move_along(world, rng))
-        blocks.append(_played(rng, world.state, Transition.CONTINUE))
+        frames.append(_move_along(world, rng, single_prompt))
+        again = PlayedBlock(blocks[0].caption, world.state, Transition.CONTINUE)
+        blocks.append(again if single_prompt else _played(rng, world.state, Transition.CONTINUE))
     while len(blocks) < num_blocks:
-        frames.append(_play_block(world, rng, blocks))
+        frames.append(_play_block(world, rng, blocks, haste=0.0 if single_prompt else 1.0))
     return Clip(np.concatenate([_padded(frames[0]), *frames[1:]]), tuple(blocks), far)
 
 
@@ -123,11 +126,11 @@ def _padded(frames: np.ndarray) -> np.ndarray:
 
 def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock], haste: float = 1.0) -> np.ndarray:
     """Render one more block: a cut, another motion, or the same going on (its caption then stays word for word)."""
-    draw = rng.random() / haste
-    if draw < CUT_CHANCE:
+    draw = rng.random()
+    if draw < haste * CUT_CHANCE:
         frames = world.step(scene=_pick(rng, SCENES))
         blocks.append(_played(rng, world.state, Transition.CUT))
-    elif draw < CUT_CHANCE + SWITCH_CHANCE:
+    elif draw < haste * (CUT_CHANCE + SWITCH_CHANCE):
         others = [motion for motion in DRAWN_MOTIONS if motion != world.state.motion]
         frames = world.step(motion=_pick(rng, others))
         blocks.append(_played(rng, world.state, Transition.SWITCH))
@@ -137,11 +140,12 @@ def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock
     return frames
 
 
-def _move_along(world: World, rng: np.random.Generator) -> np.ndarray:
-    """Put the subject somewhere along the way of some scene, in some motion, and render a block there."""
+def _move_along(world: World, rng: np.random.Generator, stay: bool) -> np.ndarray:
+    """Put the subject somewhere along the way of some scene, in some motion, or of its own; render a block there."""
     scroll = TILE * int(rng.integers(-FARTHEST, FARTHEST))
-    subject = world.state.subject
-    world.reset(subject, _pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS), scroll)
+    now = world.state
+    scene, motion = (now.scene, now.motion) if stay else (_pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))
+    world.reset(now.subject, scene, motion, scroll)
     world.state = replace(world.state, scene_blocks=int(rng.integers(LONGEST_STAY)))
     return world.step()
 

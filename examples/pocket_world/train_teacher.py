@@ -44,7 +44,6 @@ class Options:
 
     Attributes:
         initial: run folder whose averaged weights to begin with, in a new run; they may be of a narrower model.
-        single_prompt: leave out every clip whose prompt or scene changes: the control that shows what training gives.
         at_steps: share of the lower noise levels taken from the sampler's own; the rest is spread over all levels.
         device: where to train; None takes the GPU where there is one.
     """
@@ -57,7 +56,6 @@ class Options:
     minutes: float = 1e9
     batch: int = 2
     lr: float = 2e-3
-    single_prompt: bool = False
     at_steps: float = 0.85
     seed: int = 0
     device: str | None = None
@@ -75,7 +73,6 @@ def main(options: Options) -> None:
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
     clips = load_clips(options.clips)
-    clips = clips.of_one_prompt() if options.single_prompt else clips
     forcing = Forcing.on(device, ErrorWeights.of(load_codec(options.codec).encoder.variances, device))
     for iteration in run:
         rng = np.random.default_rng([options.seed, iteration, rank()])

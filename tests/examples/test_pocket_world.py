@@ -31,6 +31,7 @@ from examples.pocket_world.world import (
     render_block,
     spawn,
 )
+from infrope_env.control.actions import Transition
 
 
 def scrolls(world: World, phases: range = range(BLOCK_FRAMES)) -> list[int]:
@@ -192,6 +193,15 @@ def test_no_clip_shows_what_is_held_out() -> None:
     for seed in range(40):
         blocks = play_clip(np.random.default_rng(seed), num_blocks=4).blocks
         assert not {(b.state.subject, b.state.scene, b.state.motion) for b in blocks} & HELD_OUT
+
+
+def test_a_clip_of_a_single_prompt_shows_one_motion_in_one_scene() -> None:
+    clips = [play_clip(np.random.default_rng(seed), single_prompt=True) for seed in range(20)]
+    assert {clip.far for clip in clips} == {True, False}
+    for clip in clips:
+        assert len({(b.caption, b.state.scene, b.state.motion) for b in clip.blocks}) == 1
+        assert {b.transition for b in clip.blocks[1:]} == {Transition.CONTINUE}
+    assert len({clip.blocks[0].state.motion for clip in clips}) > 3
 
 
 def test_scenes_and_subjects_differ_clearly() -> None:

@@ -47,10 +47,6 @@ def test_clips_that_teach_more_come_more_often() -> None:
     assert np.abs(drawn / 600 - shares / shares.sum()).max() < 0.07
 
 
-def test_the_control_sees_clips_of_one_prompt_only() -> None:
-    assert three_clips().of_one_prompt().captions == [[STAND] * 3]
-
-
 def test_lower_noise_levels_are_mostly_the_samplers_own() -> None:
     sigmas = sample_sigmas(np.random.default_rng(0), 1000, at_steps=0.8)
     own = torch.tensor(SCHEDULE.sigmas[1:])
