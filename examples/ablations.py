@@ -6,8 +6,8 @@ Try:
     python -m examples.ablations --only cut --seeds 5
 
 Every finished cell is kept in --cells and not made again, so it can be stopped and started at any time. The report
-has a section for every experiment whose cells are all there. Rows for a teacher and for a control that was trained
-without changes of prompt are added when their world folders are given.
+has a section for every experiment whose cells are all there. Rows for a teacher are added when its world folder is
+given, and so is a section on a control that was trained without changes of prompt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol, cast
 import torch
 import tyro
 
-from examples.laboratory import attention, cut, flush, rope, steps, window_size
+from examples.laboratory import attention, cut, flush, rope, steps, training, window_size
 from examples.laboratory.cell import Cell
 from examples.laboratory.plan import FULL, QUICK, Plan
 from examples.laboratory.report import Section, write
@@ -30,7 +30,7 @@ from examples.pocket_world.evaluate import commit
 from infrope_env.circumstances import Circumstances
 from infrope_env.weights import load_world
 
-Name = Literal["rope", "flush", "cut", "window", "attention", "steps"]
+Name = Literal["rope", "flush", "cut", "window", "attention", "steps", "training"]
 
 
 class Experiment(Protocol):
@@ -47,7 +47,15 @@ class Experiment(Protocol):
 
 EXPERIMENTS = cast(
     dict[str, Experiment],
-    {"rope": rope, "flush": flush, "cut": cut, "window": window_size, "attention": attention, "steps": steps},
+    {
+        "rope": rope,
+        "flush": flush,
+        "cut": cut,
+        "window": window_size,
+        "attention": attention,
+        "steps": steps,
+        "training": training,
+    },
 )
 
 
@@ -59,6 +67,7 @@ class Options:
         weights: a bundled world's name or a world folder.
         teacher: world folder of a teacher.
         control: world folder of a model trained on clips of a single prompt.
+        counterpart: world folder of a model trained like the control, on clips with changes and cuts.
         only: experiments to make; all if none is named.
         seeds: repetitions of everything, at least three.
         quick: short horizons and few samples.
@@ -71,6 +80,7 @@ class Options:
     weights: str = "pocket"
     teacher: str | None = None
     control: str | None = None
+    counterpart: str | None = None
     only: tuple[Name, ...] = ()
     seeds: int = 3
     quick: bool = False
@@ -83,7 +93,9 @@ class Options:
 def main(options: Options) -> None:
     """Make what is missing, then write the report."""
     torch.set_num_threads(1)
-    plan = Plan(QUICK if options.quick else FULL, options.weights, options.teacher, options.control, options.seeds)
+    amounts = QUICK if options.quick else FULL
+    others = options.teacher, options.control, options.counterpart
+    plan = Plan(amounts, options.weights, *others, seeds=options.seeds)
     store = Store(options.cells)
     if not options.report:
         wanted = [EXPERIMENTS[name] for name in options.only or EXPERIMENTS]
@@ -97,7 +109,7 @@ def sections(plan: Plan, store: Store, folder: Path) -> dict[str, Section]:
     return {
         name: experiment.section(plan, store, folder)
         for name, experiment in EXPERIMENTS.items()
-        if all(store.has(cell) for cell in experiment.cells(plan))
+        if (cells := experiment.cells(plan)) and all(store.has(cell) for cell in cells)
     }
 
 
@@ -124,7 +136,7 @@ def left_out(plan: Plan, store: Store) -> list[str]:
     """Sentences on rows and sections that are missing."""
     absent = [
         f"No {name} was given (--{name}), so it has no rows."
-        for name in ("teacher", "control")
+        for name in ("teacher", "control", "counterpart")
         if getattr(plan, name) is None
     ]
     for name, experiment in EXPERIMENTS.items():

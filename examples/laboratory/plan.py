@@ -87,7 +87,8 @@ class Plan:
 
     Attributes:
         weights: the world that everything is measured on.
-        teacher: a world folder to set beside it, and so is `control`, one trained without changes of prompt.
+        teacher: a world folder to set beside it, and so are `control`, one trained without changes of prompt, and
+            `counterpart`, one trained just as long with them.
         seeds: repetitions of everything, at least three.
     """
 
@@ -95,6 +96,7 @@ class Plan:
     weights: str = "pocket"
     teacher: str | None = None
     control: str | None = None
+    counterpart: str | None = None
     seeds: int = LEAST_SEEDS
 
     def __post_init__(self) -> None:

@@ -77,7 +77,7 @@ def section(plan: Plan, store: Store, folder: Path) -> Section:
     return Section(
         "Block-Relativistic RoPE",
         [explanation(plan), failures_in_words(outcomes, plan), distances_in_words(far), end_of_the_table(plan)],
-        [quality_table(with_truth, plan), failure_table(outcomes)],
+        [quality_table(with_truth, plan, plan.amounts.horizons_s, "coordinates"), failure_table(outcomes)],
         verdicts(outcomes, plan),
         pictures,
     )
@@ -89,13 +89,16 @@ def qualities(outcomes: Sequence[Outcome], end: int) -> dict[str, list[float]]:
     return {name: [one[name] for one in each if name in one] for name in QUALITIES}
 
 
-def quality_table(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> Table:
-    """Rows by horizon and rule."""
-    rows: list[list[Entry]] = []
-    for seconds, end in zip(plan.amounts.horizons_s, plan.ends(plan.amounts.horizons_s), strict=True):
-        for name, row in outcomes.items():
-            rows.append([f"{seconds:g} s", name, *quality_entries(row, end)])
-    return Table("Held motions, by horizon and coordinate rule", ("horizon", "coordinates", *QUALITIES), rows)
+def quality_table(
+    outcomes: Mapping[str, Sequence[Outcome]], plan: Plan, horizons_s: Sequence[float], what: str
+) -> Table:
+    """Lines by horizon and by what the rows are."""
+    lines: list[list[Entry]] = [
+        [f"{seconds:g} s", name, *quality_entries(row, end)]
+        for seconds, end in zip(horizons_s, plan.ends(tuple(horizons_s)), strict=True)
+        for name, row in outcomes.items()
+    ]
+    return Table(f"Held motions, by horizon and {what}", ("horizon", what, *QUALITIES), lines)
 
 
 def quality_entries(outcomes: Sequence[Outcome], end: int) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Experiment: fewer and more denoising steps, teacher and student, and a model that was never shown a change."""
+"""Experiment: fewer and more denoising steps, teacher and student."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from examples.laboratory.cell import Cell, Outcome
 from examples.laboratory.costs import Costs
 from examples.laboratory.cuts import Cuts, Way
 from examples.laboratory.flush import by_seed
-from examples.laboratory.glance import QUALITIES
 from examples.laboratory.held import Held
 from examples.laboratory.plan import Plan
 from examples.laboratory.plot import curves
 from examples.laboratory.report import Section
-from examples.laboratory.rope import curve, qualities, quality_entries
+from examples.laboratory.rope import curve, qualities, quality_table
 from examples.laboratory.setting import Setting, even_steps
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
@@ -28,14 +27,13 @@ ANSWERS = ("motion right", "frames until shown", "scene at 1", "scene later", "s
 
 
 def arms(plan: Plan) -> dict[str, Setting]:
-    """The world with every number of steps, and the other models with their own."""
+    """The world with every number of steps, and its teacher with its own."""
     rows = {}
     for count in plan.amounts.steps:
         steps = even_steps(count)
         rows[steps_name(count)] = plan.own if steps == plan.own.sampler.steps else replace(plan.own, steps=steps)
-    for name, weights in (("teacher", plan.teacher), ("control", plan.control)):
-        if weights is not None:
-            rows[name] = Setting(weights, load_world(weights).window)
+    if plan.teacher is not None:
+        rows["teacher"] = Setting(plan.teacher, load_world(plan.teacher).window)
     return rows
 
 
@@ -106,8 +104,12 @@ def section(plan: Plan, store: Store, folder: Path) -> Section:
             "Steps are spaced evenly and bent by the world's own shift. What is held is judged as above; *motion right*"
             " and *frames until shown* are of the first block after a change of motion, *scene* and *subject* of a cut."
         ],
-        [quality_table(outcomes, plan), answer_table(answers), cost_table(plan, store)],
-        verdicts(outcomes, answers, plan),
+        [
+            quality_table(outcomes, plan, plan.amounts.steps_horizons_s, "model"),
+            answer_table(answers),
+            cost_table(plan, store),
+        ],
+        verdicts(outcomes, plan),
         {"Drift with time, from a block's own mistakes": drift(outcomes, folder / "ablations_steps.png")},
     )
 
@@ -119,17 +121,6 @@ def answered(name: str, plan: Plan, store: Store) -> dict[str, list[float]]:
     found = [by_seed(switched, "arm", 0, measure) for measure in ANSWERS[:2]]
     found += [by_seed(cut, "way", 0, measure) for measure in ("scene at 1", "scene later", "subject kept")]
     return dict(zip(ANSWERS, found, strict=True))
-
-
-def quality_table(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> Table:
-    """Rows by horizon and row."""
-    horizons = plan.amounts.steps_horizons_s
-    lines: list[list[Entry]] = [
-        [f"{seconds:g} s", name, *quality_entries(row, end)]
-        for seconds, end in zip(horizons, plan.ends(horizons), strict=True)
-        for name, row in outcomes.items()
-    ]
-    return Table("Held motions, by horizon and steps", ("horizon", "model", *QUALITIES), lines)
 
 
 def answer_table(answers: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
@@ -172,20 +163,14 @@ def drift(outcomes: Mapping[str, Sequence[Outcome]], path: Path) -> Path:
     )
 
 
-def verdicts(
-    outcomes: Mapping[str, Sequence[Outcome]], answers: Mapping[str, Mapping[str, Sequence[float]]], plan: Plan
-) -> list[Verdict]:
-    """Whether the number of steps is right, and what teacher and control lack."""
+def verdicts(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> list[Verdict]:
+    """Whether the number of steps is right, and what the teacher lacks."""
     seconds, end = max(plan.amounts.steps_horizons_s), max(plan.ends(plan.amounts.steps_horizons_s))
     overall = {name: qualities(row, end)["overall"] for name, row in outcomes.items()}
     own = own_name(plan)
-    steps = {name: values for name, values in overall.items() if name not in ("teacher", "control")}
+    steps = {name: values for name, values in overall.items() if name != "teacher"}
     found = [default_is_best("Number of steps", own, steps, f"overall at {seconds:g} s")]
     if "teacher" in overall:
         claim = f"Self-rollout makes the student steadier than its teacher (overall at {seconds:g} s)"
         found.append(claimed_better(claim, (own, overall[own]), ("teacher", overall["teacher"])))
-    if "control" in overall:
-        claim = "A small model answers a change of prompt because it was shown changes in training (motion right)"
-        pair = [(name, answers[name]["motion right"]) for name in (own, "control")]
-        found.append(claimed_better(claim, pair[0], pair[1]))
     return found

@@ -8,11 +8,10 @@ import numpy as np
 
 from examples.laboratory.cell import Cell
 from examples.laboratory.costs import Costs
-from examples.laboratory.glance import QUALITIES
 from examples.laboratory.held import Held
 from examples.laboratory.plan import Plan
 from examples.laboratory.report import Section
-from examples.laboratory.rope import qualities, quality_entries
+from examples.laboratory.rope import qualities, quality_table
 from examples.laboratory.setting import resized
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
@@ -50,26 +49,16 @@ def cells(plan: Plan) -> list[Cell]:
 
 def section(plan: Plan, store: Store, folder: Path) -> Section:
     """Tables and verdicts."""
-    outcomes = {size: [store.load(cell) for cell in row] for size, row in held(plan).items()}
-    rows: list[list[Entry]] = [
-        [f"{seconds:g} s", str(size), *quality_entries(outcomes[size], end)]
-        for seconds, end in zip(plan.amounts.window_horizons_s, plan.ends(plan.amounts.window_horizons_s), strict=True)
-        for size in outcomes
-    ]
-    overall = {
-        str(size): qualities(row, max(plan.ends(plan.amounts.window_horizons_s)))["overall"]
-        for size, row in outcomes.items()
-    }
+    outcomes = {str(size): [store.load(cell) for cell in row] for size, row in held(plan).items()}
+    horizons_s = plan.amounts.window_horizons_s
+    overall = {size: qualities(row, max(plan.ends(horizons_s)))["overall"] for size, row in outcomes.items()}
     return Section(
         "Window size",
         [
             "Sink, context and block together, in latent frames; what is measured is explained above. Times are those "
             "of a block without text and decoding, with a full window and nothing running beside."
         ],
-        [
-            Table("Held motions, by horizon and window", ("horizon", "window", *QUALITIES), rows),
-            cost_table(plan, store),
-        ],
+        [quality_table(outcomes, plan, horizons_s, "window"), cost_table(plan, store)],
         [verdict(overall, plan)],
     )
 

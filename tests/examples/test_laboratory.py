@@ -423,6 +423,7 @@ def test_one_command_writes_a_report_and_leaves_nothing_to_be_made(
     monkeypatch.setattr(ablations, "QUICK", TINY)
     monkeypatch.setattr(plan_module, "LEAST_SEEDS", 1)
     options = ablations.Options(weights, quick=True, seeds=1, cells=tmp_path / "cells", out=tmp_path / "results")
+    options = replace(options, control=weights)
     ablations.main(options)
     page, data = ((options.out / f"ablations.{kind}").read_text() for kind in ("md", "json"))
     sections = json.loads(data)["sections"]
@@ -434,7 +435,7 @@ def test_one_command_writes_a_report_and_leaves_nothing_to_be_made(
     assert "| rendered | " in page and "## Verdict" in page
 
     capsys.readouterr()
-    plan = Plan(TINY, weights, seeds=1)
+    plan = Plan(TINY, weights, control=weights, seeds=1)
     Store(options.cells).make([cell for each in ablations.EXPERIMENTS.values() for cell in each.cells(plan)])
     assert ", 0 of them to be made" in capsys.readouterr().out
 
