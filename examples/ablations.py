@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol, cast
 import torch
 import tyro
 
-from examples.laboratory import attention, cut, flush, rope, steps, training, window_size
+from examples.laboratory import attention, cut, flush, rope, steps, training, walks, window_size
 from examples.laboratory.cell import Cell
 from examples.laboratory.plan import FULL, QUICK, Plan
 from examples.laboratory.report import Section, write
@@ -30,7 +30,7 @@ from examples.pocket_world.evaluate import commit
 from infrope_env.circumstances import Circumstances
 from infrope_env.weights import load_world
 
-Name = Literal["rope", "flush", "cut", "window", "attention", "steps", "training"]
+Name = Literal["rope", "walks", "flush", "cut", "window", "attention", "steps", "training"]
 
 
 class Experiment(Protocol):
@@ -49,6 +49,7 @@ EXPERIMENTS = cast(
     dict[str, Experiment],
     {
         "rope": rope,
+        "walks": walks,
         "flush": flush,
         "cut": cut,
         "window": window_size,

@@ -14,7 +14,7 @@ from examples.laboratory.plan import Plan
 from examples.laboratory.plot import curves
 from examples.laboratory.report import Section
 from examples.laboratory.rig import with_rules
-from examples.laboratory.rope import drawn
+from examples.laboratory.shown import drawn
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
 from examples.laboratory.table import Entry, Table

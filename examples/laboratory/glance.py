@@ -5,6 +5,7 @@ subject and background consistency   mean cosine to the rollout's first frame an
 dynamic degree                       share of blocks that move at least half as much as the world itself would
 imaging                              sharpness over the rendered one's; more than it counts as less
 overall                              the mean of the four
+likeness                             mean cosine of the same features to those of what the world itself would show
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from examples.pocket_world.world import BLOCK_FRAMES, WALKING_SPEED, WorldState,
 Record = dict[str, float]
 """Numbers by name; truths are 0 and 1."""
 
+FEWEST_WRONG = 3
+"""Judged blocks that a rollout has to go on for after it has failed: fewer, at its very end, may be chance."""
 LAST_SHARE = 0.25
 """Names are right "at" a horizon when they are in the last quarter before it."""
 QUALITIES = (
@@ -29,6 +32,7 @@ QUALITIES = (
     "dynamic degree",
     "imaging",
     "overall",
+    "likeness",
     "subject right",
     "scene right",
     "motion right",
@@ -89,6 +93,7 @@ def quality(records: Sequence[Record], end: int) -> Record:
         "imaging": float(np.mean([min(r["sharpness"], 1 / max(r["sharpness"], 1e-6)) for r in seen])),
     }
     result["overall"] = float(np.mean(list(result.values())))
+    result["likeness"] = mean(late, "likeness")
     result |= {f"{part} right": mean(late, f"{part} right") for part in ("subject", "scene", "motion")}
     if any("scroll" in record for record in late):
         result["scroll"] = mean(late, "scroll")
@@ -107,13 +112,16 @@ def mean(records: Sequence[Record], name: str) -> float:
     return float(np.mean([record[name] for record in records if name in record]))
 
 
-def fails_from(records: Sequence[Record]) -> int | None:
-    """The block from which on at least half of all judged blocks show another subject or scene; None if there is none.
+def fails_from(records: Sequence[Record], least_likeness: float) -> int | None:
+    """The block from which on at least half of all judged blocks show something else; None if there is none.
 
-    Worked example: right, wrong, right, wrong, wrong at blocks 1 to 5 fails from block 2.
+    Something else is another subject or scene, or what has less likeness to what is to be seen there and then.
+
+    Worked example: right, wrong, right, wrong, wrong at blocks 1 to 5 fails from block 2. Two blocks say nothing.
     """
-    wrong = [1 - record["subject right"] * record["scene right"] for record in records]
-    for index, record in enumerate(records):
+    right = [r["subject right"] * r["scene right"] > 0 and r["likeness"] >= least_likeness for r in records]
+    wrong = np.logical_not(right)
+    for index, record in enumerate(records[: 1 - FEWEST_WRONG]):
         if wrong[index] and np.mean(wrong[index:]) >= 0.5:
             return int(record["block"])
     return None

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from examples.laboratory.cell import Generated, Outcome
-from examples.laboratory.eyes import Eyes
+from examples.laboratory.eyes import Eyes, open_eyes
 from examples.laboratory.glance import Judge, Record
 from examples.laboratory.rig import Rig
+from examples.pocket_world.scenes import NEAR_PERIOD, TILE
 from examples.pocket_world.world import FIRST_PHASE, MOTIONS, SCENES, SUBJECTS, WorldState, advance, render_block, spawn
 
 HELD_MOTIONS = ("walk_right", "wave", "walk_left", "jump")
 """By seed in turn: only motions in which something moves, so that a still picture is noticed."""
 EVERY_BLOCK_UNTIL = 8
 MOST_PICTURES = 24
+PLACES_COMPARED = 5
 
 
 def held_state(seed: int) -> WorldState:
@@ -84,6 +87,23 @@ def share_answered(rig: Rig, eyes: Eyes) -> float:
         answered.append(eyes.detectors.name_motion(rig.look()) == motion)
         rig.restore(here)
     return float(np.mean(answered))
+
+
+@lru_cache(maxsize=64)
+def least_likeness(seed: int) -> float:
+    """Likeness that shows a held rollout in its place: halfway from what other places of the way have to 1.
+
+    Rendered, at a few places of the way against all others; in a scene of few things they look more alike.
+    """
+    truth, others = held_state(seed), []
+    for _ in range(PLACES_COMPARED):
+        truth = advance(advance(truth))
+        judge = Judge(open_eyes(), render_block(truth)[0])
+        others += [
+            judge.glance(render_block(replace(truth, scroll=truth.scroll + away)), truth, 0)["likeness"]
+            for away in range(TILE, NEAR_PERIOD, TILE)
+        ]
+    return (1 + float(np.mean(others))) / 2
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,33 @@ from dataclasses import replace
 from pathlib import Path
 
 from examples.laboratory.cell import Cell, Outcome
-from examples.laboratory.glance import QUALITIES, Record, fails_from, quality
-from examples.laboratory.held import Held, Rendered
+from examples.laboratory.glance import Record, fails_from
+from examples.laboratory.held import Held, Rendered, least_likeness
 from examples.laboratory.maps import Distances, without_sink
 from examples.laboratory.plan import Plan
-from examples.laboratory.plot import Curve, curves
+from examples.laboratory.plot import curves
 from examples.laboratory.report import Section
 from examples.laboratory.setting import Setting
+from examples.laboratory.shown import (
+    JUDGED_BY,
+    best_by_quality,
+    curve,
+    drawn,
+    over_time,
+    qualities,
+    quality_table,
+    sheet,
+)
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
 from examples.laboratory.table import Entry, Table
-from examples.laboratory.verdict import CONTRADICTS, UNDECIDED, Verdict, claimed_better, default_is_best
-from examples.pocket_world.sheets import Strip, draw
+from examples.laboratory.verdict import CONTRADICTS, UNDECIDED, Verdict, claimed_better
+from examples.pocket_world.sheets import Strip
 from infrope_env.config import COORDINATE_RULES, ROTARY_TABLE_LENGTH
 from infrope_env.dynamics.rope import RotaryTable
+
+Failures = Mapping[str, Sequence[int | None]]
+"""The block from which on something is lost, or None, by rule and seed."""
 
 SECONDS_A_BLOCK = 0.75
 NO_SINK = "absolute, no sink"
@@ -65,76 +78,66 @@ def cells(plan: Plan) -> list[Cell]:
 def section(plan: Plan, store: Store, folder: Path) -> Section:
     """Tables, pictures and verdicts."""
     outcomes = {name: [store.load(cell) for cell in row] for name, row in held(plan).items()}
+    lost = failures(outcomes, range(plan.seeds))
     with_truth = outcomes | {"rendered": [store.load(cell) for cell in rendered(plan)]}
     far = {name: [store.load(cell).records for cell in row] for name, row in distances(plan).items()}
     pictures = {
-        "The last pixel frame at each horizon, first seed": sheet(with_truth, plan, folder / "ablations_rope.png"),
+        "The last pixel frame at each horizon, first seed": sheet(
+            {name: row[0] for name, row in with_truth.items()},
+            plan,
+            plan.amounts.horizons_s,
+            folder / "ablations_rope.png",
+        ),
         "Over time": over_time(with_truth, folder / "ablations_rope_time.png"),
         "One block, its sink moved away": over_distance(far, folder / "ablations_rope_distance.png"),
     }
-    if lost := failure_strips(outcomes, plan):
-        pictures["Where subject or scene is lost"] = drawn(lost, folder / "ablations_rope_failures.png")
+    if strips := failure_strips(outcomes, lost, plan):
+        pictures["Where subject, scene or place is lost"] = drawn(strips, folder / "ablations_rope_failures.png")
     return Section(
         "Block-Relativistic RoPE",
-        [explanation(plan), failures_in_words(outcomes, plan), distances_in_words(far), end_of_the_table(plan)],
-        [quality_table(with_truth, plan, plan.amounts.horizons_s, "coordinates"), failure_table(outcomes)],
-        verdicts(outcomes, plan),
+        [explanation(plan), failures_in_words(lost, plan), distances_in_words(far), end_of_the_table(plan)],
+        [
+            quality_table(with_truth, plan, plan.amounts.horizons_s, "coordinates"),
+            failure_table(lost, range(plan.seeds)),
+        ],
+        verdicts(outcomes, lost, plan),
         pictures,
     )
 
 
-def qualities(outcomes: Sequence[Outcome], end: int) -> dict[str, list[float]]:
-    """By name, one value a seed that has it."""
-    each = [quality(outcome.records, end) for outcome in outcomes]
-    return {name: [one[name] for one in each if name in one] for name in QUALITIES}
-
-
-def quality_table(
-    outcomes: Mapping[str, Sequence[Outcome]], plan: Plan, horizons_s: Sequence[float], what: str
-) -> Table:
-    """Lines by horizon and by what the rows are."""
-    lines: list[list[Entry]] = [
-        [f"{seconds:g} s", name, *quality_entries(row, end)]
-        for seconds, end in zip(horizons_s, plan.ends(tuple(horizons_s)), strict=True)
+def failures(outcomes: Mapping[str, Sequence[Outcome]], seeds: Sequence[int]) -> Failures:
+    """The block from which on subject, scene or place is lost, by rule and seed."""
+    least = [least_likeness(seed) for seed in seeds]
+    return {
+        name: [fails_from(outcome.records, floor) for outcome, floor in zip(row, least, strict=True)]
         for name, row in outcomes.items()
-    ]
-    return Table(f"Held motions, by horizon and {what}", ("horizon", what, *QUALITIES), lines)
+    }
 
 
-def quality_entries(outcomes: Sequence[Outcome], end: int) -> list[Entry]:
-    """One row's, in the order of QUALITIES."""
-    return [Spread.of(values) if values else None for values in qualities(outcomes, end).values()]
-
-
-def failures(outcomes: Sequence[Outcome]) -> list[int | None]:
-    """The block from which on subject or scene is lost, by seed."""
-    return [fails_from(outcome.records) for outcome in outcomes]
-
-
-def failure_table(outcomes: Mapping[str, Sequence[Outcome]]) -> Table:
+def failure_table(lost: Failures, seeds: Sequence[int]) -> Table:
     """Seconds, by seed."""
     rows: list[list[Entry]] = [
-        [name, *("holds" if block is None else f"{block * SECONDS_A_BLOCK:.0f} s" for block in failures(row))]
-        for name, row in outcomes.items()
+        [name, *("holds" if block is None else f"{block * SECONDS_A_BLOCK:.0f} s" for block in row)]
+        for name, row in lost.items()
     ]
-    seeds = len(rows[0]) - 1
-    title = "From when on subject or scene is wrong in at least half of what follows"
-    return Table(title, ("coordinates", *(f"seed {seed}" for seed in range(seeds))), rows)
+    title = "From when on subject, scene or place is wrong in at least half of what follows"
+    return Table(title, ("coordinates", *(f"seed {seed}" for seed in seeds)), rows)
 
 
-def failures_in_words(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> str:
+def failures_in_words(failed: Failures, plan: Plan) -> str:
     """Whether absolute coordinates fail here, and when, and whether relative ones do."""
     last = max(plan.amounts.horizons_s)
-    lost = {name: [block for block in failures(row) if block is not None] for name, row in outcomes.items()}
+    lost = {name: [block for block in row if block is not None] for name, row in failed.items()}
     if not lost["absolute"]:
         return (
-            f"**Absolute coordinates do not fail on this model within {last:g} s**: subject and scene stay right with "
-            f"every one of {plan.seeds} seeds, although the sink is {last / SECONDS_A_BLOCK * 3:.0f} coordinates away."
+            f"**Absolute coordinates do not fail on this model within {last:g} s**: subject, scene and place stay "
+            f"right with every one of {plan.seeds} seeds, although the sink is {last / SECONDS_A_BLOCK * 3:.0f} "
+            "coordinates away."
         )
     first = min(lost["absolute"]) * SECONDS_A_BLOCK
     relative = len(lost[plan.own.window.coordinates])
     return (
-        f"Absolute coordinates lose subject or scene with {len(lost['absolute'])} of {plan.seeds} seeds, at "
+        f"Absolute coordinates lose subject, scene or place with {len(lost['absolute'])} of {plan.seeds} seeds, at "
         f"{first:.0f} s for the first time; the default rule with {relative} of {plan.seeds}, within {last:g} s."
     )
 
@@ -177,63 +180,43 @@ def explanation(plan: Plan) -> str:
         "A motion is held, and judged by detectors trained on rendered frames. Consistency is the mean cosine of the "
         "detectors' features to the first frame and to the frame before, as VBench takes it; dynamic degree the share "
         "of blocks that move at least half as much as rendered ones; imaging the sharpness over the rendered one's; "
-        "overall their mean. Names are right in the last quarter before the horizon; scroll is the speed of walks over "
+        "overall their mean. Likeness is the mean cosine to the features of what the world itself would show there "
+        "and then; a place is lost where it is less than half way up from what other places of the way have. Names "
+        "are right, and likeness is taken, in the last quarter before the horizon; scroll is the speed of walks over "
         "the true one; answers are other motions that show in the first block after they are asked for. Window "
         f"{window.size}, sink {window.sink}."
     )
 
 
-def verdicts(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> list[Verdict]:
+def verdicts(outcomes: Mapping[str, Sequence[Outcome]], lost: Failures, plan: Plan) -> list[Verdict]:
     """Relative against absolute at the longest horizon, and whether the default rule is the best."""
     seconds, end = max(plan.amounts.horizons_s), max(plan.ends(plan.amounts.horizons_s))
-    overall = {name: qualities(row, end)["overall"] for name, row in outcomes.items()}
-    own = plan.own.window.coordinates
-    claim = f"Relative coordinates hold where absolute ones do not (overall at {seconds:g} s)"
-    found = [claimed_better(claim, (own, overall[own]), ("absolute", overall["absolute"]))]
-    if all(block is None for block in failures(outcomes["absolute"])):
+    own, found = plan.own.window.coordinates, []
+    for measure in JUDGED_BY:
+        claim = f"Relative coordinates hold where absolute ones do not ({measure} at {seconds:g} s)"
+        relative, absolute = (qualities(outcomes[name], end)[measure] for name in (own, "absolute"))
+        found.append(claimed_better(claim, (own, relative), ("absolute", absolute)))
+    rules = {name: row for name, row in outcomes.items() if name != NO_SINK}
+    found += best_by_quality("Coordinate rule", own, rules, plan, seconds)
+    if all(block is None for block in lost["absolute"]):
         outcome = CONTRADICTS if seconds >= LONG_ENOUGH_S else UNDECIDED
-        found.append(Verdict(outcome, f"Absolute coordinates lose no subject and no scene within {seconds:g} s."))
-    rules = {name: values for name, values in overall.items() if name != NO_SINK}
-    return [*found, default_is_best("Coordinate rule", own, rules, f"overall at {seconds:g} s")]
+        found.append(
+            Verdict(outcome, f"Absolute coordinates lose no subject, no scene and no place within {seconds:g} s.")
+        )
+    return found
 
 
-def sheet(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan, path: Path) -> Path:
-    """A row for every rule, a column for every horizon."""
-    ends = (0, *plan.ends(plan.amounts.horizons_s))
-    labels = ["first block", *(f"{seconds:g} s" for seconds in plan.amounts.horizons_s)]
-    strips = [Strip(name, [row[0].arrays[str(end)] for end in ends], labels) for name, row in outcomes.items()]
-    return drawn(strips, path)
-
-
-def failure_strips(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> list[Strip]:
+def failure_strips(outcomes: Mapping[str, Sequence[Outcome]], failed: Failures, plan: Plan) -> list[Strip]:
     """Of every rollout that loses subject or scene: the first block, where it is lost, the end."""
     end = max(plan.ends(plan.amounts.horizons_s))
     strips = []
     for name, row in outcomes.items():
-        for seed, (outcome, block) in enumerate(zip(row, failures(row), strict=True)):
+        for seed, (outcome, block) in enumerate(zip(row, failed[name], strict=True)):
             if block is not None and str(block) in outcome.arrays:
                 lost = f"lost, {block * SECONDS_A_BLOCK:.0f} s"
                 frames = [outcome.arrays[str(number)] for number in (0, block, end)]
                 strips.append(Strip(f"{name}, seed {seed}", frames, ["first block", lost, "end"]))
     return strips
-
-
-def drawn(strips: list[Strip], path: Path) -> Path:
-    """Strips below each other, in a file."""
-    height, width = strips[0].frames[0].shape[:2]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw(strips, (width * 3 // 2, height * 3 // 2), gap=6).save(path, optimize=True)
-    return path
-
-
-def over_time(outcomes: Mapping[str, Sequence[Outcome]], path: Path) -> Path:
-    """Features against the rendered world's, and against the first frame, by seconds."""
-    panels = {"likeness to the rendered world": "likeness", "scene, likeness to the first frame": "scene to first"}
-    named = {
-        title: {name: curve([o.records for o in row], "block", measure) for name, row in outcomes.items()}
-        for title, measure in panels.items()
-    }
-    return curves(path, named, "block", logarithmic=True)
 
 
 def over_distance(far: Mapping[str, Sequence[Sequence[Record]]], path: Path) -> Path:
@@ -243,9 +226,3 @@ def over_distance(far: Mapping[str, Sequence[Sequence[Record]]], path: Path) -> 
     return curves(
         path, {"change of the block's latents": moved, "share of attention on the sink": share}, "coordinates", True
     )
-
-
-def curve(records: Sequence[Sequence[Record]], across: str, measure: str, start: int = 0) -> Curve:
-    """A measure along records that all seeds have, from record `start` on."""
-    rows = list(zip(*records, strict=True))[start:]
-    return [row[0][across] for row in rows], [Spread.of([record[measure] for record in row]) for row in rows]

@@ -14,13 +14,13 @@ from examples.laboratory.held import Held
 from examples.laboratory.plan import Plan
 from examples.laboratory.plot import curves
 from examples.laboratory.report import Section
-from examples.laboratory.rope import curve, qualities, quality_table
 from examples.laboratory.setting import Setting, even_steps
+from examples.laboratory.shown import JUDGED_BY, best_by_quality, curve, qualities, quality_table
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
 from examples.laboratory.switches import Arm, Switches
 from examples.laboratory.table import Entry, Table
-from examples.laboratory.verdict import Verdict, claimed_better, default_is_best
+from examples.laboratory.verdict import Verdict, claimed_better
 from infrope_env.weights import load_world
 
 ANSWERS = ("motion right", "frames until shown", "scene at 1", "scene later", "subject kept in a cut")
@@ -166,11 +166,11 @@ def drift(outcomes: Mapping[str, Sequence[Outcome]], path: Path) -> Path:
 def verdicts(outcomes: Mapping[str, Sequence[Outcome]], plan: Plan) -> list[Verdict]:
     """Whether the number of steps is right, and what the teacher lacks."""
     seconds, end = max(plan.amounts.steps_horizons_s), max(plan.ends(plan.amounts.steps_horizons_s))
-    overall = {name: qualities(row, end)["overall"] for name, row in outcomes.items()}
     own = own_name(plan)
-    steps = {name: values for name, values in overall.items() if name != "teacher"}
-    found = [default_is_best("Number of steps", own, steps, f"overall at {seconds:g} s")]
-    if "teacher" in overall:
-        claim = f"Self-rollout makes the student steadier than its teacher (overall at {seconds:g} s)"
-        found.append(claimed_better(claim, (own, overall[own]), ("teacher", overall["teacher"])))
+    steps = {name: row for name, row in outcomes.items() if name != "teacher"}
+    found = best_by_quality("Number of steps", own, steps, plan, seconds)
+    for measure in JUDGED_BY if "teacher" in outcomes else ():
+        claim = f"Self-rollout makes the student steadier than its teacher ({measure} at {seconds:g} s)"
+        student, teacher = (qualities(outcomes[name], end)[measure] for name in (own, "teacher"))
+        found.append(claimed_better(claim, (own, student), ("teacher", teacher)))
     return found

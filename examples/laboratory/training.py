@@ -12,8 +12,8 @@ from examples.laboratory.flush import by_seed
 from examples.laboratory.held import Held
 from examples.laboratory.plan import Plan
 from examples.laboratory.report import Section
-from examples.laboratory.rope import quality_table
 from examples.laboratory.setting import Setting
+from examples.laboratory.shown import quality_table
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
 from examples.laboratory.switches import Arm, Switches

@@ -11,12 +11,11 @@ from examples.laboratory.costs import Costs
 from examples.laboratory.held import Held
 from examples.laboratory.plan import Plan
 from examples.laboratory.report import Section
-from examples.laboratory.rope import qualities, quality_table
 from examples.laboratory.setting import resized
+from examples.laboratory.shown import best_by_quality, quality_table
 from examples.laboratory.spread import Spread
 from examples.laboratory.store import Store
 from examples.laboratory.table import Entry, Table
-from examples.laboratory.verdict import Verdict, default_is_best
 
 
 def sizes(plan: Plan) -> list[int]:
@@ -51,7 +50,6 @@ def section(plan: Plan, store: Store, folder: Path) -> Section:
     """Tables and verdicts."""
     outcomes = {str(size): [store.load(cell) for cell in row] for size, row in held(plan).items()}
     horizons_s = plan.amounts.window_horizons_s
-    overall = {size: qualities(row, max(plan.ends(horizons_s)))["overall"] for size, row in outcomes.items()}
     return Section(
         "Window size",
         [
@@ -59,7 +57,7 @@ def section(plan: Plan, store: Store, folder: Path) -> Section:
             "of a block without text and decoding, with a full window and nothing running beside."
         ],
         [quality_table(outcomes, plan, horizons_s, "window"), cost_table(plan, store)],
-        [verdict(overall, plan)],
+        best_by_quality("Window size", str(plan.own.window.size), outcomes, plan, max(horizons_s)),
     )
 
 
@@ -71,9 +69,3 @@ def cost_table(plan: Plan, store: Store) -> Table:
         times = [float(np.median([record["ms"] for record in seed])) for seed in records]
         rows.append([str(size), Spread.of(times), records[0][0]["passes"], records[0][0]["memory"]])
     return Table("What a window costs", ("window", "ms a block, median", "passes", "keys and values, MB"), rows)
-
-
-def verdict(overall: dict[str, list[float]], plan: Plan) -> Verdict:
-    """Whether another size is better at the longest horizon."""
-    seconds = max(plan.amounts.window_horizons_s)
-    return default_is_best("Window size", str(plan.own.window.size), overall, f"overall at {seconds:g} s")

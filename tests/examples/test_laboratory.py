@@ -19,7 +19,7 @@ from examples.laboratory.cell import Outcome
 from examples.laboratory.cuts import Cuts, Shot, Way
 from examples.laboratory.eyes import Eyes
 from examples.laboratory.glance import Judge, Record, block_at, fails_from, quality
-from examples.laboratory.held import turns
+from examples.laboratory.held import held_state, least_likeness, turns
 from examples.laboratory.maps import frame_map
 from examples.laboratory.plan import QUICK, Plan
 from examples.laboratory.recording import RecordingRollout, RecordingWindow, ShiftedRollout, attention_weights
@@ -30,6 +30,7 @@ from examples.laboratory.store import Store
 from examples.laboratory.switches import Arm, Change, Switches, following
 from examples.laboratory.table import Table
 from examples.laboratory.verdict import AGREES, CONTRADICTS, UNDECIDED, claimed_better, default_is_best
+from examples.pocket_world.scenes import TILE
 from examples.pocket_world.specimens import frozen, reversed_walk
 from examples.pocket_world.trials import HELD_OUT
 from examples.pocket_world.world import BLOCK_FRAMES, WorldState, advance, render_block
@@ -95,10 +96,32 @@ def test_a_reversed_walk_scrolls_the_wrong_way(eyes: Eyes) -> None:
     assert seen["motion right"] == 0 and seen["moves"] == 1
 
 
+@pytest.mark.parametrize("seed", [0, 2, 4])
+def test_another_place_of_the_way_is_noticed_by_likeness_alone(eyes: Eyes, seed: int) -> None:
+    truth = advance(held_state(seed))
+    least = least_likeness(seed)
+    assert glance_at(eyes, truth, truth)["likeness"] > 0.999 > least
+    elsewhere = [glance_at(eyes, truth, replace(truth, scroll=truth.scroll + TILE * n)) for n in range(2, 14)]
+    assert np.mean([seen["likeness"] for seen in elsewhere]) < least - 0.02
+    assert np.mean([seen["likeness"] < least for seen in elsewhere]) > 0.8
+    assert all(seen["scene right"] and seen["subject right"] for seen in elsewhere)
+
+
+def glance_at(eyes: Eyes, truth: WorldState, shown: WorldState) -> Record:
+    return Judge(eyes, render_block(truth)[0]).glance(render_block(shown), truth, 1)
+
+
 def test_qualities_average_what_was_seen_up_to_the_horizon() -> None:
     records = [
         {"block": n, "subject to first": a, "subject to last": 1.0, "scene to first": 0.5, "scene to last": 0.5}
-        | {"moves": float(n > 1), "sharpness": 2.0, "subject right": 1.0, "scene right": 1.0, "motion right": b}
+        | {
+            "moves": float(n > 1),
+            "sharpness": 2.0,
+            "subject right": 1.0,
+            "scene right": 1.0,
+            "motion right": b,
+            "likeness": b,
+        }
         for n, a, b in ((1, 0.8, 0.0), (2, 0.6, 0.0), (3, 0.4, 0.0), (4, 0.2, 1.0), (5, -9.0, 0.0))
     ]
     found = quality(records, 4)
@@ -107,18 +130,25 @@ def test_qualities_average_what_was_seen_up_to_the_horizon() -> None:
     assert found["dynamic degree"] == pytest.approx(0.75)
     assert found["imaging"] == pytest.approx(0.5)  # twice as sharp is as bad as half
     assert found["overall"] == pytest.approx((0.75 + 0.5 + 0.75 + 0.5) / 4)
-    assert found["motion right"] == 1  # in the last quarter
+    assert found["motion right"] == found["likeness"] == 1  # in the last quarter
     assert "scroll" not in found
 
 
 def test_a_rollout_fails_where_wrong_blocks_begin_to_outweigh() -> None:
     def rollout(rights: str) -> list[Record]:
-        return [{"block": n, "subject right": float(r), "scene right": 1.0} for n, r in enumerate(rights, 1)]
+        shown = {"1": (1.0, 0.99), "0": (0.0, 0.99), "e": (1.0, 0.85)}
+        return [
+            {"block": n, "subject right": shown[r][0], "scene right": 1.0, "likeness": shown[r][1]}
+            for n, r in enumerate(rights, 1)
+        ]
 
-    assert fails_from(rollout("11111")) is None
-    assert fails_from(rollout("10111")) is None
-    assert fails_from(rollout("10100")) == 2
-    assert fails_from(rollout("11110")) == 5
+    assert fails_from(rollout("11111"), 0.9) is None
+    assert fails_from(rollout("11e1e"), 0.9) == 3
+    assert fails_from(rollout("11e1e"), 0.8) is None
+    assert fails_from(rollout("10111"), 0.9) is None
+    assert fails_from(rollout("10100"), 0.9) == 2
+    assert fails_from(rollout("11000"), 0.9) == 3
+    assert fails_from(rollout("11100"), 0.9) is None
 
 
 def test_a_picture_is_kept_where_names_turn_wrong() -> None:
@@ -430,7 +460,7 @@ def test_one_command_writes_a_report_and_leaves_nothing_to_be_made(
     assert list(sections) == list(ablations.EXPERIMENTS)
     assert all(section["tables"] and section["verdicts"] for section in sections.values())
     pictures = [name for section in sections.values() for name in section["pictures"].values()]
-    assert len(pictures) in (8, 9) and all((options.out / name).stat().st_size for name in pictures)
+    assert len(pictures) in (10, 11) and all((options.out / name).stat().st_size for name in pictures)
     assert "nan" not in page and "No teacher was given" in page and "This is a quick run" in page
     assert "| rendered | " in page and "## Verdict" in page
 
@@ -444,4 +474,4 @@ def test_a_report_without_cells_says_what_is_missing(weights: str, tmp_path: Pat
     options = ablations.Options(weights, quick=True, report=True, cells=tmp_path / "none", out=tmp_path / "results")
     ablations.main(options)
     page = (options.out / "ablations.md").read_text()
-    assert page.count("is left out: ") == 6 and "**rank" not in page
+    assert page.count("is left out: ") == 7 and "**rank" not in page
