@@ -48,9 +48,8 @@ class Options:
 
 def main(options: Options) -> None:
     """Write the world folder."""
-    model = PocketGenerator()
     checkpoint = torch.load(options.generator / "checkpoint.pt", weights_only=True)
-    model.load_state_dict(checkpoint["average" if options.average else "model"])
+    model = PocketGenerator.of(checkpoint["average" if options.average else "model"])
     codec = load_codec(options.codec)
     facts = training_facts(options)
     parts = [_bfloat16(module) for module in (model.transformer, model.text, codec.decoder)]

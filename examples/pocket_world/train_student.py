@@ -67,9 +67,8 @@ def main(options: Options) -> None:
     start_processes()
     torch.manual_seed(options.seed)
     device = place(options.device)
-    model, average = PocketGenerator().to(device), PocketGenerator().to(device).requires_grad_(False)
-    for module in (model, average):
-        module.load_state_dict(load_average(options.teacher))
+    model = PocketGenerator.of(load_average(options.teacher)).to(device)
+    average = PocketGenerator.of(load_average(options.teacher)).to(device).requires_grad_(False)
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
     clips = load_clips(options.clips)

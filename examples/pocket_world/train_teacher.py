@@ -44,6 +44,7 @@ class Options:
 
     Attributes:
         initial: run folder whose averaged weights to begin with, in a new run; they may be of a narrower model.
+        width: channels of the generator, a multiple of 64: a third learns three times as fast, for experiments.
         at_steps: share of the lower noise levels taken from the sampler's own; the rest is spread over all levels.
         device: where to train; None takes the GPU where there is one.
     """
@@ -56,6 +57,7 @@ class Options:
     minutes: float = 1e9
     batch: int = 2
     lr: float = 2e-3
+    width: int = POCKET_MODEL.dim
     at_steps: float = 0.85
     seed: int = 0
     device: str | None = None
@@ -66,7 +68,8 @@ def main(options: Options) -> None:
     start_processes()
     torch.manual_seed(options.seed)
     device = place(options.device)
-    model, average = PocketGenerator().to(device), PocketGenerator().to(device).requires_grad_(False)
+    model = PocketGenerator(options.width).to(device)
+    average = PocketGenerator(options.width).to(device).requires_grad_(False)
     if options.initial is not None:
         model.load_state_dict(widen(load_average(options.initial), model.state_dict(), POCKET_MODEL.head_dim))
     average.load_state_dict(model.state_dict())

@@ -109,12 +109,19 @@ def test_muon_brings_all_directions_to_one_size_and_learns() -> None:
     assert last < 0.05 * first
 
 
-def test_a_widened_generator_computes_nearly_the_same_and_can_learn_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generator_may_be_narrower_by_whole_heads_and_is_known_by_its_weights() -> None:
+    narrow = PocketGenerator(192)
+    assert narrow.transformer.config == replace(POCKET_MODEL, dim=192, ffn_dim=512, num_heads=3)
+    assert PocketGenerator.of(narrow.state_dict()).transformer.config == narrow.transformer.config
+    assert PocketGenerator().transformer.config == POCKET_MODEL
+    for width in (0, 200):
+        with pytest.raises(ValueError, match="multiple of 64"):
+            PocketGenerator(width)
+
+
+def test_a_widened_generator_computes_nearly_the_same_and_can_learn_more() -> None:
     torch.manual_seed(0)
-    wide = PocketGenerator()
-    narrow_size = replace(POCKET_MODEL, dim=320, ffn_dim=896, num_heads=5)
-    monkeypatch.setattr("examples.pocket_world.generator.POCKET_MODEL", narrow_size)
-    narrow = PocketGenerator()
+    wide, narrow = PocketGenerator(), PocketGenerator(320)
     for module in narrow.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.1)  # as strong as trained ones: every layer has its say
