@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from examples.laboratory.spread import Difference, Spread
 
 AGREES, CONTRADICTS, UNDECIDED = "agrees", "contradicts", "undecided"
+NEGLIGIBLE = 0.005
+"""A default is not given up for less, however certain: all that defaults are judged by goes from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ def default_is_best(
         )
     difference = Difference.of(rows[best], rows[current])
     numbers = f"{best} {Spread.of(rows[best])}, {current} {Spread.of(rows[current])}, difference {difference}"
+    if abs(difference.mean) < NEGLIGIBLE:
+        return Verdict(AGREES, f"{what}: none is far enough ahead of the default to matter, by {measure}: {numbers}.")
     if difference.sign == 0:
         return Verdict(UNDECIDED, f"{what}: {best} is ahead of the default by {measure}, within chance: {numbers}.")
     return Verdict(CONTRADICTS, f"{what}: {measure} argues for {best} instead of the default, {current}: {numbers}.")

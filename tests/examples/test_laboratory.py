@@ -369,6 +369,9 @@ def test_verdicts_follow_from_the_numbers() -> None:
     found = default_is_best("size", "6", {"6": low, "9": high}, "overall")
     assert found.outcome == CONTRADICTS and "argues for 9 instead of the default, 6" in found.text
     assert default_is_best("size", "6", {"6": low, "9": wild}, "delay", False).outcome == UNDECIDED
+    hardly = [value + 0.001 for value in low]
+    found = default_is_best("size", "6", {"6": low, "9": hardly}, "overall")
+    assert found.outcome == AGREES and "difference +0.001 (0.001 to 0.001)" in found.text
 
 
 def test_a_table_reads_and_keeps_means_and_spreads() -> None:
