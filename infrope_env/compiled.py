@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from infrope_env.checkpoints.store import cache_folder
+from infrope_env.cache_folder import cache_folder
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out

@@ -16,18 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from infrope_env.cache_folder import cache_folder
 from infrope_env.card import WeightsError
 from infrope_env.checkpoints.files import sha256_of
 
 RECORD = "record.json"
 CONVERTED = "generator.safetensors"
 PREFIX = "model."  # as released
-
-
-def cache_folder() -> Path:
-    """`$INFROPE_CACHE`, else `infrope` in `$XDG_CACHE_HOME`, else `~/.cache/infrope`."""
-    own, shared = os.environ.get("INFROPE_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own) if own else Path(shared or Path.home() / ".cache") / "infrope"
 
 
 def checkpoint_folder(name: str) -> Path:

@@ -17,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from infrope_env.cache_folder import cache_folder
+
 NOTES = (
     "infrope"  # one entry, in JSON: the library writes several in any order, and equal files should have equal bytes
 )
@@ -24,10 +26,8 @@ DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError)
 
 
 def default_folder() -> Path:
-    """Where embeddings are kept when nobody says otherwise: `prompts` in $INFROPE_CACHE, or in the user's cache."""
-    cache = os.environ.get("INFROPE_CACHE")
-    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(cache) if cache else Path(user_cache) / "infrope").expanduser() / "prompts"
+    """Where embeddings are kept when nobody says otherwise."""
+    return cache_folder() / "prompts"
 
 
 @dataclass(frozen=True)

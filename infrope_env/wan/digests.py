@@ -9,9 +9,9 @@ import sys
 import uuid
 from pathlib import Path
 
+from infrope_env.cache_folder import cache_folder
 from infrope_env.checkpoints.files import sha256_of
 from infrope_env.checkpoints.hub import known_sha256
-from infrope_env.checkpoints.store import cache_folder
 
 REMEMBERED = "digests.json"
 BIG = 500_000_000  # bytes; below, nobody waits

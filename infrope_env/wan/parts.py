@@ -15,8 +15,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from infrope_env.cache_folder import cache_folder
 from infrope_env.card import WeightsError
-from infrope_env.checkpoints.store import cache_folder
 
 WAN = "Wan-AI/Wan2.1-T2V-1.3B"
 TAEHV_NAME = "taew2_1"

@@ -215,3 +215,5 @@ def test_embeddings_are_kept_in_the_user_s_cache_or_where_the_variable_says(monk
     assert default_folder() == Path("/cache/infrope/prompts")
     monkeypatch.setenv("INFROPE_CACHE", "/elsewhere")
     assert default_folder() == Path("/elsewhere/prompts")
+    monkeypatch.setenv("INFROPE_CACHE", "~/mine")
+    assert default_folder() == Path.home() / "mine" / "prompts"
