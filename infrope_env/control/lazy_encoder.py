@@ -6,12 +6,13 @@ Both are known by name and size without their weights, so that embeddings kept o
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from infrope_env.control.prompt_files import KeptEncoder, kept_encoders
+from infrope_env.control.prompt_files import kept_encoders
 from infrope_env.control.text_encoder import TextEncoderAbsent
 from infrope_env.control.umt5 import DTYPES, TEXT_LEN, UMT5TextEncoder, check_dtype
 from infrope_env.control.umt5_files import DOWNLOAD, TextEncoderError, UMT5Files, UMT5Sizes
@@ -78,13 +79,21 @@ class LazyTextEncoder:
             torch.cuda.empty_cache()
 
 
+@dataclass(frozen=True)
 class AbsentTextEncoder:
-    """An encoder of which only the embeddings are left: every new text is refused."""
+    """An encoder of which only the embeddings are left: every new text is refused.
 
-    def __init__(self, folder: Path, kept: KeptEncoder) -> None:
-        """Stand in for the encoder that made the embeddings in `folder`."""
-        self.folder, self.fingerprint = folder, kept.fingerprint
-        self.text_len, self.text_dim = kept.text_len, kept.text_dim
+    Two that stand in for one encoder are equal, so that what is loaded for the one serves the other.
+
+    Attributes:
+        folder: where the embeddings are.
+        fingerprint, text_len, text_dim: of the encoder that made them.
+    """
+
+    folder: Path
+    fingerprint: str
+    text_len: int
+    text_dim: int
 
     @classmethod
     def of(cls, folder: Path, fingerprint: str | None = None) -> AbsentTextEncoder:
@@ -101,7 +110,8 @@ class AbsentTextEncoder:
         if not kept:
             whose = f" of the encoder {fingerprint}" if fingerprint else ""
             raise TextEncoderError(f"{folder} has no embeddings{whose}: prompts must be encoded once with {DOWNLOAD}.")
-        return cls(folder, kept[0])
+        newest = kept[0]
+        return cls(folder, newest.fingerprint, newest.text_len, newest.text_dim)
 
     def __call__(self, texts: list[str]) -> Tensor:
         """Refuse: TextEncoderAbsent."""

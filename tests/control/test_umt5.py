@@ -365,6 +365,11 @@ def test_a_new_prompt_without_an_encoder_is_refused_with_a_sentence(twin: Path, 
         PromptBank(AbsentTextEncoder.of(tmp_path), tmp_path)["a fox"]
 
 
+def test_two_that_stand_in_for_one_encoder_are_equal(twin: Path, tmp_path: Path) -> None:
+    PromptBank(LazyTextEncoder(twin), tmp_path)["snow"]
+    assert len({AbsentTextEncoder.of(tmp_path), AbsentTextEncoder.of(tmp_path)}) == 1  # loaded parts are found by it
+
+
 def test_an_empty_bank_has_nobody_to_stand_in_for(tmp_path: Path) -> None:
     with pytest.raises(TextEncoderError, match="has no embeddings: prompts must be encoded once"):
         AbsentTextEncoder.of(tmp_path / "nowhere")
