@@ -10,13 +10,13 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from infrope_env import cli
 from infrope_env import env as env_module
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.pixels.picture import still
+from infrope_env.pixels.picture import load_picture, still
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 from infrope_env.record import RecordRollout
 from infrope_env.replay import Verdict, verify
@@ -156,6 +156,17 @@ def test_the_command_starts_from_a_file(tiny_weights: Path, tmp_path: Path):
     given = ["--image", str(tmp_path / "fox.png"), "--blocks", "2", "--record", str(tmp_path / "kept")]
     assert cli.main(["play", "--headless", "--weights", str(tiny_weights), *given]) == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "kept" / "episode_000" / "image.png")), PICTURE)
+
+
+def test_a_photo_stands_upright_as_its_camera_says(tmp_path: Path):
+    lying = np.zeros((64, 96, 3), np.uint8)
+    lying[:, :48] = 255  # held upright, turned by a quarter: what was left is above
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(lying).save(tmp_path / "photo.jpg", exif=exif)
+    upright = load_picture(tmp_path / "photo.jpg", (96, 64)).astype(int)
+    assert np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "photo.jpg"))).shape == (96, 64, 3)
+    assert upright[:48].mean() > 250 and upright[48:].mean() < 5
 
 
 def brighten(path: Path) -> None:

@@ -19,7 +19,8 @@ def load_picture(source: object, frame_size: tuple[int, int]) -> Picture:
     """A picture at the size of a pixel frame.
 
     Args:
-        source: the path of a picture file (PNG, JPEG, WebP and whatever else FFmpeg reads), or a uint8 array, H W 3.
+        source: the path of a picture file (PNG, JPEG, WebP and whatever else FFmpeg reads), turned as its camera says,
+            or a uint8 array, H W 3.
         frame_size: height and width.
 
     Raises:
@@ -70,6 +71,8 @@ def _read(path: Path) -> Picture:
 
     try:
         with av.open(str(path)) as container:
-            return next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            frame = next(container.decode(video=0))
+            pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            return np.rot90(pixels, frame.rotation // 90)  # counterclockwise both: how the camera was held
     except (av.FFmpegError, IndexError, StopIteration) as error:
         raise ValueError(f"{path}: there is no picture that can be read ({error or 'it is empty'}).") from error
