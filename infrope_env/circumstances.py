@@ -29,6 +29,7 @@ class Circumstances:
         threads: how many torch computes with; sums may be split differently.
         sampler: the world's denoising steps.
         versions: by package name.
+        compiled: the transformer computes by compiled code.
     """
 
     weights: dict[str, str]
@@ -38,6 +39,7 @@ class Circumstances:
     threads: int
     sampler: str
     versions: dict[str, str]
+    compiled: bool = False
 
     @classmethod
     def of(cls, world: WorldModel) -> Circumstances:
@@ -50,6 +52,7 @@ class Circumstances:
             threads=torch.get_num_threads(),
             sampler=str(world.sampler),
             versions={package: _version(package) for package in (*PACKAGES, *world.packages)},
+            compiled=any(block._compiled_call_impl is not None for block in world.transformer.blocks),
         )
 
     def differences(self, now: Circumstances) -> Iterator[str]:
@@ -57,7 +60,7 @@ class Circumstances:
         for file in sorted(self.weights.keys() | now.weights.keys()):
             if self.weights.get(file) != now.weights.get(file):
                 yield f"Other weights: {file} is not the one it was recorded with."
-        for what in ("device", "dtype", "processor", "threads", "sampler"):
+        for what in ("device", "dtype", "processor", "threads", "sampler", "compiled"):
             then, here = getattr(self, what), getattr(now, what)
             if then != here:
                 yield f"Another class of machine or setting: {what} was {then}, here it is {here}."

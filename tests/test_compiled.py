@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from infrope_env.circumstances import Circumstances
 from infrope_env.compiled import compile_world, paths_to_context_lengths
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
@@ -63,7 +64,10 @@ def compiled_agrees(world: WorldModel, backend: str, capsys: pytest.CaptureFixtu
     rollout = Rollout(world.transformer, world.window, world.sampler)
     plain = play(world, rollout, seed=3)
     torch._dynamo.utils.counters.clear()
+    made = Circumstances.of(world)
     compile_world(world, rollout, backend)
+    (told,) = made.differences(Circumstances.of(world))
+    assert told == "Another class of machine or setting: compiled was False, here it is True."
     assert "compiling for 3 context lengths" in capsys.readouterr().err
     before = dict(torch._dynamo.utils.counters["stats"])
     assert before["unique_graphs"] == 3 + 2  # layers share theirs; a decoder has one for its first block
