@@ -110,6 +110,7 @@ class Stream:
         self._observation: NDArray[np.uint8] | None = None  # the newest block's; None before the first reset
         self._info: Info = {}
         self._saved: object | None = None
+        self._first_prompt: dict[str, Any] = {}
         self._wake = threading.Condition()
         self._commands: deque[tuple[Callable[[], object], Future[Any]]] = deque()
         self._ready: Clip | None = None
@@ -122,7 +123,8 @@ class Stream:
         self._thread: threading.Thread | None = None
 
     def start(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Future[Info]:
-        """Begin the first rollout, and the worker."""
+        """Begin the first rollout, and the worker. A prompt among the options is that of every new world."""
+        self._first_prompt = {name: text for name, text in (options or {}).items() if name == "prompt"}
         future = self.reset(seed, options)
         self._thread = threading.Thread(target=self._work, name="infrope blocks", daemon=True)
         self._thread.start()
@@ -262,17 +264,21 @@ class Stream:
         self._hand_over(observation, info, made_s, starts_over=at_once)
         return info
 
-    def _hand_over(self, observation: NDArray[np.uint8], info: Info, made_s: float, starts_over: bool = False) -> None:
+    def _hand_over(
+        self, observation: NDArray[np.uint8], info: Info, made_s: float, starts_over: bool = False, again: bool = False
+    ) -> None:
+        """Offer a block for show; one that is shown `again` was counted when it was made."""
         valid = observation[len(observation) - info["num_frames"] :]  # a first block has 9 of 12, at the end
         with self._wake:
             self._observation, self._info = observation, info
             self._ready = Clip(valid, info, made_s, starts_over)
             self._generating = False
-            if self._blocks_left:
+            if self._blocks_left and not again:
                 self._blocks_left -= 1
 
     def _reset_here(self) -> tuple[NDArray[np.uint8], Info]:
-        return self._env.reset(options={"subject": self._info["subject"], "scene": self._info["scene"]})
+        here = {name: self._info[name] for name in ("subject", "scene")}
+        return self._env.reset(options=here | self._first_prompt)
 
     def _save(self) -> Info:
         self._saved = self._env.get_wrapper_attr("save_state")()
@@ -281,7 +287,10 @@ class Stream:
     def _restore(self) -> Info:
         if self._saved is None:
             raise ValueError("nothing to restore yet: save first")
-        return self._start_over(lambda: self._env.get_wrapper_attr("restore_state")(self._saved))
+        observation, info = self._env.get_wrapper_attr("restore_state")(self._saved)
+        self._over = False
+        self._hand_over(observation, info, made_s=0.0, starts_over=True, again=True)
+        return info
 
     # Under the lock.
 

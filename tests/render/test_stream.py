@@ -148,6 +148,23 @@ def test_a_new_world_is_shown_at_once_with_the_same_subject_and_scene() -> None:
     assert shown_at - asked_at < 0.31
 
 
+def test_a_new_world_begins_with_the_first_one_s_prompt() -> None:
+    stream = Stream(env := FakeEnv(), lambda *_: STAND)
+    stream.start(options={"prompt": "a fox waves"}).result(10)
+    stream.new_world().result(10)
+    stream.close()
+    assert env.log[-1] == ("reset", None, {"subject": "fox", "scene": "snow", "prompt": "a fox waves"})
+
+
+def test_a_block_that_is_restored_is_not_counted_as_made() -> None:
+    simulation = Simulation(0.3, blocks=6).run(2)
+    simulation.stream.save()
+    simulation.run(0.2)
+    simulation.stream.restore()
+    simulation.run(9)
+    assert simulation.stream.is_over(simulation.clock.now) and len(simulation.env.actions) == 5
+
+
 def test_a_saved_state_comes_back() -> None:
     simulation = Simulation(0.3).run(3)
     saved = simulation.stream.save()
