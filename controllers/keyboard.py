@@ -65,7 +65,7 @@ class KeyboardController:
         """Bind keys.
 
         Args:
-            keys_to_action: as `env.get_keys_to_action()` gives it.
+            keys_to_action: by key names, as `ActionSet.keys_to_action()` gives it.
             once: actions that act once per press however long the key is held: the cuts.
             names: of the actions; needed for `keep_motion`.
 
