@@ -21,7 +21,7 @@ from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.prompts import PromptBank
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.env_state import ActionIndex, Clip, EnvState, PromptRequest
+from infrope_env.env_state import ActionIndex, Clip, EnvState, PromptRequest, StateOrigin
 from infrope_env.keys import key_code
 from infrope_env.pixels.codec import Memory
 from infrope_env.pixels.picture import load_picture, still
@@ -47,9 +47,11 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         steering: what the player has asked for.
         asked: the `set_prompt` call that waits for the next block, if any.
         block_shape: of an observation, t H W 3.
-        newest: observation and info of the newest block, not to be changed; None before the first reset.
+        newest: observation and info of the newest block, not to be changed; None before the first reset, and after a
+            reset or step that was stopped half way.
         timings: seconds the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
         seed_used: noise seed of the current rollout.
+        names_used: names and text that it was reset with, by option.
         picture: what the current rollout began from, at the frame's size, H W 3; None when it began from noise.
     """
 
@@ -123,6 +125,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self.asked: PromptRequest | None = None
         self.timings: dict[str, float] = {}
         self.seed_used = 0
+        self.names_used: dict[str, str] = {}
         self.picture: Clip | None = None
         self._memory: Memory | None = None
         self.newest: tuple[Clip, dict[str, Any]] | None = None
@@ -151,7 +154,9 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self._bank.embedding(steering.prompt)  # raises before anything has changed
         self.picture = None if image is None else self._fitted(image)
         super().reset(seed=seed)
+        self.newest = None
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        self.names_used = names
         self._rollout.reset(self.seed_used)
         self._memory = None
         frames = self._make_block(steering, Transition.START)
@@ -168,7 +173,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             info: what the block shows and how it followed from the one before.
 
         Raises:
-            ResetNeeded: before the first reset.
+            ResetNeeded: before the first reset, and after a block that was stopped half way.
             ValueError: no such action.
         """
         _, info = self._require_reset("step")
@@ -238,6 +243,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             clip=clip.copy(),
             info=dict(info),
             seed_used=self.seed_used,
+            names_used=self.names_used,
             np_random=deepcopy(self.np_random),
             np_random_seed=self.np_random_seed,
             picture=self.picture,
@@ -247,20 +253,23 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         """Go back to a saved state, which stays usable; returns observation and info of its newest block.
 
         Raises:
-            ValueError: it was saved under other weights, another window or another action set.
+            ValueError: it was saved under other weights, on another kind of device, under another dtype, window or
+                action set.
         """
         if state.origin != self._origin:
-            raise ValueError("expected a state of the same weights, window and action set as this environment's")
+            expected = "weights, device, dtype, window and action set"
+            raise ValueError(f"expected a state of the same {expected} as this environment's")
         self._rollout.restore(state.rollout)
         self._memory = _cloned(state.memory)
         self.steering, self.asked = state.steering, state.asked
-        self.seed_used, self.picture = state.seed_used, state.picture
+        self.seed_used, self.names_used, self.picture = state.seed_used, state.names_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed
         return self._present(state.clip[-state.info["num_frames"] :], dict(state.info))
 
     @property
-    def _origin(self) -> tuple[str, Window, ActionSet]:
-        return " ".join(sorted(self.world.sha256.values())), self.window, self.action_set
+    def _origin(self) -> StateOrigin:
+        weights = tuple(sorted(self.world.sha256.values()))
+        return StateOrigin(weights, self.world.device.type, self.world.dtype, self.window, self.action_set)
 
     def _steer(self, action: int, shown_prompt: str) -> tuple[Steering, Transition]:
         """What an action asks for, and how that follows from the newest block: text may be waiting to be shown."""
@@ -271,10 +280,14 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         return steering, Transition.CONTINUE if steering.prompt == shown_prompt else Transition.SWITCH
 
     def _make_block(self, steering: Steering, transition: Transition) -> Clip:
-        """Valid pixel frames of the next block. An unreadable prompt raises before anything has changed."""
+        """Valid pixel frames of the next block. An unreadable prompt raises before anything has changed.
+
+        Stopped later (a key press, a full GPU), rollout and decoder may disagree: only a reset or a restore helps.
+        """
         started = time.perf_counter()
         embedding = self._bank.embedding(steering.prompt)
         encoded = time.perf_counter()
+        self.newest = None
         if transition is Transition.START and self.picture is not None:
             latents = self._remember(self.picture, embedding)
         else:
@@ -341,7 +354,8 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
 
     def _require_reset(self, wanted: str) -> tuple[Clip, dict[str, Any]]:
         if self.newest is None:
-            raise ResetNeeded(f"Cannot call {wanted}() before reset(): there is no world yet. Call reset() first.")
+            reason = "there is no world yet, or its last block was stopped half way"
+            raise ResetNeeded(f"Cannot call {wanted}() before reset(): {reason}. Call reset() first.")
         return self.newest
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from infrope_env.config import Window
@@ -30,19 +31,35 @@ class PromptRequest:
 
 
 @dataclass(frozen=True)
+class StateOrigin:
+    """Under what a state was saved; it can be restored only under the same.
+
+    Attributes:
+        weights: the sha256 of every file, sorted.
+        device: its kind: "cpu", "cuda".
+    """
+
+    weights: tuple[str, ...]
+    device: str
+    dtype: torch.dtype
+    window: Window
+    action_set: ActionSet
+
+
+@dataclass(frozen=True)
 class EnvState:
     """A copy of everything that an environment's future depends on.
 
     Attributes:
-        origin: weights, window and action set it was saved under; it can be restored only under the same.
         memory: the decoder's.
         asked: the `set_prompt` call that waits for the next block.
         clip: observation of the newest block, t H W 3.
         info: of the newest block.
+        names_used: names and text that the rollout was reset with.
         picture: what the rollout began from, if from a picture, H W 3.
     """
 
-    origin: tuple[str, Window, ActionSet]
+    origin: StateOrigin
     rollout: RolloutState
     memory: Memory
     steering: Steering
@@ -50,6 +67,7 @@ class EnvState:
     clip: Clip
     info: dict[str, Any]
     seed_used: int
+    names_used: dict[str, str]
     np_random: np.random.Generator
     np_random_seed: int | None
     picture: Clip | None

@@ -51,23 +51,15 @@ class EpisodeMeta:
     made_with: Circumstances
 
     @classmethod
-    def of(
-        cls,
-        env: gymnasium.Env,
-        options: Mapping[str, Any] | None,
-        continues: Origin | None,
-        image: bytes | None = None,
-    ) -> Self:
+    def of(cls, env: gymnasium.Env, continues: Origin | None, image: bytes | None = None) -> Self:
         """Describe a rollout that is about to begin in `env`, which `gymnasium.make` must have made.
 
         Args:
             env: the environment, or a wrapper of it.
-            options: of the reset.
             continues: the block that it goes on from, if not from a reset.
             image: the PNG file that the episode keeps of the picture the rollout began from.
         """
         world, spec = _world_of(env), _spec_of(env)
-        names = {name: value for name, value in (options or {}).items() if name != "image"}
         kept = {} if image is None else {"image": {"file": IMAGE, "sha256": hashlib.sha256(image).hexdigest()}}
         return cls(
             env_id=spec.id,
@@ -76,7 +68,7 @@ class EpisodeMeta:
             window=asdict(world.window),
             frame_rate=world.metadata["render_fps"],
             seed=world.seed_used,
-            options=names | kept,
+            options=world.names_used | kept,
             continues=continues,
             made_with=Circumstances.of(world.world),
         )
@@ -124,13 +116,11 @@ class RecordRollout(gymnasium.Wrapper, RecordConstructorArgs):
         self._recorder = Recorder(Path(folder), world.metadata["render_fps"])
         self.problem: str | None = None
         self.subtitles: tuple[Subtitle, ...] = ()
-        self._options: dict[str, Any] | None = None
         self._kept: Mapping[str, Any] | None = None  # info of the block that was kept last
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset, and begin a new episode."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._options = options
         self._begin(None)
         self._keep(observation, info, None)
         return observation, info
@@ -157,7 +147,7 @@ class RecordRollout(gymnasium.Wrapper, RecordConstructorArgs):
     def _begin(self, continues: Origin | None) -> None:
         picture = self._world.picture
         image = None if picture is None else to_png(picture)
-        meta = EpisodeMeta.of(self.env, self._options, continues, image).to_json()
+        meta = EpisodeMeta.of(self.env, continues, image).to_json()
         subtitles = self.subtitles if continues is None else ()
         self._guard(lambda: self._recorder.begin(meta, subtitles, image))
 

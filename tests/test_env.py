@@ -15,6 +15,7 @@ from gymnasium.utils.env_checker import check_env
 
 import infrope_env
 from infrope_env.env import InfinityRopeEnv
+from infrope_env.keys import key_code
 from tests.worlds import tiny_world
 
 ACTIONS = (0, 2, 2, 3, 9, 2, 7, 7, 0, 1)  # motions held and changed, cuts elsewhere and in place
@@ -246,12 +247,32 @@ def test_a_state_counts_blocks(tiny_weights):
     assert [env.step(STAND)[3] for _ in range(2)] == [False, True]
 
 
-def test_a_state_of_another_window_or_world_is_refused(env, tiny_weights, tmp_path):
+def test_a_state_of_another_window_world_or_dtype_is_refused(env, tiny_weights, tmp_path):
     env.reset(seed=0)
     state = env.save_state()
-    for arguments in ({"weights": str(tiny_weights), "window": 7}, {"weights": str(tiny_world(tmp_path, seed=1))}):
-        with pytest.raises(ValueError, match="same weights, window and action set"):
-            InfinityRopeEnv(device="cpu", **arguments).restore_state(state)
+    for arguments in ({"window": 7}, {"weights": str(tiny_world(tmp_path, seed=1))}, {"dtype": "bfloat16"}):
+        with pytest.raises(ValueError, match="same weights, device, dtype, window and action set"):
+            InfinityRopeEnv(**{"weights": str(tiny_weights), "device": "cpu"} | arguments).restore_state(state)
+
+
+@pytest.mark.parametrize("stopped", ["step", "reset"])
+def test_a_block_that_was_stopped_half_way_is_not_gone_on_from(env, monkeypatch, stopped):
+    expected = play(env, (STAND, JUMP))[2][0]
+    env.reset(seed=7)
+    env.step(STAND)
+    state = env.save_state()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(type(env.world.decoder), "decode", stop)
+        env.step(JUMP) if stopped == "step" else env.reset(seed=3)
+    for refused in (lambda: env.step(JUMP), env.render, env.save_state):
+        with pytest.raises(ResetNeeded, match="stopped half way"):
+            refused()
+    env.restore_state(state)
+    assert env.step(JUMP)[0].tobytes() == expected
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 # free text
@@ -403,6 +424,7 @@ def test_keys_are_pygame_s_codes(env):
     keys = env.get_keys_to_action()
     assert keys[(pygame.K_RIGHT,)] == keys[(pygame.K_d,)] == WALK_RIGHT
     assert keys[(pygame.K_SPACE,)] == JUMP and keys[(pygame.K_1,)] == CUT_MEADOW
+    assert (key_code("page up"), key_code("caps lock")) == (pygame.K_PAGEUP, pygame.K_CAPSLOCK)
 
 
 # sentences
