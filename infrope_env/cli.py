@@ -27,39 +27,50 @@ if TYPE_CHECKING:
     from infrope_env.headless import Report
 
 DEFAULT_BLOCKS = 20  # of a headless run that nothing else ends
-ENV_ARGUMENTS = ("actions", "weights", "device", "decoder", "text_device", "text_dtype", "window", "offload", "compile")
+MACHINE_ARGUMENTS = ("weights", "device", "text_device", "text_dtype", "offload")
 BAD_INPUT = 2
 INTERRUPTED = 130
 
 
 @dataclass(kw_only=True)
-class World:
-    """What every subcommand takes."""
+class Machine:
+    """Which weights, and how the machine is used."""
 
-    env: str = "infrope/PocketWorld-v0"
-    """Id of the environment."""
-    actions: str | None = None
-    """A bundled action set, or the path of a TOML file."""
     weights: str | None = None
     """A bundled world or the path of a world folder; for Wan a released generator, its file, or a folder of parts."""
-    decoder: str | None = None
-    """Of Wan: taew2_1 (fast) or wan_vae (exact)."""
+    device: str | None = None
+    """cpu, cuda, cuda:1."""
     text_device: str | None = None
     """Where Wan's text encoder runs: auto, cpu, cuda, or refuse."""
     text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
     """Of Wan's text encoder; int8 takes 7 GB in place of 11."""
     offload: bool = False
     """Of Wan: generator and decoder take turns on a small GPU."""
+    headless: bool = False
+    """Use no display."""
+
+    def given(self, *more: str) -> dict[str, Any]:
+        """Arguments of the environment by name, without those that were left out: they are its own to choose."""
+        values = {name: getattr(self, name) for name in (*MACHINE_ARGUMENTS, *more)}
+        return {name: value for name, value in values.items() if value is not None and value is not False}
+
+
+@dataclass(kw_only=True)
+class World(Machine):
+    """What every subcommand takes that makes a new rollout."""
+
+    env: str = "infrope/PocketWorld-v0"
+    """Id of the environment."""
+    actions: str | None = None
+    """A bundled action set, or the path of a TOML file."""
+    decoder: str | None = None
+    """Of Wan: taew2_1 (fast) or wan_vae (exact)."""
     compile: bool = False
     """Compile the network before the first block: minutes once, faster blocks ever after."""
     window: int | None = None
     """Latent frames that attention spans: sink, context and block."""
     seed: int | None = None
     """Of the noise; drawn when left out."""
-    device: str | None = None
-    """cpu, cuda, cuda:1."""
-    headless: bool = False
-    """Use no display."""
     threads: int = 1
     """Of torch on the processor. One plays in real time; two on busy cores are many times slower than one."""
 
@@ -71,13 +82,12 @@ class World:
             raise ValueError(f"expected --threads to be at least 1, got {self.threads}")
         torch.set_num_threads(self.threads)
 
-    def make(self, **more: object) -> gymnasium.Env[Any, Any]:
-        """The environment; arguments that were left out are its own to choose."""
+    def make(self) -> gymnasium.Env[Any, Any]:
+        """The environment."""
         import gymnasium
 
         self.set_threads()
-        given = {name: getattr(self, name) for name in ENV_ARGUMENTS} | more
-        given = {key: value for key, value in given.items() if value not in (None, False)}
+        given = self.given("actions", "decoder", "compile", "window")
         try:
             env = gymnasium.make(self.env, disable_env_checker=True, **given)
         except TypeError as error:
@@ -216,13 +226,14 @@ class Record(Steered):
         with contextlib.closing(_recorded(self.make(), self.out)) as env, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a full disk is told below, once
             code = self.drive(env, print_progress)
+            env.get_wrapper_attr("finish")()  # writes the last frames, which can fail too
             problem: str | None = env.get_wrapper_attr("problem")
         return code if problem is None else _complain(problem)
 
 
 @dataclass(kw_only=True)
-class Replay(World):
-    """Make a recorded episode again."""
+class Replay(Machine):
+    """Make a recorded episode again. What is left out is as it was recorded."""
 
     episode: tyro.conf.Positional[Path]
     """The episode's folder, DIR/episode_000."""
@@ -230,6 +241,8 @@ class Replay(World):
     """Compare every block with the recorded one; exit code 1 when one differs, 3 when they cannot be compared."""
     out: Path | None = None
     """Keep the new rollout in this folder."""
+    threads: int | None = None
+    """Of torch on the processor."""
 
     def run(self) -> int:
         """Replay and report; without --verify a difference is told but is no failure."""
@@ -240,9 +253,8 @@ class Replay(World):
             from infrope_env.render.window import open_display
 
             open_display()
-        self.set_threads()
         render_mode = "human" if shown else None
-        report = replay(self.episode, self.out, render_mode=render_mode, weights=self.weights, device=self.device)
+        report = replay(self.episode, self.out, render_mode=render_mode, threads=self.threads, **self.given())
         print(report.summary())
         return report.exit_code if self.verify else 0
 
@@ -263,11 +275,11 @@ class Bench(World):
 
 
 @dataclass(kw_only=True)
-class Weights(World):
+class Weights:
     """Say what weights there are, what they need and whether they are whole; get released ones."""
 
     name: tyro.conf.Positional[str | None] = None
-    """A bundled world or a world folder (like --weights), a released generator, a generator's file, or "wan"."""
+    """A bundled world or a world folder, a released generator, a generator's file, or "wan"."""
     download: bool = False
     """Get a released generator from the Hugging Face hub."""
     convert: bool = False
@@ -282,20 +294,19 @@ class Weights(World):
         from infrope_env.checkpoints.command import is_generator, list_generators, obey
         from infrope_env.wan import command as wan
 
-        name = self.name or self.weights
         asked = (self.download, self.convert, self.verify)
-        if name is not None and wan.is_wan_part(name):
-            for line in wan.obey(name, *asked, self.revision):
+        if self.name is not None and wan.is_wan_part(self.name):
+            for line in wan.obey(self.name, *asked, self.revision):
                 print(line)
             return 0
-        if is_generator(name) or any(asked) or self.revision:
-            for line in obey(name, *asked, self.revision):
+        if is_generator(self.name) or any(asked) or self.revision:
+            for line in obey(self.name, *asked, self.revision):
                 print(line)
             return 0
         from infrope_env.weights import describe
 
-        print(describe(name))
-        if name is None:
+        print(describe(self.name))
+        if self.name is None:
             print(f"\n{list_generators()}")
         return 0
 

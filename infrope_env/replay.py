@@ -6,10 +6,12 @@ must agree.
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import torch
@@ -87,9 +89,9 @@ class Report:
         return "\n".join([head, *(f"  {note}" for note in self.notes)])
 
 
-def verify(folder: Path | str, *, weights: str | None = None, device: str | None = None) -> Report:
-    """Make an episode again without showing it, and compare every block; see `replay`."""
-    return replay(folder, weights=weights, device=device)
+def verify(folder: Path | str, **otherwise: Any) -> Report:
+    """Make an episode again without showing it, and compare every block; takes what `replay` takes by name."""
+    return replay(folder, **otherwise)
 
 
 def replay(
@@ -97,8 +99,8 @@ def replay(
     out: Path | str | None = None,
     *,
     render_mode: str | None = None,
-    weights: str | None = None,
-    device: str | None = None,
+    threads: int | None = None,
+    **otherwise: object,
 ) -> Report:
     """Make an episode again and compare every block with its log.
 
@@ -106,20 +108,24 @@ def replay(
         folder: one episode, DIR/episode_000.
         out: keep the new rollout in this folder; an episode that continues another brings that one along.
         render_mode: "human" shows it while it is made.
-        weights: a name or a path to use in place of the recorded one.
-        device: the same for the device.
+        threads: of torch meanwhile; as many as it was recorded with by default, for bytes depend on it.
+        otherwise: arguments of the environment to use in place of the recorded ones: `weights`, `device`, `offload`.
 
     Raises:
         ReplayError: it cannot be made again at all.
+        ValueError: less than one thread.
     """
+    if threads is not None and threads < 1:
+        raise ValueError(f"expected threads to be at least 1, got {threads}")
     recording = Recording.read(Path(folder))
-    env = _make(recording.meta, render_mode, weights, device)
-    try:
-        now = Circumstances.of(env.unwrapped.world)  # type: ignore[attr-defined]
-        env = env if out is None else RecordRollout(env, out)
-        blocks, differing, problem = _compare(env, recording)
-    finally:
-        env.close()
+    with _threads(threads or recording.meta.made_with.threads):
+        env = _make(recording.meta, render_mode, otherwise)
+        try:
+            now = Circumstances.of(env.unwrapped.world)  # type: ignore[attr-defined]
+            env = env if out is None else RecordRollout(env, out)
+            blocks, differing, problem = _compare(env, recording)
+        finally:
+            env.close()
     differences = tuple(recording.meta.made_with.differences(now))
     remarks = (*recording.remarks, *problem)
     tampering = recording.tampering + recording.inherited_tampering
@@ -166,11 +172,21 @@ def _go_to(env: gymnasium.Env, parent: Recording, origin: Origin) -> None:
     env.get_wrapper_attr("restore_state")(env.get_wrapper_attr("save_state")())
 
 
-def _make(meta: EpisodeMeta, render_mode: str | None, weights: str | None, device: str | None) -> gymnasium.Env:
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _make(meta: EpisodeMeta, render_mode: str | None, otherwise: Mapping[str, object]) -> gymnasium.Env:
     """The recorded environment; what depends on the machine is asked for as it was, where that exists here."""
     settings = meta.env_kwargs | {"actions": meta.actions, "window": meta.window, "render_mode": render_mode}
-    settings |= {"dtype": meta.made_with.dtype, "device": device or _device(meta)}
-    settings |= {"max_blocks": None, "reward": None} | ({"weights": weights} if weights else {})
+    settings |= {"dtype": meta.made_with.dtype, "device": _device(meta), "max_blocks": None, "reward": None}
+    settings |= {name: value for name, value in otherwise.items() if value is not None}
     try:
         return gymnasium.make(meta.env_id, disable_env_checker=True, **settings)
     except (ValueError, gymnasium.error.Error) as error:

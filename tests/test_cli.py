@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infrope_env import cli
+from infrope_env.render.video import Video
 
 
 @pytest.fixture
@@ -110,6 +112,8 @@ def test_a_recording_is_replayed_and_verified(
     assert "block 3 of 3" in capsys.readouterr().err
     assert cli.main(["replay", str(tmp_path / "episode_000"), "--verify", "--headless"]) == 0
     assert "every block is the same" in capsys.readouterr().out
+    assert cli.main(["replay", str(tmp_path / "episode_000"), "--threads", "0", "--headless"]) == 2
+    assert "expected threads to be at least 1, got 0" in capsys.readouterr().err
 
 
 def test_bench_ends_with_json(weights: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,9 +122,8 @@ def test_bench_ends_with_json(weights: list[str], capsys: pytest.CaptureFixture[
 
 
 def test_weights_are_described(tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--weights", str(tiny_weights)], [str(tiny_weights)]):
-        assert cli.main(["weights", *arguments]) == 0
-        assert "tiny-0" in capsys.readouterr().out
+    assert cli.main(["weights", str(tiny_weights)]) == 0
+    assert "tiny-0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,7 @@ def test_weights_are_described(tiny_weights: Path, capsys: pytest.CaptureFixture
         (["play", "--headless", "--env", "CartPole-v1", "--weights", "x"], "does not take weights"),
         (["record", "--headless"], "--out"),
         (["replay", "/nowhere", "--headless"], "/nowhere"),
+        (["replay", "/nowhere", "--headless", "--window", "9"], "--window"),
         (["weights", "/nowhere"], "/nowhere"),
     ],
 )
@@ -158,6 +162,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
         (["--scene", "moon"], "'moon'"),
         (["--image", "fox.png"], "has no encoder: it cannot begin from an image"),
         (["--window", "2"], "expected a window of at least"),
+        (["--window", "0"], "expected a window of at least"),
         (["--device", "toaster"], "toaster"),
     ],
 )
@@ -202,3 +207,14 @@ def test_a_full_disk_ends_a_recording_with_a_sentence_and_a_code(weights: list[s
     assert done.returncode == 2
     assert "File too large. The blocks before are kept." in done.stderr.splitlines()[-1]
     assert "40 blocks" in done.stdout
+
+
+def test_a_disk_that_is_full_at_the_last_frame_is_told_too(
+    weights: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Video) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Video, "close", fail)
+    assert cli.main(["record", "--blocks", "2", "--out", str(tmp_path / "kept"), *weights]) == 2
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]

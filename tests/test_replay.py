@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+import torch
 
 import infrope_env
 from infrope_env import replay as replay_module
@@ -228,6 +229,32 @@ def test_a_restored_state_is_made_again_through_its_parents(tiny_weights: Path, 
     assert Recording.read(third).meta.continues == Origin("episode_001", 2)
     assert verify(second) == Report(second, blocks=2, differing=())
     assert verify(third) == Report(third, blocks=1, differing=())
+
+
+def test_a_continued_episode_tells_what_its_own_rollout_was_reset_with(tiny_weights: Path, tmp_path: Path) -> None:
+    env = record(tiny_weights, tmp_path)
+    env.reset(seed=5, options={"subject": "frog"})
+    saved = env.unwrapped.save_state()
+    env.reset(seed=6, options={"subject": "wizard"})
+    env.unwrapped.restore_state(saved)
+    env.step(JUMP)
+    env.close()
+    meta = Recording.read(tmp_path / "episode_002").meta
+    assert (meta.seed, meta.options, meta.continues) == (5, {"subject": "frog"}, Origin("episode_000", 0))
+
+
+def test_as_many_threads_compute_as_did_when_it_was_recorded(tiny_weights: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    try:
+        env = record(tiny_weights, tmp_path)
+        env.reset(seed=5)
+        env.close()
+    finally:
+        torch.set_num_threads(1)
+    assert verify(tmp_path / "episode_000") == Report(tmp_path / "episode_000", blocks=1, differing=())
+    told = verify(tmp_path / "episode_000", threads=1).circumstances
+    assert told == ("Another class of machine or setting: threads was 2, here it is 1.",)
+    assert torch.get_num_threads() == 1
 
 
 def test_text_that_was_waiting_in_a_state_is_made_again(tiny_weights: Path, tmp_path: Path) -> None:
