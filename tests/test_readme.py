@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from controllers.scripted import StoryboardController
 from infrope_env import cli
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Transition
@@ -70,6 +71,22 @@ def test_the_table_of_transitions_is_what_the_layout_says(transition: Transition
 @pytest.mark.parametrize("arguments", commands("infrope"), ids=" ".join)
 def test_commands_are_understood(arguments: list[str]) -> None:
     cli._parse(arguments)
+
+
+def storyboards() -> dict[str, tuple[str, ...]]:
+    """Of every command that plays one: the action set that its environment has, and what it is told to read."""
+    calls = [arguments for arguments in commands("infrope") if "--storyboard" in arguments]
+    return {" ".join(call): ("wan" if "infrope/Wan-v0" in call else "pocket", *call) for call in calls}
+
+
+@pytest.mark.parametrize("call", storyboards().values(), ids=list(storyboards()))
+def test_storyboards_are_read_and_have_only_prompts_that_their_world_knows(call: tuple[str, ...]) -> None:
+    asked = cli._parse(call[1:])
+    assert isinstance(asked, cli.Steered) and asked.storyboard is not None
+    actions = ActionSet.load(call[0])
+    board = StoryboardController.from_file(ROOT / asked.storyboard, lambda *_: None, actions.names, asked.compat)
+    assert set(board.prompts) <= set(actions.prompts())
+    assert len(board.storyboard.cut_blocks) == 2
 
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"(?<=[`. ])(--[a-z][a-z-]*)", TEXT))))
