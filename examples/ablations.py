@@ -88,7 +88,7 @@ class Options:
     workers: int = 1
     report: bool = False
     cells: Path = Path("runs/laboratory")
-    out: Path = Path("examples/results")
+    out: Path = Path("runs/results")
 
 
 def main(options: Options) -> None:

@@ -56,7 +56,7 @@ class Options:
 
     weights: str = "pocket"
     quick: bool = False
-    out: Path = Path("examples/results")
+    out: Path = Path("runs/results")
 
 
 @dataclass(frozen=True)
