@@ -31,7 +31,7 @@ class Options:
     Attributes:
         generator: run folder of the student, or of the teacher.
         average: take the moving average of the weights instead of the last ones.
-        history: run folders whose last logged rows go into the training record.
+        history: run folders, besides the generator's, whose last logged rows go into the training record.
         note: what the record should say beside the runs.
         record: also write examples/pocket_world/training.json, the record of the bundled weights.
     """
@@ -40,7 +40,7 @@ class Options:
     codec: Path = Path("runs/codec")
     out: Path = Path("infrope_env/assets/pocket")
     name: str = "pocket"
-    history: tuple[Path, ...] = (Path("runs/codec"), Path("runs/teacher"), Path("runs/student"))
+    history: tuple[Path, ...] = ()
     average: bool = True
     note: str = ""
     record: bool = False
@@ -67,7 +67,7 @@ def training_facts(options: Options) -> dict[str, object]:
         "data": "clips of random play rendered by examples/pocket_world/world.py",
         "commands": [f"python -m examples.pocket_world.{stage}" for stage in STAGES],
         "machine": f"{circumstances.processor()}, one thread a process",
-        "runs": {folder.name: _last_row(folder / "log.jsonl") for folder in options.history},
+        "runs": {folder.name: _last_row(folder / "log.jsonl") for folder in (*options.history, options.generator)},
         "torch": torch.__version__,
         "commit": commit(),
         **({"note": options.note} if options.note else {}),

@@ -70,7 +70,7 @@ def stages(options: Options) -> list[tuple[list[str], Path | None]]:
         (together + _command("encode", codec=codec, folder=clips, shards=options.shards), None),
         (together + teach, None),
         (together + roll, None),
-        (alone + _command("export", generator=student, codec=codec, out=world, history=(teacher, student)), None),
+        (alone + _command("export", generator=student, codec=codec, out=world, history=(teacher,)), None),
     ]
 
 
