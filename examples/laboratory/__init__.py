@@ -11,6 +11,7 @@ In the order in which a number is made:
     cell       one piece of work; `store` keeps each on disk as soon as it is done
     held, switches, cuts, costs, maps      the cells
     recording  what attention looks at, frame by frame
-    rope, flush, cut, window_size, attention, steps      the experiments: which cells, which tables, which verdicts
+    rope, walks, flush, cut, window_size, attention, steps, training
+               the experiments: which cells, which tables, which verdicts
     spread, verdict, table, plot, report   from numbers to pages
 """

@@ -112,6 +112,11 @@ def mean(records: Sequence[Record], name: str) -> float:
     return float(np.mean([record[name] for record in records if name in record]))
 
 
+def is_right(record: Record, least_likeness: float) -> bool:
+    """Subject, scene and place are those that are to be seen there and then."""
+    return record["subject right"] * record["scene right"] > 0 and record["likeness"] >= least_likeness
+
+
 def fails_from(records: Sequence[Record], least_likeness: float) -> int | None:
     """The block from which on at least half of all judged blocks show something else; None if there is none.
 
@@ -119,8 +124,7 @@ def fails_from(records: Sequence[Record], least_likeness: float) -> int | None:
 
     Worked example: right, wrong, right, wrong, wrong at blocks 1 to 5 fails from block 2. Two blocks say nothing.
     """
-    right = [r["subject right"] * r["scene right"] > 0 and r["likeness"] >= least_likeness for r in records]
-    wrong = np.logical_not(right)
+    wrong = [not is_right(record, least_likeness) for record in records]
     for index, record in enumerate(records[: 1 - FEWEST_WRONG]):
         if wrong[index] and np.mean(wrong[index:]) >= 0.5:
             return int(record["block"])

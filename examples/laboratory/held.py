@@ -10,7 +10,7 @@ import numpy as np
 
 from examples.laboratory.cell import Generated, Outcome
 from examples.laboratory.eyes import Eyes, open_eyes
-from examples.laboratory.glance import Judge, Record
+from examples.laboratory.glance import Judge, Record, is_right
 from examples.laboratory.rig import Rig
 from examples.pocket_world.scenes import NEAR_PERIOD, TILE
 from examples.pocket_world.world import FIRST_PHASE, MOTIONS, SCENES, SUBJECTS, WorldState, advance, render_block, spawn
@@ -60,22 +60,22 @@ class Held(Generated):
         rig.start(truth, self.seed)
         judge, judged = Judge(eyes, rig.look()[0]), judged_blocks(self.ends, self.every)
         records: list[Record] = []
-        pictures = {"0": rig.look()[-1]}
+        pictures, least = {"0": rig.look()[-1]}, least_likeness(self.seed)
         for block in range(1, max(self.ends) + 1):
             rig.play(truth.motion)
             truth = advance(truth)
             if block in judged:
                 records.append(judge.glance(rig.look(), truth, block))
-            if block in self.ends or (block in judged and len(pictures) < MOST_PICTURES and turns(records)):
+            if block in self.ends or (block in judged and len(pictures) < MOST_PICTURES and turns(records, least)):
                 pictures[str(block)] = rig.look()[-1]
             if block in self.ends:
                 records[-1]["answers"] = share_answered(rig, eyes)
         return Outcome(records, pictures)
 
 
-def turns(records: Sequence[Record]) -> bool:
-    """Whether subject and scene have just become right, or wrong; at the start they are taken for right."""
-    before, now = ([1.0, *(record["subject right"] * record["scene right"] for record in records)])[-2:]
+def turns(records: Sequence[Record], least: float) -> bool:
+    """Whether subject, scene and place have just become right, or wrong; at the start they are taken for right."""
+    before, now = [True, *(is_right(record, least) for record in records)][-2:]
     return before != now
 
 

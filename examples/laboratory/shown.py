@@ -74,7 +74,7 @@ def drawn(strips: list[Strip], path: Path) -> Path:
 
 
 def over_time(outcomes: Mapping[str, Sequence[Outcome]], path: Path) -> Path:
-    """Features against the rendered world's, and against the first frame, by seconds."""
+    """Features against the rendered world's, and against the first frame, by block."""
     panels = {"likeness to the rendered world": "likeness", "scene, likeness to the first frame": "scene to first"}
     named = {
         title: {name: curve([o.records for o in row], "block", measure) for name, row in outcomes.items()}

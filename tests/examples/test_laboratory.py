@@ -151,9 +151,10 @@ def test_a_rollout_fails_where_wrong_blocks_begin_to_outweigh() -> None:
     assert fails_from(rollout("11100"), 0.9) is None
 
 
-def test_a_picture_is_kept_where_names_turn_wrong() -> None:
-    records = [{"subject right": right, "scene right": 1.0} for right in (1.0, 0.0, 0.0, 1.0)]
-    assert [turns(records[: n + 1]) for n in range(4)] == [False, True, False, True]
+def test_a_picture_is_kept_where_names_or_places_turn_wrong() -> None:
+    shown = ((1.0, 0.99), (0.0, 0.99), (0.0, 0.5), (1.0, 0.99), (1.0, 0.5))
+    records = [{"subject right": right, "scene right": 1.0, "likeness": likeness} for right, likeness in shown]
+    assert [turns(records[: n + 1], 0.9) for n in range(5)] == [False, True, False, True, True]
 
 
 def test_seconds_are_blocks() -> None:
