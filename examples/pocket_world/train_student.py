@@ -51,13 +51,13 @@ class Options:
     codec: Path = Path("runs/codec")
     teacher: Path = Path("runs/teacher")
     folder: Path = Path("runs/student")
-    iterations: int = 600
+    iterations: int = 800
     minutes: float = 1e9
     batch: int = 2
     blocks: int = 7
     forced_batch: int = 1
-    true_share: float = 0.1
-    lr: float = 6e-4
+    true_share: float = 0.2
+    lr: float = 1.2e-3
     seed: int = 1
     device: str | None = None
 
