@@ -104,7 +104,7 @@ class Steered(World):
     script: str | None = None
     """Actions to play, such as "walk_right*8 jump*2 cut_desert stand*4"."""
     storyboard: Path | None = None
-    """A file of timed prompts, such as "an orange fox walks to the left in a desert[5s] | ... waves hello ...[10s#]"."""
+    """A file of timed prompts, such as "a red robot waves hello in a desert[5s] | a red robot jumps ...[10s#]"."""
     compat: Literal["release"] | None = None
     """Read the storyboard as the ∞-RoPE release does."""
     random: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -126,8 +126,21 @@ def describe(name_or_path: str | Path | None = None) -> str:
     for name in card.files:
         data = _checked(folder, name, card)
         lines.append(f"  {name:26}{len(data) / 1e6:9.2f} MB  sha256 {card.files[name][:16]}  intact")
-    lines += [f"  {key}: {value}" for key, value in card.training.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_told(card.training, "  ")])
+
+
+def _told(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Free facts in lines; what a fact holds stands below it."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
+            yield f"{indent}{name}:"
+            yield from _told(value, f"{indent}  ")
+        elif isinstance(value, Mapping):
+            yield f"{indent}{name}: {', '.join(f'{key} {inner}' for key, inner in value.items())}"
+        elif isinstance(value, list):
+            yield from (f"{indent}{name}:", *(f"{indent}  {inner}" for inner in value))
+        else:
+            yield f"{indent}{name}: {value}"
 
 
 def save_world(

@@ -36,7 +36,8 @@ def save_unchecked(folder: Path, name: str, tensors: dict[str, torch.Tensor]) ->
 
 def test_a_world_comes_back_as_it_was_saved(tmp_path):
     world = load_world(tiny_world(tmp_path / "one"), device="cpu", dtype="float32")
-    fields = {"name": "again", "window": Window.paper(), "sampler": Sampler((1000, 500), 3.0), "training": {"hours": 3}}
+    training = {"hours": 3, "commands": ["teach", "roll"], "runs": {"teacher": {"iteration": 9, "loss": 0.5}}}
+    fields = {"name": "again", "window": Window.paper(), "sampler": Sampler((1000, 500), 3.0), "training": training}
     save_world(tmp_path / "two", world.transformer, world.text_encoder, world.decoder, fields)
     again = load_world(tmp_path / "two", device="cpu", dtype="float32")
     assert (again.name, again.window, again.sampler) == ("again", Window.paper(), Sampler((1000, 500), 3.0))
@@ -45,7 +46,8 @@ def test_a_world_comes_back_as_it_was_saved(tmp_path):
         before, after = getattr(world, part).state_dict(), getattr(again, part).state_dict()
         assert before.keys() == after.keys() and all(before[name].equal(after[name]) for name in before)
     assert again.text_encoder(["an orange fox"]).equal(world.text_encoder(["an orange fox"]))
-    assert "hours: 3" in describe(tmp_path / "two")
+    told = ("hours: 3", "commands:", "  teach", "  roll", "runs:", "  teacher: iteration 9, loss 0.5")
+    assert describe(tmp_path / "two").endswith("\n".join(f"  {line}" for line in told))
 
 
 def test_names_are_the_release_s_and_the_encoder_is_not_shipped(tiny_weights):

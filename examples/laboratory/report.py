@@ -10,12 +10,11 @@ from typing import Any
 from examples.laboratory.table import Table
 from examples.laboratory.verdict import Verdict
 
-
 TRAINED_UNDER = (
-    "The bundled weights were trained under the defaults: window 6, rank coordinates, a flush at every change of motion "
-    "(it kept one frame, or two, once in five), a cut at every change of scene (to 45, or to between 20 and 79, three "
-    "times in ten). Any other row asks for what the model was never shown: it tells what the defaults are worth to this "
-    "model, not to one that was trained otherwise."
+    "The bundled weights were trained under the defaults: window 6, rank coordinates, a flush at every change of "
+    "motion (it kept one frame, or two, once in five), a cut at every change of scene (to 45, or to between 20 and "
+    "79, three times in ten). Any other row asks for what the model was never shown: it tells what the defaults are "
+    "worth to this model, not to one that was trained otherwise."
 )
 
 
