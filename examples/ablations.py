@@ -66,9 +66,8 @@ class Options:
 
     Attributes:
         weights: a bundled world's name or a world folder.
-        teacher: world folder of a teacher.
-        control: world folder of a model trained on clips of a single prompt.
-        counterpart: world folder of a model trained like the control, on clips with changes and cuts.
+        teacher: world folder of the teacher.
+        control: world folder of a teacher trained as long, on clips of a single prompt.
         only: experiments to make; all if none is named.
         seeds: repetitions of everything, at least three.
         quick: short horizons and few samples.
@@ -81,7 +80,6 @@ class Options:
     weights: str = "pocket"
     teacher: str | None = None
     control: str | None = None
-    counterpart: str | None = None
     only: tuple[Name, ...] = ()
     seeds: int = 3
     quick: bool = False
@@ -95,7 +93,7 @@ def main(options: Options) -> None:
     """Make what is missing, then write the report."""
     torch.set_num_threads(1)
     amounts = QUICK if options.quick else FULL
-    others = options.teacher, options.control, options.counterpart
+    others = options.teacher, options.control
     plan = Plan(amounts, options.weights, *others, seeds=options.seeds)
     store = Store(options.cells)
     if not options.report:
@@ -137,7 +135,7 @@ def left_out(plan: Plan, store: Store) -> list[str]:
     """Sentences on rows and sections that are missing."""
     absent = [
         f"No {name} was given (--{name}), so it has no rows."
-        for name in ("teacher", "control", "counterpart")
+        for name in ("teacher", "control")
         if getattr(plan, name) is None
     ]
     for name, experiment in EXPERIMENTS.items():

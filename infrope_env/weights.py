@@ -109,6 +109,12 @@ def find_folder(name_or_path: str | Path | None) -> Path:
     raise WeightsError(f"No weights named '{wanted}'; bundled: {bundled}. Pass weights= the path of a world folder.")
 
 
+def load_card(name_or_path: str | Path | None = None) -> Card:
+    """What a world folder says of itself; errors as in `load_world`."""
+    folder = find_folder(name_or_path)
+    return Card.parse(_read(folder, CARD).decode(), folder / CARD)
+
+
 def fast_dtype(device: torch.device) -> torch.dtype:
     """Bfloat16 on GPUs and on processors that compute in it, float32 elsewhere (emulation is four times slower)."""
     if device.type != "cpu":
@@ -119,8 +125,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 
 def describe(name_or_path: str | Path | None = None) -> str:
     """Check a world folder and say what is in it, one line per fact; errors as in `load_world`."""
-    folder = find_folder(name_or_path)
-    card = Card.parse(_read(folder, CARD).decode(), folder / CARD)
+    folder, card = find_folder(name_or_path), load_card(name_or_path)
     height, width = card.frame_size
     lines = [f"{card.name}  {folder}", f"  {width}x{height} px, {card.model.num_layers} layers of {card.model.dim}"]
     for name in card.files:

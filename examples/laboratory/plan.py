@@ -87,8 +87,7 @@ class Plan:
 
     Attributes:
         weights: the world that everything is measured on.
-        teacher: a world folder to set beside it, and so are `control`, one trained without changes of prompt, and
-            `counterpart`, one trained just as long with them.
+        teacher: a world folder to set beside it, and so is `control`, a teacher trained without changes of prompt.
         seeds: repetitions of everything, at least three.
     """
 
@@ -96,7 +95,6 @@ class Plan:
     weights: str = "pocket"
     teacher: str | None = None
     control: str | None = None
-    counterpart: str | None = None
     seeds: int = LEAST_SEEDS
 
     def __post_init__(self) -> None:

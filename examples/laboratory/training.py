@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from examples.laboratory.cell import Cell
 from examples.laboratory.cut import CLEAN, FLUSH, PLAIN, measured
@@ -19,9 +20,9 @@ from examples.laboratory.store import Store
 from examples.laboratory.switches import Arm, Switches
 from examples.laboratory.table import Entry, Table
 from examples.laboratory.verdict import Verdict, claimed_better
-from infrope_env.weights import load_world
+from infrope_env.weights import load_card, load_world
 
-SHIPPED, COUNTERPART, CONTROL = "as shipped", "shown changes", "shown none"
+SHIPPED, TEACHER, CONTROL = "as shipped", "teacher", "control"
 FLUSHED, TOLD = "flush", "cross-attention only"
 CUT = "cut"
 ANSWERS = ("motion right", "blocks until named", "frames until shown", "subject kept", "scene kept")
@@ -32,10 +33,10 @@ Rows = Mapping[tuple[str, str], Mapping[str, Sequence[float]]]
 
 
 def models(plan: Plan) -> dict[str, Setting]:
-    """The world, the control and its counterpart, as far as they are given; none without a control."""
+    """The world, its teacher and the control, as far as they are given; none without a control."""
     if plan.control is None:
         return {}
-    folders = {SHIPPED: plan.weights, COUNTERPART: plan.counterpart, CONTROL: plan.control}
+    folders = {SHIPPED: plan.weights, TEACHER: plan.teacher, CONTROL: plan.control}
     return {name: Setting(each, load_world(each).window) for name, each in folders.items() if each is not None}
 
 
@@ -90,7 +91,7 @@ def section(plan: Plan, store: Store, folder: Path) -> Section:
     answers, reached = answered(plan, store), arrived(plan, store)
     return Section(
         "Training",
-        [explanation(COUNTERPART in outcomes)],
+        [explanation(models(plan))],
         [
             quality_table(outcomes, plan, plan.amounts.steps_horizons_s, "model"),
             table("After a change of motion", answers, ANSWERS),
@@ -100,18 +101,21 @@ def section(plan: Plan, store: Store, folder: Path) -> Section:
     )
 
 
-def explanation(counterpart: bool) -> str:
+def explanation(rows: Mapping[str, Setting]) -> str:
     """What was trained on what."""
+    told = "; ".join(f"{name}: {learnt(setting.weights)}" for name, setting in rows.items())
     return (
         "What is held, changed and cut is judged as above. The control is a teacher trained from nothing on clips in "
-        "each of which one subject does one thing in one place"
-        + (
-            "; its counterpart was trained for as long, and otherwise alike, on clips with changes and cuts. Neither "
-            "played by itself in training. "
-            if counterpart
-            else ". It never played by itself in training. "
-        )
-        + "What is shipped learnt for many times as long."
+        "each of which one subject does one thing in one place, the teacher one that was shown changes and cuts. "
+        f"Neither played by itself in training, as the student did. Iterations that each has learnt for: {told}."
+    )
+
+
+def learnt(world: str) -> str:
+    """Iterations of every run that a world folder's record tells of."""
+    runs = cast(Mapping[str, Mapping[str, float]], load_card(world).training.get("runs", {}))
+    return (
+        ", ".join(f"{run} {row['iteration'] + 1:.0f}" for run, row in runs.items() if "iteration" in row) or "unknown"
     )
 
 
@@ -152,7 +156,7 @@ def verdicts(answers: Rows, reached: Rows) -> list[Verdict]:
         claimed_better(f"{claim} ({measure})", (by, rows[CONTROL, by][measure]), (other, rows[CONTROL, other][measure]))
         for claim, rows, measure, by, other in comparisons
     ]
-    if (COUNTERPART, CUT) not in reached:
+    if (TEACHER, CUT) not in reached:
         return found  # what is shipped differs from the control in more than what it was shown
     lessons = [
         ("Training on changes is what makes a small model answer them", answers, "motion right", FLUSHED),
@@ -161,7 +165,7 @@ def verdicts(answers: Rows, reached: Rows) -> list[Verdict]:
     return found + [
         claimed_better(
             f"{claim} ({measure}, {by})",
-            (COUNTERPART, rows[COUNTERPART, by][measure]),
+            (TEACHER, rows[TEACHER, by][measure]),
             (CONTROL, rows[CONTROL, by][measure]),
         )
         for claim, rows, measure, by in lessons

@@ -457,7 +457,7 @@ def test_one_command_writes_a_report_and_leaves_nothing_to_be_made(
     monkeypatch.setattr(ablations, "QUICK", TINY)
     monkeypatch.setattr(plan_module, "LEAST_SEEDS", 1)
     options = ablations.Options(weights, quick=True, seeds=1, cells=tmp_path / "cells", out=tmp_path / "results")
-    options = replace(options, control=weights)
+    options = replace(options, teacher=weights, control=weights)
     ablations.main(options)
     page, data = ((options.out / f"ablations.{kind}").read_text() for kind in ("md", "json"))
     sections = json.loads(data)["sections"]
@@ -465,11 +465,12 @@ def test_one_command_writes_a_report_and_leaves_nothing_to_be_made(
     assert all(section["tables"] and section["verdicts"] for section in sections.values())
     pictures = [name for section in sections.values() for name in section["pictures"].values()]
     assert len(pictures) in (10, 11) and all((options.out / name).stat().st_size for name in pictures)
-    assert "nan" not in page and "No teacher was given" in page and "This is a quick run" in page
+    assert "nan" not in page and "This is a quick run" in page
+    assert "as shipped: unknown; teacher: unknown; control: unknown" in page  # the tiny world has no record
     assert "| rendered | " in page and "## Verdict" in page
 
     capsys.readouterr()
-    plan = Plan(TINY, weights, control=weights, seeds=1)
+    plan = Plan(TINY, weights, teacher=weights, control=weights, seeds=1)
     Store(options.cells).make([cell for each in ablations.EXPERIMENTS.values() for cell in each.cells(plan)])
     assert ", 0 of them to be made" in capsys.readouterr().out
 
@@ -478,4 +479,4 @@ def test_a_report_without_cells_says_what_is_missing(weights: str, tmp_path: Pat
     options = ablations.Options(weights, quick=True, report=True, cells=tmp_path / "none", out=tmp_path / "results")
     ablations.main(options)
     page = (options.out / "ablations.md").read_text()
-    assert page.count("is left out: ") == 7 and "**rank" not in page
+    assert page.count("is left out: ") == 7 and page.count(" was given (--") == 2 and "**rank" not in page
