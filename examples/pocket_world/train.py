@@ -18,6 +18,7 @@ import torch
 import tyro
 
 from examples.pocket_world import encode, train_student, train_teacher
+from examples.pocket_world.generator import POCKET_MODEL
 from examples.pocket_world.train_codec import FILE
 
 HERE = "examples.pocket_world"
@@ -31,6 +32,7 @@ class Options:
         folder: holds a folder for every stage; the world folder is its `world`.
         processes: share the work of encoding and training; one where there is a GPU.
         shards: of 64 clips each.
+        narrow_iterations: of teacher forcing of a generator half as wide, which the teacher begins with.
         teacher_iterations: of teacher forcing.
         student_iterations: of self-rollout.
         batch: clips an iteration and process.
@@ -40,6 +42,7 @@ class Options:
     folder: Path = Path("runs/mine")
     processes: int = 1 if torch.cuda.is_available() else 2
     shards: int = encode.Options.shards
+    narrow_iterations: int = 3000
     teacher_iterations: int = train_teacher.Options.iterations
     student_iterations: int = train_student.Options.iterations
     batch: int = train_teacher.Options.batch
@@ -59,19 +62,22 @@ def main(options: Options) -> None:
 def stages(options: Options) -> list[tuple[list[str], Path | None]]:
     """Each stage's command, and the file that it is not run again for; None where it sees by itself what is left."""
     folder = options.folder
-    codec, clips, teacher, student, world = (
-        folder / name for name in ("codec", "clips", "teacher", "student", "world")
+    codec, clips, narrow, teacher, student, world = (
+        folder / name for name in ("codec", "clips", "narrow", "teacher", "student", "world")
     )
     shared = {"clips": clips, "codec": codec, "batch": options.batch}
     alone, together = [sys.executable, "-m"], _launcher(options.processes)
-    teach = _command("train_teacher", folder=teacher, iterations=options.teacher_iterations, **shared)
+    half = {"width": POCKET_MODEL.dim // 2, "iterations": options.narrow_iterations, **shared, "batch": 1}
+    begin = _command("train_teacher", folder=narrow, **half)
+    teach = _command("train_teacher", initial=narrow, folder=teacher, iterations=options.teacher_iterations, **shared)
     roll = _command("train_student", teacher=teacher, folder=student, iterations=options.student_iterations, **shared)
     return [
         (alone + _command("train_codec", folder=codec), codec / FILE),
         (together + _command("encode", codec=codec, folder=clips, shards=options.shards), None),
+        (together + begin, None),
         (together + teach, None),
         (together + roll, None),
-        (alone + _command("export", generator=student, codec=codec, out=world, history=(teacher,)), None),
+        (alone + _command("export", generator=student, codec=codec, out=world, history=(narrow, teacher)), None),
     ]
 
 

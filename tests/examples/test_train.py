@@ -25,7 +25,7 @@ def test_every_stage_understands_its_command_and_reads_what_an_earlier_one_wrote
         options = tyro.cli(importlib.import_module(module).Options, args=words)
         read = {
             name: getattr(options, name)
-            for name in ("codec", "clips", "teacher", "generator")
+            for name in ("codec", "clips", "initial", "teacher", "generator")
             if hasattr(options, name)
         }
         assert {path for path in read.values() if isinstance(path, Path)} <= written, module
@@ -46,7 +46,7 @@ def test_stages_run_in_order_and_what_is_there_is_not_made_again(
     (tmp_path / "codec").mkdir()
     (tmp_path / "codec" / "codec.safetensors").touch()
     main(Options(tmp_path))
-    assert ran == ["encode", "train_teacher", "train_student", "export"]
+    assert ran == ["encode", "train_teacher", "train_teacher", "train_student", "export"]
     assert "done: " in capsys.readouterr().out
     main(Options(tmp_path, show=True))
-    assert len(ran) == 4
+    assert len(ran) == 5
