@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 import tyro
 from numpy.typing import NDArray
 
@@ -56,6 +57,7 @@ def main(weights: str = "pocket", blocks: int = 40, seed: int = 0) -> None:
         blocks: to make after the first one.
         seed: of the noise.
     """
+    torch.set_num_threads(1)  # as the infrope command does: it plays in real time, and bytes depend on it
     env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=weights)
     names = env.unwrapped.action_names
     agent = CuriousAgent(len(names))

@@ -9,6 +9,7 @@ import contextlib
 from pathlib import Path
 
 import gymnasium
+import torch
 import tyro
 
 from infrope_env.play import PlaySession, keyboard_for
@@ -36,6 +37,7 @@ def main(
         record: keep every rollout in this folder.
         blocks: end after so many.
     """
+    torch.set_num_threads(1)  # as the infrope command does: it plays in real time, and bytes depend on it
     env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=weights, actions=actions)
     if record is not None:
         env = RecordRollout(env, record)

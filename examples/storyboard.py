@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import gymnasium
+import torch
 import tyro
 
 from controllers.scripted import StoryboardController
@@ -35,6 +36,7 @@ def main(
         weights: a bundled world, or the path of a world folder.
         seed: of the noise.
     """
+    torch.set_num_threads(1)  # as the infrope command does: it plays in real time, and bytes depend on it
     env = RecordRollout(gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=weights), out)
     world = env.unwrapped
     director = StoryboardController.from_file(board, world.set_prompt, world.action_names, block=world.window.block)

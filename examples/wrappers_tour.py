@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 import tyro
 from numpy.typing import NDArray
 
@@ -56,4 +57,5 @@ def learn(weights: str = "pocket", steps: int = 64) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     tyro.extras.subcommand_cli_from_dict({"play": play, "video": video, "learn": learn}, description=__doc__)
