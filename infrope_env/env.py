@@ -154,11 +154,8 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self._bank.embedding(steering.prompt)  # raises before anything has changed
         self.picture = None if image is None else self._fitted(image)
         super().reset(seed=seed)
-        self.newest = None
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         self.names_used = names
-        self._rollout.reset(self.seed_used)
-        self._memory = None
         frames = self._make_block(steering, Transition.START)
         return self._present(frames, self._describe(frames, Transition.START, None) | {"seed": self.seed_used})
 
@@ -288,6 +285,9 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         embedding = self._bank.embedding(steering.prompt)
         encoded = time.perf_counter()
         self.newest = None
+        if transition is Transition.START:
+            self._rollout.reset(self.seed_used)
+            self._memory = None
         if transition is Transition.START and self.picture is not None:
             latents = self._remember(self.picture, embedding)
         else:

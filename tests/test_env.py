@@ -255,15 +255,22 @@ def test_a_state_of_another_window_world_or_dtype_is_refused(env, tiny_weights, 
             InfinityRopeEnv(**{"weights": str(tiny_weights), "device": "cpu"} | arguments).restore_state(state)
 
 
-@pytest.mark.parametrize("stopped", ["step", "reset"])
-def test_a_block_that_was_stopped_half_way_is_not_gone_on_from(env, monkeypatch, stopped):
+@pytest.mark.parametrize(
+    ("method", "act"),
+    [
+        ("decode", lambda env: env.step(JUMP)),
+        ("decode", lambda env: env.reset(seed=3)),
+        ("reset", lambda env: env.reset(seed=3)),
+    ],
+)
+def test_a_block_that_was_stopped_half_way_is_not_gone_on_from(env, monkeypatch, method, act):
     expected = play(env, (STAND, JUMP))[2][0]
     env.reset(seed=7)
     env.step(STAND)
     state = env.save_state()
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(type(env.world.decoder), "decode", stop)
-        env.step(JUMP) if stopped == "step" else env.reset(seed=3)
+        patched.setattr(type(env.world.decoder if method == "decode" else env._rollout), method, stop)
+        act(env)
     for refused in (lambda: env.step(JUMP), env.render, env.save_state):
         with pytest.raises(ResetNeeded, match="stopped half way"):
             refused()
