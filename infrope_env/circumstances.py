@@ -12,6 +12,7 @@ from importlib import metadata
 
 import torch
 
+from infrope_env.compiled import is_compiled
 from infrope_env.weights import WorldModel
 
 PACKAGES = ("infrope-env", "torch", "numpy", "tokenizers", "gymnasium")
@@ -52,7 +53,7 @@ class Circumstances:
             threads=torch.get_num_threads(),
             sampler=str(world.sampler),
             versions={package: _version(package) for package in (*PACKAGES, *world.packages)},
-            compiled=any(block._compiled_call_impl is not None for block in world.transformer.blocks),
+            compiled=is_compiled(world.transformer),
         )
 
     def differences(self, now: Circumstances) -> Iterator[str]:

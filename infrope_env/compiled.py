@@ -59,6 +59,11 @@ def compile_transformer(transformer: CausalWanTransformer, backend: str = "induc
             block.compile(dynamic=False, backend=backend)
 
 
+def is_compiled(transformer: CausalWanTransformer) -> bool:
+    """Whether it computes by compiled code."""
+    return any(block._compiled_call_impl is not None for block in transformer.blocks)
+
+
 def compile_world(world: WorldModel, rollout: Rollout, backend: str = "inductor") -> float:
     """Compile, and meet every shape of play; says on stderr what is going on and how long it took.
 
