@@ -33,6 +33,14 @@ from infrope_env.weights import load_world
 Name = Literal["rope", "walks", "flush", "cut", "window", "attention", "steps", "training"]
 
 
+TRAINED_UNDER = (
+    "The bundled weights were trained under the defaults: window 6, rank coordinates, a flush at every change of "
+    "motion (it kept one frame, or two, once in five), a cut at every change of scene (to 45, or to between 20 and "
+    "79, three times in ten). Any other row asks for what the model was never shown: it tells what the defaults are "
+    "worth to this model, not to one that was trained otherwise."
+)
+
+
 class Experiment(Protocol):
     """What every module of an experiment has."""
 
@@ -126,6 +134,7 @@ def facts(options: Options, plan: Plan, store: Store) -> dict[str, Any]:
         "seeds": plan.seeds,
         "world": world.name,
         "cpus": os.cpu_count(),
+        "trained under": [TRAINED_UNDER] if plan.weights == "pocket" else [],
         "left out": list(left_out(plan, store)),
         **asdict(Circumstances.of(world)),
     }

@@ -10,13 +10,6 @@ from typing import Any
 from examples.laboratory.table import Table
 from examples.laboratory.verdict import Verdict
 
-TRAINED_UNDER = (
-    "The bundled weights were trained under the defaults: window 6, rank coordinates, a flush at every change of "
-    "motion (it kept one frame, or two, once in five), a cut at every change of scene (to 45, or to between 20 and "
-    "79, three times in ten). Any other row asks for what the model was never shown: it tells what the defaults are "
-    "worth to this model, not to one that was trained otherwise."
-)
-
 
 @dataclass(frozen=True)
 class Section:
@@ -73,7 +66,7 @@ def heading(facts: dict[str, Any]) -> list[str]:
         f"Everything is done with {facts['seeds']} seeds; numbers are means ± the standard deviation between seeds. "
         "A verdict is the 95 % interval (Student's t) of the difference, seed by seed: undecided where it holds 0. "
         "Several are drawn from the same rollouts, so one in twenty may be chance.",
-        TRAINED_UNDER,
+        *facts["trained under"],
         "",
         *(["This is a quick run: short horizons, few samples."] if facts["quick"] else []),
         *facts["left out"],

@@ -29,6 +29,7 @@ from examples.laboratory.spread import Difference, Spread
 from examples.laboratory.store import Store
 from examples.laboratory.switches import Arm, Change, Switches, following
 from examples.laboratory.table import Table
+from examples.laboratory.training import learnt
 from examples.laboratory.verdict import AGREES, CONTRADICTS, UNDECIDED, claimed_better, default_is_best
 from examples.pocket_world.scenes import TILE
 from examples.pocket_world.specimens import frozen, reversed_walk
@@ -473,6 +474,10 @@ def test_one_command_writes_a_report_and_leaves_nothing_to_be_made(
     plan = Plan(TINY, weights, teacher=weights, control=weights, seeds=1)
     Store(options.cells).make([cell for each in ablations.EXPERIMENTS.values() for cell in each.cells(plan)])
     assert ", 0 of them to be made" in capsys.readouterr().out
+
+
+def test_a_report_tells_how_long_a_world_has_learnt() -> None:
+    assert learnt("pocket").endswith(", waves 287, waves_student 220")
 
 
 def test_a_report_without_cells_says_what_is_missing(weights: str, tmp_path: Path) -> None:
