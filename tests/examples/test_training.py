@@ -1,12 +1,14 @@
 """What training is made of: clips weighed by what they teach, noise levels, soiled contexts, an optimizer."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from examples.pocket_world import export
 from examples.pocket_world.encode import WALK_WEIGHT, Clips
 from examples.pocket_world.generator import (
     GROUND_WEIGHT,
@@ -155,3 +157,14 @@ def _answer(model: PocketGenerator) -> torch.Tensor:
     transformer = model.transformer
     time, text = transformer.modulate(torch.tensor([900.0])), model.read([STAND])
     return transformer(noise, time, text, [_Alone()] * len(text))
+
+
+def test_a_record_has_the_generator_s_run_and_those_it_is_told_of(tmp_path: Path) -> None:
+    for name in ("teacher", "student", "another"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.jsonl").write_text(f'{{"iteration": 1}}\n{{"iteration": {len(name)}}}\n')
+    options = export.Options(generator=tmp_path / "student", history=(tmp_path / "teacher",))
+    assert list(export.training_facts(options)["runs"].items()) == [  # type: ignore[attr-defined]
+        ("teacher", {"iteration": 7}),
+        ("student", {"iteration": 7}),
+    ]
