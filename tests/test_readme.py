@@ -111,6 +111,13 @@ def test_paths_exist() -> None:
     assert not missing(links | commanded, lambda path: (ROOT / path).exists())
 
 
+def test_links_of_the_training_s_page_exist() -> None:
+    page = ROOT / "examples" / "pocket_world" / "README.md"
+    links = set(re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")))
+    assert len(links) > 4
+    assert not missing(links, lambda path: (page.parent / path).exists())
+
+
 def test_modules_exist() -> None:
     modules = {call[1] for call in commands("python")} | set(re.findall(r"infrope_env\.\w+(?=\.)", TEXT))
     assert len(modules) > 5

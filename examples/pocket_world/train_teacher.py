@@ -44,7 +44,7 @@ class Options:
 
     Attributes:
         initial: run folder whose averaged weights to begin with, in a new run; they may be of a narrower model.
-        width: channels of the generator, a multiple of 64: a narrower one takes less time, for experiments.
+        width: channels of the generator, a multiple of 64: a narrower one takes less time, to begin with or to try.
         at_steps: share of the lower noise levels taken from the sampler's own; the rest is spread over all levels.
         device: where to train; None takes the GPU where there is one.
     """
