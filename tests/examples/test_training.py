@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.multiprocessing import spawn
 
 from examples.pocket_world import export
 from examples.pocket_world.encode import WALK_WEIGHT, Clips
@@ -20,7 +22,7 @@ from examples.pocket_world.generator import (
 )
 from examples.pocket_world.streams import SCHEDULE
 from examples.pocket_world.train_teacher import sample_sigmas, soil
-from examples.pocket_world.training import Muon, orthogonalise
+from examples.pocket_world.training import Muon, orthogonalise, orthogonalise_shared
 from examples.pocket_world.widen import widen
 from infrope_env.control.actions import Transition
 
@@ -109,6 +111,22 @@ def test_muon_brings_all_directions_to_one_size_and_learns() -> None:
         optimizer.step()
         first, last = (loss.item() if step == 0 else first), loss.item()
     assert last < 0.05 * first
+
+
+def orthogonalise_beside_another(process: int, store: str, matrices: list[torch.Tensor], out: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=process, world_size=2)
+    torch.save(orthogonalise_shared(matrices), f"{out}{process}")
+    dist.destroy_process_group()
+
+
+def test_processes_share_the_work_of_muon_and_come_to_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    matrices = [torch.randn(8, 20), torch.randn(20, 8), torch.randn(8, 8)]
+    spawn(orthogonalise_beside_another, (str(tmp_path / "store"), matrices, str(tmp_path / "out")), nprocs=2)
+    for process in (0, 1):
+        shared = torch.load(tmp_path / f"out{process}")
+        assert all(torch.equal(a, orthogonalise(b)) for a, b in zip(shared, matrices, strict=True))
 
 
 def test_a_generator_may_be_narrower_by_whole_heads_and_is_known_by_its_weights() -> None:
