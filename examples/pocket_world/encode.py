@@ -39,7 +39,7 @@ class Options:
     single_prompt: bool = False
 
 
-WALK_WEIGHT = 3.5
+WALK_WEIGHT = FIRST_WEIGHT = 3.5
 
 
 def block_weight(caption: str) -> float:
@@ -68,9 +68,10 @@ class Clips:
         """How much every block counts in a loss, clips blocks.
 
         0 for a block before which time has passed unseen, for nothing could foretell it; most for those in which the
-        scenery moves, since they are the hardest.
+        scenery moves, since they are the hardest, and for first ones, which alone have only the caption to go by.
         """
         weights = torch.tensor([[block_weight(text) for text in row] for row in self.captions])
+        weights[:, 0] = FIRST_WEIGHT
         weights[[clip for clip, moved in enumerate(self.far) if moved], 1] = 0
         return weights
 

@@ -42,7 +42,7 @@ class Options:
     folder: Path = Path("runs/mine")
     processes: int = 1 if torch.cuda.is_available() else 2
     shards: int = encode.Options.shards
-    narrow_iterations: int = 3000
+    narrow_iterations: int = 2000
     teacher_iterations: int = train_teacher.Options.iterations
     student_iterations: int = train_student.Options.iterations
     batch: int = train_teacher.Options.batch

@@ -51,7 +51,7 @@ class Options:
     codec: Path = Path("runs/codec")
     teacher: Path = Path("runs/teacher")
     folder: Path = Path("runs/student")
-    iterations: int = 800
+    iterations: int = 600
     minutes: float = 1e9
     batch: int = 2
     blocks: int = 7

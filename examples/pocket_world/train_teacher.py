@@ -53,7 +53,7 @@ class Options:
     codec: Path = Path("runs/codec")
     folder: Path = Path("runs/teacher")
     initial: Path | None = None
-    iterations: int = 1200
+    iterations: int = 1000
     minutes: float = 1e9
     batch: int = 2
     lr: float = 2e-3

@@ -131,11 +131,11 @@ class PocketTextEncoder(nn.Module):
         super().__init__()
         self.tokenizer, self.config = tokenizer, config or PocketTextConfig()
         self.embedding = nn.Embedding(tokenizer.get_vocab_size(), self.config.dim)
-        self.position = nn.Parameter(0.02 * torch.randn(self.config.text_len, self.config.dim))
+        # words and positions begin as large as what the layers add: a smaller word is drowned by the scene's for good
+        self.position = nn.Parameter(0.5 * torch.randn(self.config.text_len, self.config.dim))
         self.layers = _transformer(self.config)
         self.norm = nn.LayerNorm(self.config.dim)
         self.head = nn.Linear(self.config.dim, self.config.text_dim)
-        nn.init.normal_(self.embedding.weight, std=0.02)  # as small as the positions, so that order is heard
 
     @classmethod
     def from_words(cls, words: Iterable[str], config: PocketTextConfig | None = None) -> "PocketTextEncoder":
