@@ -60,6 +60,18 @@ def test_the_order_of_the_words_matters(encoder):
     assert (encoder(["red frog"])[0, 0] - encoder(["frog red"])[0, 1]).abs().max() > 1e-4
 
 
+def test_a_fresh_encoder_hears_every_word_in_its_place_so_that_none_is_drowned():
+    torch.manual_seed(0)
+    fresh = PocketTextEncoder.from_words(CAPTIONS).eval()
+    robot, frog, other_order = fresh(
+        ["a red robot stands still", "a red frog stands still", "a robot red stands still"]
+    )
+    changed = (frog - robot)[:5].norm(dim=1)
+    elsewhere = changed[[0, 1, 3, 4]]
+    assert changed[2] > 0.5 * robot[2].norm() and changed[2] > 4 * elsewhere.max()
+    assert (other_order - robot)[1:3].norm(dim=1).min() > 0.5 * robot[1:3].norm(dim=1).max()
+
+
 def test_case_white_space_and_punctuation_are_dropped(encoder):
     assert encoder(["  A red,  Robot. "]).equal(encoder(["a red robot"]))
 

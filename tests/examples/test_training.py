@@ -11,7 +11,7 @@ from torch import nn
 from torch.multiprocessing import spawn
 
 from examples.pocket_world import export
-from examples.pocket_world.encode import WALK_WEIGHT, Clips
+from examples.pocket_world.encode import FIRST_WEIGHT, WALK_WEIGHT, Clips
 from examples.pocket_world.generator import (
     GROUND_WEIGHT,
     MOVING_WEIGHT,
@@ -39,15 +39,16 @@ def three_clips() -> Clips:
     )
 
 
-def test_walks_count_most_and_what_nothing_could_foretell_not_at_all() -> None:
-    w = WALK_WEIGHT
-    assert three_clips().importance.tolist() == [[1, 1, 1], [1, w, w], [1, 0, w]]
+def test_walks_and_first_blocks_count_most_and_what_nothing_could_foretell_not_at_all() -> None:
+    w, first = WALK_WEIGHT, FIRST_WEIGHT
+    assert w > 1 and first > 1
+    assert three_clips().importance.tolist() == [[first, 1, 1], [first, w, w], [first, 0, w]]
 
 
 def test_clips_that_teach_more_come_more_often() -> None:
     rng = np.random.default_rng(0)
     drawn = np.bincount([three_clips().choose(rng, 1)[0] for _ in range(600)], minlength=3)
-    shares = np.array([3, 1 + 2 * WALK_WEIGHT, 1 + WALK_WEIGHT])
+    shares = FIRST_WEIGHT + np.array([2, 2 * WALK_WEIGHT, WALK_WEIGHT])
     assert np.abs(drawn / 600 - shares / shares.sum()).max() < 0.07
 
 
