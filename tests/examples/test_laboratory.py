@@ -477,7 +477,7 @@ def test_one_command_writes_a_report_and_leaves_nothing_to_be_made(
 
 
 def test_a_report_tells_how_long_a_world_has_learnt() -> None:
-    assert learnt("pocket").endswith(", waves 287, waves_student 220")
+    assert learnt("pocket") == "narrow 1988, teacher 1000, student 600"
 
 
 def test_a_report_without_cells_says_what_is_missing(weights: str, tmp_path: Path) -> None:
