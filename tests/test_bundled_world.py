@@ -51,3 +51,13 @@ def test_a_fox_walks_through_the_meadow_and_is_cut_into_the_snow() -> None:
     cut = env.step(env.action_set.index("cut_snow"))[0]
     assert detectors.name_scene(cut) == "snow"
     assert detectors.name_subject(cut) == "fox"
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_typed_subject_takes_the_place_of_the_one_that_played(cut: bool) -> None:
+    env, detectors = InfinityRopeEnv(device="cpu"), Detectors.load()
+    env.reset(seed=13, options={"subject": "fox", "scene": "meadow"})
+    env.set_prompt(f"a blue penguin stands still in a {'dark cave' if cut else 'green meadow'}", cut=cut)
+    for _ in range(2):
+        block = env.step(env.action_set.index("stand"))[0]
+        assert detectors.name_subject(block) == "penguin"
