@@ -157,7 +157,7 @@ class Muon(torch.optim.Optimizer):
 
     `torch.optim.Muon` takes matrices only (a kernel is the matrix (channels out) x (channels in, height, width)), and
     computes in bfloat16 also where a processor has to emulate it: a step of it then takes minutes. Several processes
-    share the work, which one alone would spend a fifth of an iteration on.
+    share the work.
     """
 
     def __init__(
