@@ -218,6 +218,8 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
     def set_prompt(self, text: str, cut: bool = False) -> None:
         """Put free text in force from the next step on, until an action changes the motion or the scene.
 
+        A subject or scene of the action set that the text mentions is the one that actions go on from.
+
         Raises:
             ResetNeeded: before the first reset.
             ValueError: the text encoder cannot read the text; nothing has changed.
@@ -271,7 +273,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
     def _steer(self, action: int, shown_prompt: str) -> tuple[Steering, Transition]:
         """What an action asks for, and how that follows from the newest block: text may be waiting to be shown."""
         steering, transition = self.action_set.steer(self.steering, action)
-        cut_asked = self.asked is not None and self.asked.cut and steering.free_text
+        cut_asked = self.asked is not None and self.asked.cut
         if transition is Transition.CUT or cut_asked:
             return steering, Transition.CUT
         return steering, Transition.CONTINUE if steering.prompt == shown_prompt else Transition.SWITCH

@@ -54,10 +54,10 @@ def test_a_fox_walks_through_the_meadow_and_is_cut_into_the_snow() -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_a_typed_subject_takes_the_place_of_the_one_that_played(cut: bool) -> None:
+def test_a_typed_subject_takes_the_place_of_the_one_that_played_and_goes_on_playing(cut: bool) -> None:
     env, detectors = InfinityRopeEnv(device="cpu"), Detectors.load()
     env.reset(seed=13, options={"subject": "fox", "scene": "meadow"})
     env.set_prompt(f"a blue penguin stands still in a {'dark cave' if cut else 'green meadow'}", cut=cut)
-    for _ in range(2):
-        block = env.step(env.action_set.index("stand"))[0]
+    for action in ("stand", "stand", "jump", "walk_right"):
+        block = env.step(env.action_set.index(action))[0]
         assert detectors.name_subject(block) == "penguin"

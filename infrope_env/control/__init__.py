@@ -1,6 +1,7 @@
 """What the player asks for: from a key or a line of text to a text embedding.
 
     actions.py       which prompt and which transition an action means (no torch)
+    mentions.py      which subject or scene a typed sentence speaks of
     toml_table.py    reads an action set so that every mistake is named by file, table and key
     storyboard.py    timed prompts written on one line, "a fox runs[5s] | a fox waves[10s#]" (no torch)
     text_encoder.py  text to embedding: what an encoder promises, and the small bundled one

@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 
+from infrope_env.control.mentions import first_mentioned
 from infrope_env.control.toml_table import Table, chord
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "actions"
@@ -32,19 +33,21 @@ class Transition(enum.Enum):
 
 @dataclass(frozen=True)
 class Subject:
-    """Who plays: its words, and those of a second mention when they are others."""
+    """Who plays: its words, those of a second mention when they are others, and what else a typed prompt may say."""
 
     text: str
     again: str | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A place: its words, the key that cuts to it, and the words of a second mention when they are others."""
+    """A place: its words, the key that cuts to it, and `again` and `aliases` as for a subject."""
 
     text: str
     key: str | None = None
     again: str | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class ActionSet:
             "template": self.template,
             "start": vars(self.defaults).copy(),
             "subjects": {name: _plain(s) for name, s in self.subjects.items()},
-            "scenes": {name: _without_none(text=s.text, key=s.key, again=s.again) for name, s in self.scenes.items()},
+            "scenes": {name: _entries(s) for name, s in self.scenes.items()},
             "motions": {name: {"text": m.text, "keys": list(m.keys)} for name, m in self.motions.items()},
         }
 
@@ -202,8 +205,8 @@ class ActionSet:
             getattr(self.defaults, place) if name is None else name
             for place, name in zip(PLACES, (subject, scene, motion), strict=True)
         )
-        derived = self.prompt_for(subject, scene, motion)
-        return Steering(subject, scene, motion, derived if prompt is None else prompt, free_text=prompt is not None)
+        steering = self._derive(subject, scene, motion)
+        return steering if prompt is None else self.set_prompt(steering, prompt)[0]
 
     def steer(self, steering: Steering, action: int) -> tuple[Steering, Transition]:
         """Apply one action.
@@ -224,8 +227,14 @@ class ActionSet:
         return steered, _follow(steering, steered)
 
     def set_prompt(self, steering: Steering, text: str, cut: bool = False) -> tuple[Steering, Transition]:
-        """Put free text in force; names stay, so that the next change of motion or scene goes on from them."""
-        steered = replace(steering, prompt=text, free_text=True)
+        """Put free text in force; a subject or scene that it mentions becomes the one that actions go on from.
+
+        The motion stays: who types "a penguin waves" and then asks for the motion she was in keeps her prompt.
+        """
+        subject = first_mentioned(text, {name: _called(name, s) for name, s in self.subjects.items()})
+        scene = first_mentioned(text, {name: _called(name, s) for name, s in self.scenes.items()})
+        names = {"subject": subject or steering.subject, "scene": scene or steering.scene}
+        steered = replace(steering, **names, prompt=text, free_text=True)
         return steered, Transition.CUT if cut else _follow(steering, steered)
 
     def _derive(self, subject: str, scene: str, motion: str) -> Steering:
@@ -254,12 +263,19 @@ def _find(name_or_path: str | Path) -> Path:
     return BUNDLED / f"{name_or_path}.toml"
 
 
-def _plain(subject: Subject) -> str | dict[str, str]:
-    return subject.text if subject.again is None else {"text": subject.text, "again": subject.again}
+def _called(name: str, entry: Subject | Scene) -> tuple[str, ...]:
+    """Everything that a prompt may call it by."""
+    return (name.replace("_", " "), entry.text, entry.again or entry.text, *entry.aliases)
 
 
-def _without_none(**entries: str | None) -> dict[str, str]:
-    return {key: value for key, value in entries.items() if value is not None}
+def _plain(subject: Subject) -> str | dict[str, object]:
+    return subject.text if subject == Subject(subject.text) else _entries(subject)
+
+
+def _entries(entry: Subject | Scene) -> dict[str, object]:
+    """What is said of it, as TOML has it."""
+    said = {key: value for key, value in vars(entry).items() if value}
+    return said | {"aliases": list(entry.aliases)} if entry.aliases else said
 
 
 def _template(top: Table) -> str:
@@ -280,14 +296,14 @@ def _subject(subjects: Table, name: str) -> Subject:
     if not isinstance(subjects.values[name], Mapping):
         return Subject(subjects.text(name))
     table = subjects.table(name)
-    table.allow("text", "again")
-    return Subject(table.text("text"), _again(table))
+    table.allow("text", "again", "aliases")
+    return Subject(table.text("text"), _again(table), table.texts("aliases"))
 
 
 def _scene(table: Table) -> Scene:
-    table.allow("text", "key", "again")
+    table.allow("text", "key", "again", "aliases")
     key = table.binding("key", table.text("key")) if "key" in table.values else None
-    return Scene(table.text("text"), key, _again(table))
+    return Scene(table.text("text"), key, _again(table), table.texts("aliases"))
 
 
 def _again(table: Table) -> str | None:

@@ -61,12 +61,16 @@ class Table:
             raise self.mistake(key, f"expected a non-empty string, {got}")
         return value
 
-    def keys(self, key: str) -> tuple[str, ...]:
-        """A list of key bindings, empty when left out."""
+    def texts(self, key: str, what: str = "strings") -> tuple[str, ...]:
+        """A list of strings, empty when left out."""
         value = self.values.get(key, [])
         if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-            raise self.mistake(key, f"expected a list of key names, got {value!r}")
-        return tuple(self.binding(key, item) for item in value)
+            raise self.mistake(key, f"expected a list of {what}, got {value!r}")
+        return tuple(value)
+
+    def keys(self, key: str) -> tuple[str, ...]:
+        """A list of key bindings, empty when left out."""
+        return tuple(self.binding(key, item) for item in self.texts(key, "key names"))
 
     def binding(self, key: str, item: str) -> str:
         """One key binding in lower case, when the window does not use its keys itself."""

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 
+from examples.pocket_world.captions import caption
 from infrope_env.control.actions import BUNDLED, ActionSet, Transition
 
 START, CONTINUE, SWITCH, CUT = Transition
@@ -149,6 +151,7 @@ def test_start_takes_names_and_a_prompt_wins_over_them(pocket):
     assert pocket.start("frog", "city", "wave").prompt == "a green frog waves hello in a city at night"
     start = pocket.start(subject="frog", prompt="rain falls")
     assert (start.prompt, start.free_text, start.subject) == ("rain falls", True, "frog")
+    assert pocket.start(subject="frog", prompt="a fox waves").subject == "fox"
 
 
 @pytest.mark.parametrize("action", [-1, 12])
@@ -185,6 +188,33 @@ def test_another_motion_ends_free_text(pocket):
 def test_a_cut_ends_free_text_also_into_the_same_scene(pocket):
     steering, _ = pocket.set_prompt(pocket.start(), "rain falls")
     assert play(pocket, "cut_snow", steering=steering) == [("an orange fox stands still in a snowy field", CUT)]
+
+
+@pytest.mark.parametrize("name", ["pocket", "wan"])
+def test_actions_go_on_from_the_subject_and_the_scene_that_a_text_mentions(name):
+    action_set = ActionSet.load(name)
+    for subject, scene in itertools.product(action_set.subjects, action_set.scenes):
+        text = action_set.prompt_for(subject, scene, "wave")
+        steering, transition = action_set.set_prompt(action_set.start(), text)
+        assert (steering.subject, steering.scene, steering.motion, transition) == (subject, scene, "stand", SWITCH)
+        steering, _ = action_set.steer(steering, action_set.index("jump"))
+        assert steering.prompt == action_set.prompt_for(subject, scene, "jump")
+
+
+def test_every_caption_that_the_model_was_trained_on_mentions_its_subject_and_scene(pocket):
+    rng = np.random.default_rng(0)
+    for subject, scene, motion in itertools.product(pocket.subjects, pocket.scenes, pocket.motions):
+        elsewhere = pocket.start("frog" if subject == "fox" else "fox", "cave" if scene == "snow" else "snow")
+        for _ in range(20):
+            text = caption(subject, scene, motion, rng)
+            steering, _ = pocket.set_prompt(elsewhere, text)
+            assert (steering.subject, steering.scene) == (subject, scene), text
+
+
+def test_what_a_text_does_not_mention_stays(pocket):
+    start = pocket.start("wizard", "beach")
+    assert pocket.set_prompt(start, "a penguin waves")[0].scene == "beach"
+    assert pocket.set_prompt(start, "in the city")[0].subject == "wizard"
 
 
 def test_free_text_can_cut_and_the_same_text_again_continues(pocket):
@@ -316,6 +346,8 @@ def spoil(tables, path, value):
         ),
         ("subjects/fox", {"again": "x"}, "mine: [subjects.fox] text: expected a non-empty string, but it is missing"),
         ("scenes/snow/again", "", "mine: [scenes.snow] again: expected a non-empty string, got ''"),
+        ("scenes/snow/aliases", "ice", "mine: [scenes.snow] aliases: expected a list of strings, got 'ice'"),
+        ("subjects/fox", {"text": "fox", "aliases": [1]}, "aliases: expected a list of strings, got [1]"),
         ("scenes/snow/text", None, "mine: [scenes.snow] text: expected a non-empty string, but it is missing"),
         ("scenes/snow/text", " ", "mine: [scenes.snow] text: expected a non-empty string, got ' '"),
         ("scenes/snow/key", 3, "mine: [scenes.snow] key: expected a non-empty string, got 3"),
