@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.laboratory.table import Table
-from examples.laboratory.verdict import Verdict
+from examples.laboratory.verdict import NEGLIGIBLE, Verdict
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def heading(facts: dict[str, Any]) -> list[str]:
         f"thread on {facts['device']} ({facts['processor']}, {facts['cpus']} processors, {facts['dtype']}).",
         f"Weights (sha256): {sums}.",
         f"Everything is done with {facts['seeds']} seeds; numbers are means ± the standard deviation between seeds. "
-        "A verdict is the 95 % interval (Student's t) of the difference, seed by seed: undecided where it holds 0. "
+        "A verdict is the 95 % interval (Student's t) of the difference, seed by seed: undecided where it holds 0, no "
+        f"difference where all of it lies within {NEGLIGIBLE}. "
         "Several are drawn from the same rollouts, so one in twenty may be chance.",
         *facts["trained under"],
         "",

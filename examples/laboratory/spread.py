@@ -67,6 +67,10 @@ class Difference:
         """1 or -1 where the interval leaves no doubt, else 0."""
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
+    def within(self, bound: float) -> bool:
+        """Whether the whole interval lies between -bound and bound."""
+        return -bound <= self.low and self.high <= bound
+
     def __str__(self) -> str:
         """Such as "+0.12 (0.05 to 0.19)"."""
         return f"{self.mean:+.3g} ({digits(self.low)} to {digits(self.high)})"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from examples.laboratory.spread import Difference, Spread
 
-AGREES, CONTRADICTS, UNDECIDED = "agrees", "contradicts", "undecided"
+AGREES, CONTRADICTS, UNDECIDED, NO_DIFFERENCE = "agrees", "contradicts", "undecided", "no difference"
 NEGLIGIBLE = 0.005
-"""A default is not given up for less, however certain: all that defaults are judged by goes from 0 to 1."""
+"""Nothing is given up for less, however certain: what verdicts are on goes from 0 to 1, or counts frames or ms."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def claimed_better(
     """Whether one row beats another, as a claim has it; rows are a name and one value a seed."""
     difference = Difference.of(better[1], worse[1])
     sign = difference.sign if more_is_better else -difference.sign
-    outcome = {1: AGREES, -1: CONTRADICTS, 0: UNDECIDED}[sign]
+    outcome = NO_DIFFERENCE if difference.within(NEGLIGIBLE) else {1: AGREES, -1: CONTRADICTS, 0: UNDECIDED}[sign]
     numbers = f"{better[0]} {Spread.of(better[1])}, {worse[0]} {Spread.of(worse[1])}, difference {difference}"
     return Verdict(outcome, f"{claim}: {numbers}.")
 

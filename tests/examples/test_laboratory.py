@@ -30,7 +30,7 @@ from examples.laboratory.store import Store
 from examples.laboratory.switches import Arm, Change, Switches, following
 from examples.laboratory.table import Table
 from examples.laboratory.training import learnt
-from examples.laboratory.verdict import AGREES, CONTRADICTS, UNDECIDED, claimed_better, default_is_best
+from examples.laboratory.verdict import AGREES, CONTRADICTS, NO_DIFFERENCE, UNDECIDED, claimed_better, default_is_best
 from examples.pocket_world.scenes import TILE
 from examples.pocket_world.specimens import frozen, reversed_walk
 from examples.pocket_world.trials import HELD_OUT
@@ -366,6 +366,8 @@ def test_verdicts_follow_from_the_numbers() -> None:
     assert claimed_better("it helps", ("with", low), ("without", high)).outcome == CONTRADICTS
     assert claimed_better("it helps", ("with", wild), ("without", low)).outcome == UNDECIDED
     assert claimed_better("it is faster", ("with", low), ("without", high), more_is_better=False).outcome == AGREES
+    assert claimed_better("it helps", ("with", high), ("without", high)).outcome == NO_DIFFERENCE
+    assert claimed_better("it helps", ("with", [0.904, 0.914, 0.924]), ("without", high)).outcome == NO_DIFFERENCE
     assert default_is_best("size", "6", {"6": high, "9": low}, "overall").outcome == AGREES
     assert default_is_best("size", "6", {"9": high, "6": high}, "overall").outcome == AGREES
     found = default_is_best("size", "6", {"6": low, "9": high}, "overall")
