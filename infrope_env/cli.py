@@ -189,7 +189,9 @@ class Play(Steered):
 
             open_display()  # says that there is no display before anything is loaded
         with contextlib.closing(_recorded(self.make(), self.record)) as env:
-            return self._without_window(env) if self.headless else self._in_window(env)
+            code = self._without_window(env) if self.headless else self._in_window(env)
+            _say_what_was_kept(env)
+            return code
 
     def _without_window(self, env: gymnasium.Env[Any, Any]) -> int:
         from infrope_env.headless import print_block
@@ -227,6 +229,7 @@ class Record(Steered):
             warnings.simplefilter("ignore")  # a full disk is told below, once
             code = self.drive(env, print_progress)
             env.get_wrapper_attr("finish")()  # writes the last frames, which can fail too
+            _say_what_was_kept(env)
             problem: str | None = env.get_wrapper_attr("problem")
         return code if problem is None else _complain(problem)
 
@@ -374,6 +377,12 @@ def _recorded(env: gymnasium.Env[Any, Any], folder: Path | None) -> gymnasium.En
     from infrope_env.wrappers import RecordRollout
 
     return RecordRollout(env, folder)
+
+
+def _say_what_was_kept(env: gymnasium.Env[Any, Any]) -> None:
+    """A line for every episode: numbering goes on after those of earlier runs."""
+    for folder in env.get_wrapper_attr("episodes") if env.has_wrapper_attr("episodes") else ():
+        print(f"wrote {folder}")
 
 
 if __name__ == "__main__":

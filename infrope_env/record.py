@@ -135,6 +135,11 @@ class RecordRollout(gymnasium.Wrapper, RecordConstructorArgs):
         self._keep(observation, info, asked)
         return observation, reward, terminated, truncated, info
 
+    @property
+    def episodes(self) -> tuple[Path, ...]:
+        """The folders of the episodes kept so far, in order."""
+        return tuple(self._recorder.written)
+
     def finish(self) -> None:
         """Close the episode; the environment stays usable, and its next reset begins another."""
         self._guard(self._recorder.close)

@@ -109,7 +109,10 @@ def test_a_recording_is_replayed_and_verified(
     weights: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert cli.main(["record", "--out", str(tmp_path), "--script", "jump cut_snow", "--headless", *weights]) == 0
-    assert "block 3 of 3" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "block 3 of 3" in said.err and f"wrote {tmp_path / 'episode_000'}" in said.out
+    assert cli.main(["play", "--record", str(tmp_path), "--blocks", "2", "--headless", *weights]) == 0
+    assert f"wrote {tmp_path / 'episode_001'}" in capsys.readouterr().out
     assert cli.main(["replay", str(tmp_path / "episode_000"), "--verify", "--headless"]) == 0
     assert "every block is the same" in capsys.readouterr().out
     assert cli.main(["replay", str(tmp_path / "episode_000"), "--threads", "0", "--headless"]) == 2

@@ -121,7 +121,7 @@ def run_trials(stage: Stage, amounts: Amounts) -> Iterator[Measure]:
         for seed, s in progress("60 s of random play", random_states)
         for judged in random_play(stage, s, 2000 + seed, BLOCKS_AT_60_S)
     ]
-    yield from named_right(played, "in every block of 60 s of random play", None)
+    yield from named_right(played, "in blocks of random play, rollouts of 60 s", None)
     bases = list(starting_states(amounts.bases, seed=3))
     tried = [switch_and_cut(stage, s, 3000 + seed) for seed, s in progress("changes and cuts", bases)]
     yield from measure_changes([one for switched, _ in tried for one in switched])
@@ -211,7 +211,7 @@ def measure_detectors(scores: dict[str, dict[str, float]]) -> Iterator[Measure]:
             if kind != "blocks":
                 count = int(shares["blocks"])
                 yield Measure.share(
-                    f"the judge of {kind}, on {spoilt} blocks",
+                    f"detector of {kind} right on rendered blocks, {spoilt}",
                     [True] * round(share * count) + [False] * (count - round(share * count)),
                     bar,
                 )
@@ -272,7 +272,12 @@ def heading(report: dict[str, Any]) -> list[str]:
         f"`{report['command']}`, commit {report['commit']}, {report['minutes']} minutes on {report['device']} "
         f"({report['processor']}, {report['cpus']} processors, {report['threads']} thread used, {report['dtype']}).",
         f"Weights (sha256): {sums}.",
-        "Intervals are 95 %: Wilson's for shares, the standard error's for means.",
+        "*Right* is what the detectors name as it was asked for; *things in their places* are seen where the world has "
+        "them, with less than half of their contrast missing. What the detectors themselves score was written down at "
+        "their training.",
+        "Intervals are 95 %: Wilson's for shares, the standard error's for means. Samples of one rollout count as "
+        "independent, so where a rollout gives several the interval is too narrow. *Met*: the value, not the whole "
+        "interval, is within the bar.",
     ]
 
 

@@ -87,12 +87,16 @@ class Recorder:
         folder: made when missing.
         frame_rate: pixel frames per second of the videos.
 
+    Attributes:
+        written: the folders of its episodes so far, in order.
+
     Raises:
         RecordingError: the folder cannot be made or written to.
     """
 
     def __init__(self, folder: Path, frame_rate: int) -> None:
         self.folder, self.frame_rate = folder, frame_rate
+        self.written: list[Path] = []
         self._episode: Episode | None = None
         self._meta: Mapping[str, object] | None = None
         self._subtitles: tuple[Subtitle, ...] = ()
@@ -148,6 +152,7 @@ class Recorder:
 
     def _open(self, frames: np.ndarray, meta: Mapping[str, object]) -> Episode:
         folder = _next_folder(self.folder)
+        self.written.append(folder)
         if self._image is not None:
             (folder / IMAGE).write_bytes(self._image)
         episode = Episode(folder, meta, frames.shape[1:3], self.frame_rate, self._subtitles)

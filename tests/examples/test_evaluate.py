@@ -123,7 +123,7 @@ def test_random_weights_show_nothing_and_the_report_says_so(
     assert rows["motion right at 5 s"]["count"] == 5
     assert rows["motion right at 5 s"]["met"] is False
     assert rows["after a cut: new scene at the first pixel frame"]["count"] == 5
-    assert rows["motion right in every block of 60 s of random play"]["count"] == 8
+    assert rows["motion right in blocks of random play, rollouts of 60 s"]["count"] == 8
     assert "generator.safetensors" in report["weights"] and report["commit"]
     table = (tmp_path / "results" / "evaluation.md").read_text()
     assert "| motion right at 5 s |" in table
