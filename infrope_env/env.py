@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -218,15 +219,17 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
     def set_prompt(self, text: str, cut: bool = False) -> None:
         """Put free text in force from the next step on, until an action changes the motion or the scene.
 
-        A subject or scene of the action set that the text mentions is the one that actions go on from.
+        A subject or scene of the action set that the text mentions is the one that actions go on from. A text that
+        takes the place of one that was never shown takes nothing over from it.
 
         Raises:
             ResetNeeded: before the first reset.
             ValueError: the text encoder cannot read the text; nothing has changed.
         """
-        self._require_reset("set_prompt")
+        _, info = self._require_reset("set_prompt")
         self._bank.embedding(text)
-        self.steering, _ = self.action_set.set_prompt(self.steering, text, cut)
+        shown = replace(self.steering, subject=info["subject"], scene=info["scene"])
+        self.steering, _ = self.action_set.set_prompt(shown, text, cut)
         self.asked = PromptRequest(text, cut)
 
     def save_state(self) -> EnvState:

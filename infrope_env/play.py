@@ -235,7 +235,12 @@ class PlaySession:
     def _ask_to_start_over(self, future: Future[Any], say: Callable[[Any], str]) -> None:
         if self._keyboard is not None:  # by the worker, so before the next block is chosen
             keyboard = self._keyboard
-            future.add_done_callback(lambda _: keyboard.forget_unshown())
+
+            def forget(done: Future[Any]) -> None:
+                if done.exception() is None:
+                    keyboard.forget_unshown()
+
+            future.add_done_callback(forget)
         self._open_questions.append((future, say))
 
     def _save(self) -> None:

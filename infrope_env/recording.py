@@ -161,6 +161,6 @@ def _count_video(path: Path, expected: int) -> list[str]:
     try:
         with av.open(str(path)) as container:
             found = sum(1 for packet in container.demux(video=0) if packet.size)
-    except OSError as error:
-        return [f"{VIDEO} cannot be read: {error.strerror}."]
+    except (OSError, av.error.FFmpegError, IndexError) as error:  # IndexError: no stream in it
+        return [f"{VIDEO} cannot be read: {getattr(error, 'strerror', None) or error}."]
     return [] if found == expected else [f"{VIDEO} holds {found} of {expected} pixel frames."]

@@ -33,6 +33,7 @@ class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArg
         self._frames: deque[Clip] = deque()  # of the newest block, not yet returned
         self._outcome: tuple[float, bool, bool] = (0.0, False, False)
         self._info: dict[str, Any] = {}
+        self._newest: object = None
         self._unrendered: list[Clip] = []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Clip, dict[str, Any]]:
@@ -42,6 +43,8 @@ class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArg
 
     def step(self, action: Any) -> tuple[Clip, float, bool, bool, dict[str, Any]]:
         """The next pixel frame, H W 3, from a new block under `action` when there is none left."""
+        if self._newest is not getattr(self.env.unwrapped, "newest", None):
+            self._frames.clear()  # a state was restored: what is left belongs to another future
         if not self._frames:
             observation, reward, terminated, truncated, info = self.env.step(action)
             self._take(observation, info, outcome=(float(reward), terminated, truncated))
@@ -59,6 +62,7 @@ class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArg
         """Queue the valid frames of a new block."""
         self._frames = deque(observation[-info["num_frames"] :])
         self._info, self._outcome = info, outcome
+        self._newest = getattr(self.env.unwrapped, "newest", None)
         if self.render_mode == "rgb_array_list":
             self.env.render()  # these frames are rendered here, one by one
 

@@ -321,6 +321,14 @@ def test_a_prompt_taken_back_before_the_next_block_changes_nothing(env):
     assert env.step(STAND)[-1]["transition"] == "continue"
 
 
+def test_a_prompt_that_was_never_shown_leaves_no_names_behind(env):
+    env.reset(seed=0)
+    env.set_prompt("a green frog waves hello in a sunny beach")
+    env.set_prompt("waves hello")
+    infos = [env.step(action)[-1] for action in (STAND, JUMP)]
+    assert [info["prompt"] for info in infos] == ["waves hello", "an orange fox jumps up and down in a snowy field"]
+
+
 def test_the_prompt_can_be_free_from_the_start(env):
     _, info = env.reset(seed=0, options={"prompt": "a red robot waves hello in a dark cave", "scene": "city"})
     assert info["prompt"] == "a red robot waves hello in a dark cave"

@@ -94,6 +94,19 @@ def test_a_prompt_that_an_action_overruled_is_made_again(tiny_weights: Path, tmp
     assert verify(tmp_path / "episode_000").ok
 
 
+def test_a_prompt_that_another_one_replaced_before_it_was_shown_is_not_needed_to_make_it_again(
+    tiny_weights: Path, tmp_path: Path
+) -> None:
+    env = record(tiny_weights, tmp_path)
+    env.reset(seed=1)
+    env.unwrapped.set_prompt("a red robot waves hello in a city at night")
+    env.unwrapped.set_prompt("waves hello")
+    for action in (STAND, JUMP):
+        env.step(action)
+    env.close()
+    assert verify(tmp_path / "episode_000").ok
+
+
 def test_the_stored_action_set_is_used_not_the_file(tiny_weights: Path, tmp_path: Path) -> None:
     toml = tmp_path / "mine.toml"
     bundled = Path(infrope_env.__file__).parent / "assets" / "actions" / "pocket.toml"
@@ -329,6 +342,14 @@ def test_what_is_no_recording_is_a_sentence(episode: Path, tmp_path: Path) -> No
 def test_lost_weights_are_a_sentence(episode: Path) -> None:
     with pytest.raises(ReplayError, match="The environment of this recording cannot be made: No weights named"):
         verify(episode, weights="nowhere")
+
+
+@pytest.mark.parametrize("kept", [0, 40, 2000])
+def test_a_damaged_video_is_said_but_hashes_still_compare(episode: Path, kept: int) -> None:
+    video = episode / "video.mp4"
+    video.write_bytes(video.read_bytes()[:kept])
+    report = verify(episode)
+    assert report.ok and len(report.remarks) == 1 and report.remarks[0].startswith("video.mp4 ")
 
 
 def test_a_missing_video_is_said_but_hashes_still_compare(episode: Path) -> None:

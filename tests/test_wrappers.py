@@ -87,6 +87,17 @@ def test_a_reset_drops_the_frames_that_were_left(tiny_weights, clips):
     assert np.array_equal(env.step(STAND)[0], clips[0][1])
 
 
+def test_a_restored_state_drops_the_frames_that_were_left(tiny_weights, clips):
+    env = FrameByFrame(make(tiny_weights))
+    env.reset(seed=4)
+    for _ in range(FIRST - 1):
+        env.step(STAND)
+    state = env.unwrapped.save_state()
+    env.step(JUMP)
+    env.unwrapped.restore_state(state)
+    assert np.array_equal(env.step(WALK_RIGHT)[0], clips[1][0])
+
+
 def test_frame_by_frame_renders_what_it_returned(tiny_weights):
     env = FrameByFrame(make(tiny_weights, render_mode="rgb_array"))
     assert np.array_equal(env.reset(seed=4)[0], env.render())
