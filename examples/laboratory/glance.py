@@ -83,14 +83,18 @@ def change(frames: np.ndarray) -> float:
 
 
 def quality(records: Sequence[Record], end: int) -> Record:
-    """The qualities of a rollout up to block `end`, as far as the records say anything about them."""
+    """The qualities of a rollout up to block `end`, as far as the records say anything about them.
+
+    More blocks are judged at the start than later; each stands for those since the one before.
+    """
     seen = [record for record in records if 1 <= record["block"] <= end]
+    spans = np.diff([0, *(record["block"] for record in seen)])
     late = [record for record in seen if record["block"] > end * (1 - LAST_SHARE)]
     result = {
-        "subject consistency": consistency(seen, "subject"),
-        "background consistency": consistency(seen, "scene"),
-        "dynamic degree": mean(seen, "moves"),
-        "imaging": float(np.mean([min(r["sharpness"], 1 / max(r["sharpness"], 1e-6)) for r in seen])),
+        "subject consistency": consistency(seen, "subject", spans),
+        "background consistency": consistency(seen, "scene", spans),
+        "dynamic degree": mean(seen, "moves", spans),
+        "imaging": float(np.average([min(r["sharpness"], 1 / max(r["sharpness"], 1e-6)) for r in seen], weights=spans)),
     }
     result["overall"] = float(np.mean(list(result.values())))
     result["likeness"] = mean(late, "likeness")
@@ -102,14 +106,16 @@ def quality(records: Sequence[Record], end: int) -> Record:
     return result
 
 
-def consistency(records: Sequence[Record], kind: str) -> float:
+def consistency(records: Sequence[Record], kind: str, weights: np.ndarray) -> float:
     """Halfway between likeness to the first frame and to the frame before."""
-    return (mean(records, f"{kind} to first") + mean(records, f"{kind} to last")) / 2
+    return (mean(records, f"{kind} to first", weights) + mean(records, f"{kind} to last", weights)) / 2
 
 
-def mean(records: Sequence[Record], name: str) -> float:
-    """Of all records that have it."""
-    return float(np.mean([record[name] for record in records if name in record]))
+def mean(records: Sequence[Record], name: str, weights: np.ndarray | None = None) -> float:
+    """Of all records that have it; each counts as much as the others, or by its weight."""
+    counted = np.ones(len(records)) if weights is None else weights
+    found = [(record[name], weight) for record, weight in zip(records, counted, strict=True) if name in record]
+    return float(np.average([value for value, _ in found], weights=[weight for _, weight in found]))
 
 
 def is_right(record: Record, least_likeness: float) -> bool:

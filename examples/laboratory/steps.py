@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from examples.laboratory.cell import Cell, Outcome
 from examples.laboratory.costs import Costs
 from examples.laboratory.cuts import Cuts, Way
@@ -102,7 +104,8 @@ def section(plan: Plan, store: Store, folder: Path) -> Section:
         "Steps, teacher and student",
         [
             "Steps are spaced evenly and bent by the world's own shift. What is held is judged as above; *motion right*"
-            " and *frames until shown* are of the first block after a change of motion, *scene* and *subject* of a cut."
+            " and *frames until shown* are of the first block after a change of motion, *scene* and *subject* of a cut,"
+            " *later* of its second block."
         ],
         [
             quality_table(outcomes, plan, plan.amounts.steps_horizons_s, "model"),
@@ -134,7 +137,7 @@ def cost_table(plan: Plan, store: Store) -> Table:
     lines: list[list[Entry]] = []
     for name, row in costs(plan).items():
         records = [store.load(cell).records for cell in row]
-        times = Spread.of([sorted(record["ms"] for record in seed)[len(seed) // 2] for seed in records])
+        times = Spread.of([float(np.median([record["ms"] for record in seed])) for seed in records])
         lines.append([name, times, records[0][0]["passes"]])
     return Table("What a block costs", ("model", "ms, median", "passes"), lines)
 

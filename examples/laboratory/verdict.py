@@ -43,7 +43,7 @@ def default_is_best(
         )
     difference = Difference.of(rows[best], rows[current])
     numbers = f"{best} {Spread.of(rows[best])}, {current} {Spread.of(rows[current])}, difference {difference}"
-    if abs(difference.mean) < NEGLIGIBLE:
+    if difference.within(NEGLIGIBLE) or (difference.sign and abs(difference.mean) < NEGLIGIBLE):
         return Verdict(AGREES, f"{what}: none is far enough ahead of the default to matter, by {measure}: {numbers}.")
     if difference.sign == 0:
         return Verdict(UNDECIDED, f"{what}: {best} is ahead of the default by {measure}, within chance: {numbers}.")

@@ -135,6 +135,13 @@ def test_qualities_average_what_was_seen_up_to_the_horizon() -> None:
     assert "scroll" not in found
 
 
+def test_a_judged_block_stands_for_all_since_the_one_before() -> None:
+    names = ("subject to first", "subject to last", "scene to first", "scene to last", "sharpness", "likeness")
+    right = dict.fromkeys((*names, "subject right", "scene right", "motion right"), 1.0)
+    records = [right | {"block": block, "moves": moves} for block, moves in ((1, 1.0), (2, 1.0), (10, 0.0))]
+    assert quality(records, 10)["dynamic degree"] == pytest.approx(0.2)
+
+
 def test_a_rollout_fails_where_wrong_blocks_begin_to_outweigh() -> None:
     def rollout(rights: str) -> list[Record]:
         shown = {"1": (1.0, 0.99), "0": (0.0, 0.99), "e": (1.0, 0.85)}
