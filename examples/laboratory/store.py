@@ -20,6 +20,7 @@ from examples.laboratory.cell import Cell, Outcome
 from examples.laboratory.eyes import open_eyes
 from examples.pocket_world.detectors import WEIGHTS as DETECTORS
 from examples.pocket_world.evaluate import commit
+from infrope_env.circumstances import processor
 from infrope_env.weights import load_world
 
 FORMAT = 1
@@ -81,7 +82,8 @@ class Store:
 
     def _path(self, cell: Cell) -> Path:
         kind = type(cell).__name__.lower()
-        identity = json.dumps([kind, asdict(cell), fingerprint(cell.weights), FORMAT], sort_keys=True)
+        told = [kind, asdict(cell), fingerprint(cell.weights), FORMAT]
+        identity = json.dumps([*told, processor()] if cell.timed else told, sort_keys=True)
         return self.folder / f"{kind}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
 
 
@@ -113,10 +115,10 @@ def make_one(store: Store, cell: Cell) -> float:
 
 @lru_cache(maxsize=8)
 def fingerprint(weights: str) -> str:
-    """The bytes of a world, the dtype it is played in, and the bytes of the detectors that judge it.
+    """The bytes of a world, its steps, the device and dtype it is played in, and the bytes of the detectors.
 
     When the world is drawn otherwise, its detectors are trained anew, so they stand for the drawing too.
     """
     world = load_world(weights)
     detectors = hashlib.sha256(DETECTORS.read_bytes()).hexdigest()
-    return " ".join([*world.sha256.values(), str(world.dtype), detectors])
+    return " ".join([*world.sha256.values(), str(world.sampler), str(world.device), str(world.dtype), detectors])

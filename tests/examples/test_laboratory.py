@@ -445,6 +445,22 @@ def test_other_weights_make_other_cells(store: Store, weights: str, monkeypatch:
     assert not store.has(Counting(1, weights))
 
 
+def test_another_processor_makes_only_times_anew(store: Store, weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.make([Counting(1, weights), Counting(2, weights, timed=True)])
+    monkeypatch.setattr(store_module, "processor", lambda: "another")
+    assert store.has(Counting(1, weights)) and not store.has(Counting(2, weights, timed=True))
+
+
+def test_other_steps_make_other_cells(store: Store, tmp_path: Path) -> None:
+    world = tiny_world(tmp_path / "world")
+    store.make([Counting(1, str(world))])
+    card = json.loads((world / "card.json").read_text())
+    card["sampler"]["steps"] = [1000, 500]
+    (world / "card.json").write_text(json.dumps(card))
+    store_module.fingerprint.cache_clear()
+    assert not store.has(Counting(1, str(world)))
+
+
 TINY = replace(
     QUICK,
     horizons_s=(2,),
