@@ -237,7 +237,7 @@ class PlaySession:
             keyboard = self._keyboard
 
             def forget(done: Future[Any]) -> None:
-                if done.exception() is None:
+                if not done.cancelled() and done.exception() is None:  # cancelled: the window is closing
                     keyboard.forget_unshown()
 
             future.add_done_callback(forget)

@@ -101,6 +101,33 @@ def test_a_key_whose_block_a_new_world_replaced_leaves_no_receipt(game: Game) ->
     assert game.session.readout().receipts == ()
 
 
+def test_a_key_keeps_its_receipt_when_there_was_nothing_to_restore(game: Game) -> None:
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        under_way.set()
+        go_on.wait(PATIENCE_S)
+
+    game.env.work = lambda: wait() if game.env.actions[-1] == "jump" and not go_on.is_set() else time.sleep(0.01)
+    game.tap(pygame.K_SPACE)
+    game.until(under_way.is_set)
+    game.tap(pygame.K_F9)
+    game.session.tick()
+    go_on.set()
+    game.until(lambda: "nothing to restore" in game.notice())
+    game.until(lambda: [receipt.key for receipt in game.session.readout().receipts if receipt.shown_s] == ["space"])
+
+
+def test_a_question_still_open_at_the_end_is_no_error(game: Game, caplog: pytest.LogCaptureFixture) -> None:
+    under_way = threading.Event()
+    game.env.work = lambda: (under_way.set(), time.sleep(0.3))
+    game.until(under_way.is_set)
+    game.tap(pygame.K_F9)
+    game.session.tick()
+    game.session.stream.close()
+    assert not caplog.records
+
+
 def test_losing_the_focus_releases_a_held_key(game: Game) -> None:
     game.press(pygame.K_RIGHT)
     game.until(lambda: game.env.actions[-2:] == ["walk_right", "walk_right"])
