@@ -43,8 +43,8 @@ def default_is_best(
         )
     difference = Difference.of(rows[best], rows[current])
     numbers = f"{best} {Spread.of(rows[best])}, {current} {Spread.of(rows[current])}, difference {difference}"
-    if difference.within(NEGLIGIBLE) or (difference.sign and abs(difference.mean) < NEGLIGIBLE):
-        return Verdict(AGREES, f"{what}: none is far enough ahead of the default to matter, by {measure}: {numbers}.")
-    if difference.sign == 0:
+    if difference.sign == 0 and not difference.within(NEGLIGIBLE):
         return Verdict(UNDECIDED, f"{what}: {best} is ahead of the default by {measure}, within chance: {numbers}.")
+    if abs(difference.mean) < NEGLIGIBLE:
+        return Verdict(AGREES, f"{what}: none is far enough ahead of the default to matter, by {measure}: {numbers}.")
     return Verdict(CONTRADICTS, f"{what}: {measure} argues for {best} instead of the default, {current}: {numbers}.")

@@ -380,6 +380,8 @@ def test_verdicts_follow_from_the_numbers() -> None:
     found = default_is_best("size", "6", {"6": low, "9": high}, "overall")
     assert found.outcome == CONTRADICTS and "argues for 9 instead of the default, 6" in found.text
     assert default_is_best("size", "6", {"6": low, "9": wild}, "delay", False).outcome == UNDECIDED
+    about = [0.55, 0.47, 0.513]  # 0.001 more on average, by chance
+    assert default_is_best("size", "6", {"6": low, "9": about}, "overall").outcome == UNDECIDED
     hardly = [value + 0.001 for value in low]
     found = default_is_best("size", "6", {"6": low, "9": hardly}, "overall")
     assert found.outcome == AGREES and "difference +0.001 (0.001 to 0.001)" in found.text
