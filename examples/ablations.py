@@ -27,8 +27,8 @@ from examples.laboratory.plan import FULL, QUICK, Plan
 from examples.laboratory.report import Section, write
 from examples.laboratory.store import Store
 from examples.pocket_world.evaluate import commit
-from infrope_env.circumstances import Circumstances
-from infrope_env.weights import load_world
+from infrope_env.models.world_folder import load_world
+from infrope_env.recording.run_info import Circumstances
 
 Name = Literal["rope", "walks", "flush", "cut", "window", "attention", "steps", "training"]
 

@@ -12,8 +12,8 @@ import gymnasium
 import torch
 import tyro
 
-from infrope_env.play import PlaySession, keyboard_for
-from infrope_env.render.window import Window
+from infrope_env.player.session import PlaySession, keyboard_for
+from infrope_env.player.window import Window
 from infrope_env.wrappers import RecordRollout
 
 

@@ -24,16 +24,16 @@ import torch
 import tyro
 from torch import Tensor, nn
 
-from infrope_env.circumstances import processor
-from infrope_env.compiled import compile_world, paths_to_context_lengths
 from infrope_env.config import WAN_1_3B, WAN_14B, ModelConfig, Sampler, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer
+from infrope_env.models.compile import compile_world, paths_to_context_lengths
+from infrope_env.models.world_folder import WorldModel
 from infrope_env.pixels.codec import Decoder
 from infrope_env.pixels.taehv import TAEHV
 from infrope_env.pixels.wan_vae import WanVAE
-from infrope_env.weights import WorldModel
+from infrope_env.recording.run_info import processor
 
 TINY = ModelConfig(dim=128, ffn_dim=256, num_heads=1, num_layers=2, latent_size=(4, 6), text_dim=32, text_len=16)
 START, CONTINUE, SWITCH, CUT = Transition.START, Transition.CONTINUE, Transition.SWITCH, Transition.CUT

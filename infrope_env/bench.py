@@ -18,9 +18,9 @@ import gymnasium
 import numpy as np
 import torch
 
-from infrope_env.circumstances import Circumstances
 from infrope_env.control.actions import ActionSet
 from infrope_env.env import InfinityRopeEnv
+from infrope_env.recording.run_info import Circumstances
 
 PARTS = ("text", "denoise", "commit", "decode", "total")
 WARM_UP_BLOCKS = 4

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from infrope_env.control.actions import ActionSet
-from infrope_env.render.bindings import as_text
+from infrope_env.player.bindings import as_text
 
 if TYPE_CHECKING:
     import gymnasium
 
     from controllers import Controller
-    from infrope_env.headless import Report
+    from infrope_env.player.headless import Report
 
 DEFAULT_BLOCKS = 20  # of a headless run that nothing else ends
 MACHINE_ARGUMENTS = ("weights", "device", "text_device", "text_dtype", "offload")
@@ -162,7 +162,7 @@ class Steered(World):
 
     def drive(self, env: gymnasium.Env[Any, Any], report: Report) -> int:
         """Make all blocks without a window, report each, and sum up."""
-        from infrope_env.headless import drive, stand_still, summarize
+        from infrope_env.player.headless import drive, stand_still, summarize
 
         controller = self.controller(env)
         total = self.total_blocks(controller) or DEFAULT_BLOCKS
@@ -185,7 +185,7 @@ class Play(Steered):
         """Play in a window, or print a line per block."""
         self.check()
         if not self.headless:
-            from infrope_env.render.window import open_display
+            from infrope_env.player.window import open_display
 
             open_display()  # says that there is no display before anything is loaded
         with contextlib.closing(_recorded(self.make(), self.record)) as env:
@@ -194,13 +194,13 @@ class Play(Steered):
             return code
 
     def _without_window(self, env: gymnasium.Env[Any, Any]) -> int:
-        from infrope_env.headless import print_block
+        from infrope_env.player.headless import print_block
 
         return self.drive(env, print_block)
 
     def _in_window(self, env: gymnasium.Env[Any, Any]) -> int:
-        from infrope_env.play import PlaySession, keyboard_for
-        from infrope_env.render.window import Window
+        from infrope_env.player.session import PlaySession, keyboard_for
+        from infrope_env.player.window import Window
 
         steers = self.controller(env)
         window = Window(env.get_wrapper_attr("block_shape")[1:3], f"infrope: {self.env}")
@@ -222,7 +222,7 @@ class Record(Steered):
 
     def run(self) -> int:
         """Make the blocks and say how far it is, on stderr."""
-        from infrope_env.headless import print_progress
+        from infrope_env.player.headless import print_progress
 
         self.check()
         with contextlib.closing(_recorded(self.make(), self.out)) as env, warnings.catch_warnings():
@@ -249,11 +249,11 @@ class Replay(Machine):
 
     def run(self) -> int:
         """Replay and report; without --verify a difference is told but is no failure."""
-        from infrope_env.replay import replay
+        from infrope_env.recording.replay import replay
 
         shown = not self.headless and not self.verify
         if shown:
-            from infrope_env.render.window import open_display
+            from infrope_env.player.window import open_display
 
             open_display()
         render_mode = "human" if shown else None
@@ -294,8 +294,8 @@ class Weights:
 
     def run(self) -> int:
         """Describe a world or a generator; without a name, the bundled world and every generator."""
-        from infrope_env.checkpoints.command import is_generator, list_generators, obey
-        from infrope_env.wan import command as wan
+        from infrope_env.models.wan import command as wan
+        from infrope_env.models.wan.generator_command import is_generator, list_generators, obey
 
         asked = (self.download, self.convert, self.verify)
         if self.name is not None and wan.is_wan_part(self.name):
@@ -306,7 +306,7 @@ class Weights:
             for line in obey(self.name, *asked, self.revision):
                 print(line)
             return 0
-        from infrope_env.weights import describe
+        from infrope_env.models.world_folder import describe
 
         print(describe(self.name))
         if self.name is None:

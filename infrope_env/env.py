@@ -20,17 +20,17 @@ from torch import Tensor
 
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
-from infrope_env.control.prompts import PromptBank
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_state import ActionIndex, Clip, EnvState, PromptRequest, StateOrigin
-from infrope_env.keys import key_code
+from infrope_env.models.resolve import load_world
 from infrope_env.pixels.codec import Memory
 from infrope_env.pixels.picture import load_picture, still
+from infrope_env.player.key_codes import key_code
 from infrope_env.reward import find_reward, judge
-from infrope_env.worlds import load_world
+from infrope_env.text.prompt_cache import PromptBank
 
 if TYPE_CHECKING:
-    from infrope_env.render.window import Window as PlayerWindow
+    from infrope_env.player.window import Window as PlayerWindow
 
 FRAMES_PER_SECOND = 16
 RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
@@ -116,7 +116,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self._bank = PromptBank(self.world.text_encoder, self.world.prompt_folder, device=self.world.device)
         self._rollout = Rollout(self.world.transformer, self.window, self.world.sampler)
         if compile:
-            from infrope_env.compiled import compile_world
+            from infrope_env.models.compile import compile_world
 
             compile_world(self.world, self._rollout)
         self.block_shape = (self.world.decoder.frames_per_latent * self.window.block, *self.world.frame_size, 3)
@@ -352,7 +352,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
 
     def _open_window(self) -> PlayerWindow:
         if self._player_window is None:
-            from infrope_env.render.window import Window as PlayerWindow
+            from infrope_env.player.window import Window as PlayerWindow
 
             self._player_window = PlayerWindow(self.world.frame_size, title=f"infrope: {self.world.name}")
         return self._player_window

@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Space
 from gymnasium.utils import RecordConstructorArgs
 
 from infrope_env.env_state import Clip
-from infrope_env.record import RecordRollout
+from infrope_env.recording.wrapper import RecordRollout
 
 __all__ = ["FrameByFrame", "LastFrame", "RecordRollout", "StackChannels"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.worlds import tiny_world
+from tests.tiny_world import tiny_world
 
 
 @pytest.fixture(autouse=True)

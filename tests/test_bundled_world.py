@@ -11,7 +11,7 @@ import pytest
 
 from examples.pocket_world.detectors import Detectors
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.weights import BUNDLED
+from infrope_env.models.world_folder import BUNDLED
 
 ACTIONS = ("walk_right", "walk_right", "jump", "cut_snow", "wave")
 

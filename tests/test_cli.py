@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infrope_env import cli
-from infrope_env.render.video import Video
+from infrope_env.recording.video import Video
 
 
 @pytest.fixture

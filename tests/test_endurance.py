@@ -21,7 +21,7 @@ from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.state import Block
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.weights import BUNDLED
+from infrope_env.models.world_folder import BUNDLED
 
 BLOCKS = int(os.environ.get("INFROPE_ENDURANCE_BLOCKS", "150"))
 SETTLED = 20

@@ -15,9 +15,9 @@ from gymnasium.utils.env_checker import check_env
 
 import infrope_env
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.keys import key_code
-from infrope_env.weights import fast_dtype
-from tests.worlds import tiny_world
+from infrope_env.models.world_folder import fast_dtype
+from infrope_env.player.key_codes import key_code
+from tests.tiny_world import tiny_world
 
 ACTIONS = (0, 2, 2, 3, 9, 2, 7, 7, 0, 1)  # motions held and changed, cuts elsewhere and in place
 STAND, WALK_RIGHT, JUMP, WAVE, CUT_MEADOW, CUT_SNOW = 0, 2, 3, 5, 6, 8
@@ -424,7 +424,7 @@ def test_a_human_sees_every_valid_frame_in_order(tiny_weights, monkeypatch):
         def close(self):
             closed.append(True)
 
-    monkeypatch.setattr("infrope_env.render.window.Window", FakeWindow)
+    monkeypatch.setattr("infrope_env.player.window.Window", FakeWindow)
     env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", render_mode="human")
     first, _ = env.reset(seed=0)
     second = env.step(STAND)[0]

@@ -16,12 +16,12 @@ from infrope_env import cli
 from infrope_env import env as env_module
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
+from infrope_env.models.resolve import load_world
 from infrope_env.pixels.picture import load_picture, still
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
-from infrope_env.record import RecordRollout
-from infrope_env.replay import Verdict, verify
-from infrope_env.worlds import load_world
-from tests.worlds import TINY_DECODER
+from infrope_env.recording.replay import Verdict, verify
+from infrope_env.recording.wrapper import RecordRollout
+from tests.tiny_world import TINY_DECODER
 
 STAND, WALK_RIGHT, JUMP = 0, 2, 3
 PICTURE = np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)

@@ -13,8 +13,8 @@ from infrope_env import cli
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Transition
 from infrope_env.dynamics.coordinates import lay_out
-from infrope_env.render.bindings import COMMANDS
-from infrope_env.wan.memory import memory_table
+from infrope_env.models.wan.memory import memory_table
+from infrope_env.player.bindings import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from gymnasium.utils.env_checker import check_env
 
 import infrope_env  # noqa: F401  registers the worlds
 from infrope_env.wrappers import FrameByFrame, LastFrame, StackChannels
-from tests.worlds import tiny_world
+from tests.tiny_world import tiny_world
 
 STAND, WALK_RIGHT, JUMP = 0, 2, 3
 FIRST, LATER = 9, 12  # valid frames of the first block and of every other

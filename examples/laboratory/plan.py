@@ -9,7 +9,7 @@ from examples.laboratory.glance import block_at
 from examples.laboratory.held import Held
 from examples.laboratory.setting import Setting
 from infrope_env.config import ROTARY_TABLE_LENGTH, Window
-from infrope_env.weights import load_world
+from infrope_env.models.world_folder import load_world
 
 LEAST_SEEDS = 3
 

@@ -18,11 +18,11 @@ from examples.pocket_world.trials import HELD_OUT
 from examples.pocket_world.world import WorldState
 from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
-from infrope_env.control.prompts import PromptBank
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.state import RolloutState
 from infrope_env.dynamics.transformer import CausalWanTransformer
+from infrope_env.text.prompt_cache import PromptBank
 
 
 @dataclass(frozen=True)

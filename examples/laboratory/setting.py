@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from infrope_env.config import Sampler, Window
-from infrope_env.weights import WorldModel, load_world
+from infrope_env.models.world_folder import WorldModel, load_world
 
 
 @dataclass(frozen=True)

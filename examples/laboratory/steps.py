@@ -23,7 +23,7 @@ from examples.laboratory.store import Store
 from examples.laboratory.switches import Arm, Switches
 from examples.laboratory.table import Entry, Table
 from examples.laboratory.verdict import Verdict, claimed_better
-from infrope_env.weights import load_world
+from infrope_env.models.world_folder import load_world
 
 ANSWERS = ("motion right", "frames until shown", "scene at 1", "scene later", "subject kept in a cut")
 

@@ -20,8 +20,8 @@ from examples.laboratory.cell import Cell, Outcome
 from examples.laboratory.eyes import open_eyes
 from examples.pocket_world.detectors import WEIGHTS as DETECTORS
 from examples.pocket_world.evaluate import commit
-from infrope_env.circumstances import processor
-from infrope_env.weights import load_world
+from infrope_env.models.world_folder import load_world
+from infrope_env.recording.run_info import processor
 
 FORMAT = 1
 """Raised when a change to the laboratory makes earlier outcomes worthless."""

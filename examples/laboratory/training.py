@@ -20,7 +20,7 @@ from examples.laboratory.store import Store
 from examples.laboratory.switches import Arm, Switches
 from examples.laboratory.table import Entry, Table
 from examples.laboratory.verdict import Verdict, claimed_better
-from infrope_env.weights import load_card, load_world
+from infrope_env.models.world_folder import load_card, load_world
 
 SHIPPED, TEACHER, CONTROL = "as shipped", "teacher", "control"
 FLUSHED, TOLD = "flush", "cross-attention only"

@@ -38,7 +38,7 @@ from examples.pocket_world.trials import (
     starting_states,
     switch_and_cut,
 )
-from infrope_env.circumstances import Circumstances
+from infrope_env.recording.run_info import Circumstances
 
 BLOCKS_AT_5_S, BLOCKS_AT_60_S, BLOCKS_AT_240_S = 6, 80, 320
 """The block that ends 5 s (81 frames), 60 s (969) and 240 s (3,849) after the start."""

@@ -17,9 +17,9 @@ from torch import nn
 from examples.pocket_world.evaluate import commit
 from examples.pocket_world.generator import PocketGenerator
 from examples.pocket_world.train_codec import load_codec
-from infrope_env import circumstances
 from infrope_env.config import Sampler, Window
-from infrope_env.weights import save_world
+from infrope_env.models.world_folder import save_world
+from infrope_env.recording import run_info as circumstances
 
 RECORD = Path(__file__).parent / "training.json"
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from examples.pocket_world.captions import VOCABULARY
 from examples.pocket_world.training import Muon, average_gradients
 from infrope_env.config import ModelConfig
-from infrope_env.control.text_encoder import PocketTextConfig, PocketTextEncoder
 from infrope_env.dynamics.transformer import CausalWanTransformer, TextMemory
+from infrope_env.text.encoder import PocketTextConfig, PocketTextEncoder
 
 POCKET_MODEL = ModelConfig(
     dim=384,

@@ -18,7 +18,7 @@ from examples.pocket_world.world import BLOCK_FRAMES, FIRST_PHASE, WorldState, a
 from infrope_env.control.actions import Steering, Transition
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import Clip, EnvState
-from tests.worlds import tiny_world
+from tests.tiny_world import tiny_world
 
 FEW = Amounts(short=10, long=2, longest=2, together=1, prompted=0, random=0, bases=2, clips=0)
 

@@ -10,7 +10,7 @@ import torch
 
 from examples import wan_gpu
 from infrope_env.config import WAN_14B
-from tests.worlds import tiny_world
+from tests.tiny_world import tiny_world
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = [path.name for path in sorted(EXAMPLES.glob("*.py"))]

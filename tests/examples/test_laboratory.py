@@ -39,7 +39,7 @@ from infrope_env.config import Sampler, Window
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
 from tests.dynamics.small_engine import CONTINUE, CUT, START, SWITCH, play, prompt, small_model
-from tests.worlds import tiny_world
+from tests.tiny_world import tiny_world
 
 WALK = WorldState("fox", "meadow", "walk_right", 48, 1)
 

@@ -13,9 +13,9 @@ pytest.importorskip("diffusers", reason="needs the extra 'wan'")
 from diffusers import AutoencoderKLWan
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 
-from infrope_env.card import WeightsError
+from infrope_env.models.card import WeightsError
+from infrope_env.models.wan.codec_files import load_decoder, load_encoder, rename
 from infrope_env.pixels.codec import Memory
-from infrope_env.pixels.load import load_decoder, load_encoder, rename
 from infrope_env.pixels.wan_vae import WanVAE
 
 CPU = torch.device("cpu")

@@ -1,0 +1,1 @@
+"""A model by name: world folders and released Wan generators."""

@@ -1,0 +1,79 @@
+"""The card of a world folder: the sizes of its networks and what its files must be. Knows JSON, not weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from infrope_env.config import ModelConfig, Sampler, Window
+from infrope_env.pixels.patch_codec import PatchCodecConfig
+from infrope_env.pixels.taehv import TAEHVConfig
+from infrope_env.text.encoder import PocketTextConfig
+
+T = TypeVar("T")
+
+
+class WeightsError(ValueError):
+    """Weights are missing, damaged, or do not fit; the sentence says which file and what to do."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What card.json says.
+
+    Attributes:
+        files: sha256 of every other file of the folder.
+        training: free facts on how the weights were made.
+    """
+
+    name: str
+    model: ModelConfig
+    decoder: PatchCodecConfig | TAEHVConfig
+    text_encoder: PocketTextConfig
+    window: Window = field(default_factory=Window)
+    sampler: Sampler = field(default_factory=Sampler)
+    files: dict[str, str] = field(default_factory=dict)
+    training: dict[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str, source: Path) -> Card:
+        """Read card.json; WeightsError names `source` and the entry that does not fit."""
+        try:
+            entries = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise WeightsError(f"{source}: not valid JSON: {error}.") from error
+        if not isinstance(entries, dict):
+            raise WeightsError(f"{source}: expected an object, got {type(entries).__name__}.")
+        parts: dict[str, type] = {"model": ModelConfig, "decoder": _decoder_kind(entries)}
+        parts |= {"text_encoder": PocketTextConfig, "window": Window, "sampler": Sampler}
+        for key in parts.keys() & entries.keys():
+            entries[key] = _build(parts[key], entries[key], f"{source}: {key}")
+        return _build(cls, entries, str(source))
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of a pixel frame."""
+        height, width = (side * self.decoder.space_factor for side in self.model.latent_size)
+        return height, width
+
+
+def _decoder_kind(entries: dict[str, object]) -> type[PatchCodecConfig | TAEHVConfig]:
+    """Only a TAEHV has widths."""
+    decoder = entries.get("decoder")
+    return TAEHVConfig if isinstance(decoder, dict) and "decoder_widths" in decoder else PatchCodecConfig
+
+
+def _build(kind: type[T], entries: object, where: str) -> T:
+    """A dataclass from JSON, lists as tuples."""
+    if not isinstance(entries, dict):
+        raise WeightsError(f"{where}: expected an object, got {entries!r}.")
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in sorted(entries.keys() - fields.keys()):
+        raise WeightsError(f"{where}: unknown entry {key!r}, expected {', '.join(fields)}.")
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entries.items()})
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{where}: {error}.") from error

@@ -1,0 +1,115 @@
+"""Codecs are found by name and loaded from files in the layouts that they are released in."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from infrope_env.models.card import WeightsError
+from infrope_env.models.wan.codec_files import find_codec, load_decoder, load_encoder
+from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
+
+CPU = torch.device("cpu")
+LATENTS = torch.randn(1, 2, 16, 4, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def network() -> TAEHV:
+    torch.manual_seed(0)
+    return TAEHV().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def released(network: TAEHV, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with taew2_1.pth as it is released: a plain dict of tensors, in half precision."""
+    folder = tmp_path_factory.mktemp("released")
+    torch.save(half(network), folder / "taew2_1.pth")
+    return folder
+
+
+def half(network: TAEHV) -> dict[str, Tensor]:
+    return {name: tensor.half() for name, tensor in network.state_dict().items()}
+
+
+def test_taew2_1_decodes_as_the_network_its_file_was_made_from(network: TAEHV, released: Path, tmp_path: Path):
+    save_file(half(network), tmp_path / "taew2_1.safetensors")
+    expected, _ = network.decode_float(LATENTS)
+    for path in (released, released / "taew2_1.pth", str(tmp_path), tmp_path / "taew2_1.safetensors"):
+        decoder = load_decoder("taew2_1", path, CPU, torch.float32)
+        assert isinstance(decoder, TAEHV) and not list(decoder.encoder.parameters())
+        assert (decoder.decode_float(LATENTS)[0] - expected).abs().max() < 1e-3
+    assert load_decoder("taew2_1", released, CPU, torch.bfloat16).decode(LATENTS, None)[0].dtype == torch.uint8
+
+
+def test_the_encoder_puts_in_front_what_the_decoder_drops(network: TAEHV, released: Path):
+    frames = torch.rand(1, 5, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+    latents = load_encoder("taew2_1", released, CPU, torch.float32).encode(frames)
+    expected, _ = network.encode(torch.cat([*[frames[:, :1]] * 3, frames], 1))
+    assert latents.shape == (1, 2, 16, 4, 6)
+    assert (latents - expected).abs().max() < 1e-3
+
+
+def test_only_the_beginning_of_a_video_can_be_encoded(network: TAEHV):
+    with pytest.raises(ValueError, match=r"expected 1, 5, 9, \.\.\. pixel frames to encode, .*, got 4"):
+        TAEHVEncoder(network).encode(torch.zeros(1, 4, 3, 32, 48))
+
+
+def test_a_fast_decoder_needs_no_diffusers(released: Path):
+    code = (
+        "import sys, torch; from pathlib import Path; from infrope_env.models.wan.codec_files import load_decoder\n"
+        "load_decoder('taew2_1', Path(sys.argv[1]), torch.device('cpu'), torch.float32)\n"
+        "print([name for name in ('diffusers', 'av', 'pygame') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(released)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_name_and_a_missing_file_say_what_there_is(tmp_path: Path):
+    with pytest.raises(WeightsError, match="No codec named 'taesd'; there are taew2_1 and wan_vae"):
+        find_codec("taesd", tmp_path)
+    with pytest.raises(WeightsError, match=r"a folder with taew2_1\.safetensors or taew2_1\.pth"):
+        load_decoder("taew2_1", tmp_path, CPU, torch.float32)
+
+
+def test_what_is_not_the_codec_is_refused_by_name(network: TAEHV, tmp_path: Path):
+    tensors = half(network)
+    for change, sentence in (
+        ({"decoder.1.weight": None}, r"not the weights of TAEHV: the tensor 'decoder\.1\.weight' is missing"),
+        ({"decoder.99.weight": torch.zeros(1)}, r"the tensor 'decoder\.99\.weight' does not belong to it"),
+        ({"decoder.1.bias": torch.zeros(7)}, r"expected 'decoder\.1\.bias' to have shape \(256,\), got \(7,\)"),
+    ):
+        changed = {name: tensor for name, tensor in (tensors | change).items() if tensor is not None}
+        torch.save(changed, tmp_path / "taew2_1.pth")
+        with pytest.raises(WeightsError, match=sentence):
+            load_decoder("taew2_1", tmp_path, CPU, torch.float32)
+
+
+class Surprise:
+    """What a file could run when it is opened."""
+
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize("name", ["taew2_1.pth", "taew2_1.safetensors"])
+def test_a_truncated_file_is_said(released: Path, tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes((released / "taew2_1.pth").read_bytes()[:5000])
+    with pytest.raises(WeightsError, match="cannot be read as named tensors, it may be truncated"):
+        load_decoder("taew2_1", tmp_path, CPU, torch.float32)
+
+
+def test_a_file_is_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    torch.save({"decoder.1.weight": Surprise()}, tmp_path / "taew2_1.pth")
+    with pytest.raises(WeightsError, match="cannot be read as named tensors"):
+        load_decoder("taew2_1", tmp_path, CPU, torch.float32)
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path):
+    torch.save({"step": 3}, tmp_path / "taew2_1.pth")
+    with pytest.raises(WeightsError, match="expected named tensors"):
+        load_decoder("taew2_1", tmp_path, CPU, torch.float32)

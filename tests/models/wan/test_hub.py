@@ -1,0 +1,158 @@
+"""Downloading, with the real client, from a hub on this machine."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from infrope_env.models.card import WeightsError
+from infrope_env.models.wan.catalog import Checkpoint, find_checkpoint
+from infrope_env.models.wan.generator import convert, load_generator
+from infrope_env.models.wan.hub import download, find, known_sha256
+from infrope_env.models.wan.store import find_converted
+from tests.models.wan.local_hub import LocalHub, serving
+from tests.models.wan.released_files import COMMIT, put_into_hub_cache, release, shrunk
+
+OLD, NEW = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def row() -> Checkpoint:
+    return shrunk(find_checkpoint("longlive"))
+
+
+@pytest.fixture
+def hub(row: Checkpoint, monkeypatch: pytest.MonkeyPatch):
+    """A running hub that has the repository; the client asks it."""
+    files = {}
+    for name, entries in release("longlive").files.items():
+        torch.save(entries, buffer := io.BytesIO())
+        files[name] = buffer.getvalue()
+    hub = LocalHub(row.repo, files, {"main": OLD})
+    with serving(hub) as address:
+        point_at(address, monkeypatch)
+        yield hub
+
+
+def point_at(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+
+
+def test_a_repository_is_downloaded_and_plays(row: Checkpoint, hub: LocalHub) -> None:
+    assert find(row) is None
+    fetched = download(row)
+    assert fetched.revision == OLD and [path.name for path in fetched.files] == ["longlive_base.pt", "lora.pt"]
+    state = load_generator(row, dtype=torch.float32).transformer.state_dict()
+    assert all(torch.allclose(state[name], value, atol=1e-6) for name, value in release("longlive").expected.items())
+
+
+def test_all_files_are_of_the_first_one_s_commit(row: Checkpoint, hub: LocalHub) -> None:
+    download(row)
+    assert {(name, revision) for method, revision, name, _ in hub.asked if method == "GET"} == {
+        ("models/longlive_base.pt", "main"), ("models/lora.pt", OLD),
+    }  # fmt: skip
+
+
+def test_what_is_here_is_not_asked_for_again(row: Checkpoint, hub: LocalHub) -> None:
+    first = download(row)
+    asked = len(hub.asked)
+    assert download(row) == first == find(row)
+    assert len(hub.asked) == asked
+
+
+def test_what_another_program_downloaded_is_not_asked_for(row: Checkpoint, hub: LocalHub, hub_cache: Path) -> None:
+    put_into_hub_cache(hub_cache, row.repo, release(row.name).files)
+    assert download(row).revision == COMMIT
+    assert hub.asked == []
+
+
+def test_the_revision_that_was_taken_stays_until_another_is_asked_for(row: Checkpoint, hub: LocalHub) -> None:
+    download(row)
+    hub.commits |= {"main": NEW, "before": OLD}
+    assert download(row).revision == OLD
+    assert download(row, revision=NEW).revision == NEW
+    assert download(row).revision == NEW
+
+
+def test_a_pinned_revision_is_the_one_downloaded(row: Checkpoint, hub: LocalHub) -> None:
+    hub.commits |= {"main": NEW, "before": OLD}
+    assert download(replace(row, revision=OLD)).revision == OLD
+    assert {revision for _, revision, _, _ in hub.asked} == {OLD}
+
+
+def test_another_revision_makes_a_conversion_stale(row: Checkpoint, hub: LocalHub) -> None:
+    download(row)
+    path = convert(row)
+    assert find_converted(row.name) == path
+    hub.commits |= {"main": NEW, "before": OLD}
+    download(row, revision=NEW)
+    assert find_converted(row.name) is None
+    assert load_generator(row).files[0].name == "longlive_base.pt"
+
+
+def test_a_broken_connection_is_resumed(row: Checkpoint, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 100_000)
+    hub.breaks = [1_000_000]
+    path = download(row).files[0]
+    assert path.read_bytes() == hub.files[row.file]
+    assert "bytes=1000000-" in {asked_range for _, _, _, asked_range in hub.asked}
+
+
+def test_a_connection_that_keeps_breaking_ends_in_one_sentence(
+    row: Checkpoint, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    hub.breaks = [0] * 100
+    with pytest.raises(WeightsError, match=r"longlive: https://.* did not give its files: .*Run the command again"):
+        download(row)
+    assert find(row) is None
+
+
+def test_the_hub_s_digest_is_known_without_reading_the_file(row: Checkpoint, hub: LocalHub) -> None:
+    import hashlib
+
+    path = download(row).files[0]
+    assert known_sha256(path) == hashlib.sha256(hub.files[row.file]).hexdigest()
+    assert load_generator(row).sha256()[path.name] == known_sha256(path)
+    assert known_sha256(Path(__file__)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"commits": {"newest": OLD}}, r"has no such revision\. Leave --revision out"),
+        ({"files": {}}, r"does not hold all of models/longlive_base\.pt, models/lora\.pt \(any more\)"),
+        ({"repo": "nobody/nothing"}, r"there is no https://huggingface\.co/Efficient.*, or it is private"),
+        ({"status": 403, "error": "GatedRepo"}, r"ask you to accept their terms at https://.*'hf auth login'"),
+    ],
+)
+def test_a_refusal_says_why_and_what_to_do(row: Checkpoint, hub: LocalHub, change: dict, says: str) -> None:
+    for name, value in change.items():
+        setattr(hub, name, value)
+    with pytest.raises(WeightsError, match=rf"longlive: .*{says}"):
+        download(row)
+
+
+def test_without_a_network_there_is_one_sentence(row: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(LocalHub(row.repo, {}, {})) as address:
+        pass  # nobody listens there any more
+    point_at(address, monkeypatch)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(
+        WeightsError, match=r"not here, and https://.* cannot be reached\. Connect and run 'infrope weights longl"
+    ):
+        download(row)
+
+
+def test_what_was_downloaded_loads_without_a_network(
+    row: Checkpoint, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download(row)
+    point_at("http://127.0.0.1:9", monkeypatch)
+    assert load_generator(row).config == row.config

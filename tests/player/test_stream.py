@@ -1,0 +1,276 @@
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from infrope_env.player.pace import Pace
+from infrope_env.player.stream import Stream, StreamError
+from tests.player.fakes import FakeClock, FakeEnv
+
+STAND, LEFT, RIGHT, JUMP = range(4)
+FRAME_S = 1 / 16
+
+
+class Simulation:
+    """A stream without threads: the window looks at every tick, also while a block is being made."""
+
+    def __init__(self, block_s: float | Iterator[float] = 0.5, **settings: int) -> None:
+        self.clock = FakeClock()
+        self.clock.watch = self.look
+        times = block_s if isinstance(block_s, Iterator) else iter(lambda: block_s, None)
+        self.env = FakeEnv(lambda: self.clock.pass_time(next(times)))
+        self.begun: list[float] = []
+        self.stream = Stream(self.env, self.choose, clock=self.clock, **settings)
+        self.shown: list[tuple[float, int, int]] = []  # when, block, index: each change of the picture
+        self.action = STAND
+        self.stream.reset(seed=1)
+
+    def choose(self, observation: np.ndarray, info: dict) -> int:
+        self.begun.append(self.clock.now)
+        return self.action
+
+    def look(self, now: float) -> None:
+        frame = self.stream.next_frame(now)
+        if frame and (not self.shown or self.shown[-1][1:] != (frame.clip.info["block"], frame.index)):
+            self.shown.append((now, frame.clip.info["block"], frame.index))
+
+    def run(self, seconds: float) -> "Simulation":
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            self.look(self.clock.now)
+            if not self.stream.run_due():
+                self.clock.pass_time(self.clock.tick_s)
+        return self
+
+    def steps(self) -> np.ndarray:
+        """Seconds between changes of the picture, from the third block on."""
+        times = [now for now, block, _ in self.shown if block >= 3]
+        return np.diff(times)
+
+
+def test_a_fast_model_plays_at_16_pixel_frames_per_second_without_a_gap() -> None:
+    simulation = Simulation(0.5).run(10)
+    assert np.allclose(simulation.steps(), FRAME_S, atol=0.0021)
+
+
+def test_a_window_that_looks_late_does_not_slow_the_beat() -> None:
+    simulation = Simulation(0.5)
+    simulation.clock.tick_s = 0.013
+    starts = [now for now, block, index in simulation.run(20).shown if index == 0 and block > 0]
+    assert np.allclose(np.diff(starts).cumsum(), 0.75 * np.arange(1, len(starts)), atol=0.014)
+
+
+def test_every_valid_pixel_frame_is_shown_once_in_order() -> None:
+    shown = [(block, index) for _, block, index in Simulation(0.5).run(6).shown]
+    assert shown[:9] == [(0, index) for index in range(9)]
+    expected = [(0, index) for index in range(9)] + [(block, i) for block in range(1, 9) for i in range(12)]
+    assert shown == expected[: len(shown)] and len(shown) > 60
+
+
+def test_a_block_begins_as_late_as_its_p95_allows() -> None:
+    simulation = Simulation(0.3).run(8)
+    starts = {block: now for now, block, index in simulation.shown if index == 0}
+    leads = [starts[block] - simulation.begun[block - 1] for block in range(2, 9)]
+    assert np.allclose(leads, 0.3 + simulation.stream.pace.margin_s, atol=0.003)
+
+
+def test_a_key_pressed_just_before_the_next_block_begins_is_in_the_very_next_one_shown() -> None:
+    simulation = Simulation(0.3).run(4)
+    while simulation.begun[-1] + 0.7 > simulation.clock.now:  # the pause between two blocks
+        simulation.run(0.001)
+    on_show, simulation.action = simulation.shown[-1][1], JUMP
+    simulation.run(1.0)
+    assert simulation.env.actions[on_show] == "jump"  # block n + 1 is the step of index n
+
+
+def test_where_the_model_is_slower_the_frames_slow_down_evenly() -> None:
+    simulation = Simulation(1.5).run(20)
+    expected = (1.5 + simulation.stream.pace.margin_s) / 12
+    assert np.allclose(simulation.steps(), expected, atol=0.003)
+
+
+def test_uneven_blocks_leave_no_gap_within_their_p95() -> None:
+    random = np.random.default_rng(0)
+    times = iter(lambda: float(random.uniform(0.4, 0.6)), None)
+    steps = Simulation(times).run(60).steps()
+    assert steps[12 * 24 :].max() < FRAME_S + 0.01  # once 24 blocks are remembered
+
+
+def test_a_late_block_holds_the_last_picture_and_the_next_ones_are_on_time() -> None:
+    times = iter([0.5] * 30 + [2.0] + [0.5] * 40)
+    simulation = Simulation(times).run(40)
+    steps = simulation.steps()
+    assert (steps > 0.2).sum() == 1
+    assert np.allclose(steps[-100:], FRAME_S, atol=0.01)
+
+
+def test_one_hiccup_does_not_slow_the_pace() -> None:
+    pace = Pace(fps=16)
+    for made_s in [0.5] * 23 + [5.0]:
+        pace.add(made_s)
+    assert pace.frame_s(12) == FRAME_S
+
+
+def test_the_first_block_counts_only_until_there_is_another() -> None:
+    pace = Pace(fps=16)
+    pace.add(3.0, first=True)
+    assert pace.p95_s == 3.0
+    pace.add(0.5)
+    assert pace.p95_s == 0.5
+
+
+def test_pausing_ends_at_a_block_and_steps_make_one_each() -> None:
+    simulation = Simulation(0.3).run(3)
+    simulation.stream.pause(True)
+    simulation.run(3)
+    made = len(simulation.env.actions)
+    assert simulation.shown[-1][1:] == (made, 11)
+    simulation.stream.step_once()
+    simulation.run(3)
+    assert simulation.shown[-1][1:] == (made + 1, 11)
+    simulation.stream.pause(False)
+    simulation.run(3)
+    assert simulation.shown[-1][1] > made + 2
+
+
+def test_a_new_world_is_shown_at_once_with_the_same_subject_and_scene() -> None:
+    simulation = Simulation(0.3).run(2)
+    while simulation.shown[-1][2] != 0:
+        simulation.run(0.001)
+    asked_at = simulation.clock.now  # a block was begun to be shown, and the next one is not yet made
+    answer = simulation.stream.new_world()
+    simulation.run(1)
+    assert simulation.env.log.count(("reset", None, {"subject": "fox", "scene": "snow"})) == 1
+    assert answer.result()["block"] == 0
+    shown_at = next(now for now, block, _ in simulation.shown if block == 0 and now > asked_at)
+    assert shown_at - asked_at < 0.31
+
+
+def test_a_new_world_begins_with_the_first_one_s_prompt() -> None:
+    stream = Stream(env := FakeEnv(), lambda *_: STAND)
+    stream.start(options={"prompt": "a fox waves"}).result(10)
+    stream.new_world().result(10)
+    stream.close()
+    assert env.log[-1] == ("reset", None, {"subject": "fox", "scene": "snow", "prompt": "a fox waves"})
+
+
+def test_a_block_that_is_restored_is_not_counted_as_made() -> None:
+    simulation = Simulation(0.3, blocks=6).run(2)
+    simulation.stream.save()
+    simulation.run(0.2)
+    simulation.stream.restore()
+    simulation.run(9)
+    assert simulation.stream.is_over(simulation.clock.now) and len(simulation.env.actions) == 5
+
+
+def test_a_saved_state_comes_back() -> None:
+    simulation = Simulation(0.3).run(3)
+    saved = simulation.stream.save()
+    simulation.run(3)
+    restored = simulation.stream.restore()
+    simulation.run(0.1)
+    assert restored.result()["block"] == saved.result()["block"]
+    simulation.run(1)
+    assert simulation.shown[-1][1] == saved.result()["block"] + 1
+
+
+def test_restoring_nothing_is_an_answer_not_a_failure() -> None:
+    simulation = Simulation(0.3).run(2)
+    answer = simulation.stream.restore()
+    simulation.run(2)
+    with pytest.raises(ValueError, match="nothing to restore yet"):
+        answer.result()
+    assert simulation.shown[-1][1] > 2
+
+
+def test_a_prompt_is_set_between_two_blocks_and_a_refused_one_stops_nothing() -> None:
+    simulation = Simulation(0.3).run(2)
+    accepted, refused = simulation.stream.set_prompt("a fox waves", cut=True), simulation.stream.set_prompt("unknown")
+    simulation.run(2)
+    assert accepted.result() is None
+    assert ("set_prompt", "a fox waves", True) in simulation.env.log
+    with pytest.raises(ValueError, match="does not know"):
+        refused.result()
+    assert simulation.shown[-1][1] > 2
+
+
+def test_an_ended_rollout_is_shown_to_its_end_before_the_next_begins() -> None:
+    simulation = Simulation(0.3)
+    simulation.env.max_blocks = 3
+    simulation.run(5)
+    assert [(block, i) for _, block, i in simulation.shown][:34] == [
+        *((0, i) for i in range(9)), *((1, i) for i in range(12)), *((2, i) for i in range(12)), (0, 0)
+    ]  # fmt: skip
+
+
+def test_no_more_blocks_are_made_than_were_asked_for() -> None:
+    simulation = Simulation(0.3, blocks=3)
+    simulation.run(1)
+    assert not simulation.stream.is_over(simulation.clock.now)
+    simulation.run(5)
+    assert simulation.env.actions == ["stand", "stand"]
+    assert simulation.stream.is_over(simulation.clock.now)
+
+
+def test_a_refused_first_reset_is_its_answer() -> None:
+    stream = Stream(FakeEnv(), lambda observation, info: 0)
+    try:
+        with pytest.raises(ValueError, match="expected subject"):
+            stream.start(options={"subject": "dog"}).result(timeout=10)
+    finally:
+        stream.close()
+
+
+# With the real thread and the real clock.
+
+
+def play(stream: Stream, seconds: float) -> list[tuple[float, int, int]]:
+    """Look every 2 ms, as a window does; the changes of the picture."""
+    shown: list[tuple[float, int, int]] = []
+    end = time.monotonic() + seconds
+    while (now := time.monotonic()) < end:
+        frame = stream.next_frame(now)
+        if frame and (not shown or shown[-1][1:] != (frame.clip.info["block"], frame.index)):
+            shown.append((now, frame.clip.info["block"], frame.index))
+        time.sleep(0.002)
+    return shown
+
+
+def test_a_thread_makes_the_blocks_while_the_window_never_waits() -> None:
+    env = FakeEnv(lambda: time.sleep(0.1))
+    stream = Stream(env, lambda observation, info: RIGHT, fps=64)
+    stream.start(seed=1)
+    shown = play(stream, 1.5)
+    stream.close()
+    blocks = [block for _, block, _ in shown]
+    assert blocks == sorted(blocks) and blocks[-1] >= 5
+    assert np.median(np.diff([now for now, block, _ in shown if block > 1])) < 0.03
+    assert threading.active_count() == 1 or not any("infrope" in thread.name for thread in threading.enumerate())
+
+
+def test_an_error_in_the_worker_surfaces_as_one_sentence_where_frames_are_asked_for() -> None:
+    def fail() -> None:
+        if env.block == 2:
+            raise RuntimeError("out of\n memory")
+
+    env = FakeEnv(fail)
+    stream = Stream(env, lambda observation, info: 0, fps=1000)
+    stream.start()
+    with pytest.raises(StreamError, match="Making the next block failed: out of memory"):
+        play(stream, 5)
+    stream.close()
+
+
+def test_closing_waits_for_the_block_under_way_and_cancels_what_was_asked() -> None:
+    env = FakeEnv(lambda: time.sleep(0.05))
+    stream = Stream(env, lambda observation, info: 0)
+    stream.start()
+    late = stream.save()
+    stream.close()
+    made = len(env.log)
+    time.sleep(0.1)
+    assert len(env.log) == made
+    assert late.done() or late.cancelled()
+    stream.close()

@@ -1,0 +1,39 @@
+"""Subtitles as players read them."""
+
+from pathlib import Path
+
+import av
+
+from infrope_env.control.storyboard import Subtitle, parse
+from infrope_env.recording.subtitles import to_srt
+from infrope_env.recording.writer import BlockRecord, Recorder
+from tests.recording.test_writer import clip
+
+
+def test_an_srt_file_has_numbers_times_and_texts() -> None:
+    subtitles = [Subtitle("Off we go", 0, 80), Subtitle("Später", 57_600 + 81, 57_600 + 97)]
+    assert to_srt(subtitles, 16) == (
+        "1\n00:00:00,000 --> 00:00:05,000\nOff we go\n\n2\n01:00:05,062 --> 01:00:06,062\nSpäter\n"
+    )
+    assert to_srt([], 16) == ""
+
+
+def test_a_player_reads_them_at_their_times(tmp_path: Path) -> None:
+    path = tmp_path / "video.srt"
+    path.write_text(to_srt(parse("one[3s] | two[3s]; Ein Fuchs läuft | Er, er winkt?").timed_subtitles(), 16), "utf-8")
+    with av.open(str(path)) as file:
+        packets = [packet for packet in file.demux(subtitles=0) if packet.size]
+    assert [bytes(packet).decode() for packet in packets] == ["Ein Fuchs läuft", "Er, er winkt?"]
+    starts = [float(packet.pts * packet.time_base) for packet in packets]
+    ends = [float((packet.pts + packet.duration) * packet.time_base) for packet in packets]
+    assert starts == [0, 2.812] and ends == [2.812, 5.812]  # 45 and 93 pixel frames, in milliseconds
+
+
+def test_subtitles_lie_beside_the_video_of_each_episode_from_its_first_block_on(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, 16)
+    for subtitles in ([Subtitle("hello", 0, 9)], []):
+        recorder.begin({}, subtitles)
+        recorder.write(clip(0), BlockRecord(0, None, None, "fox", "snow", "stand", "a fox", "start", ""))
+    assert "hello" in (tmp_path / "episode_000" / "video.srt").read_text()
+    assert not (tmp_path / "episode_001" / "video.srt").exists()
+    recorder.close()

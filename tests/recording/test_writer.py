@@ -1,0 +1,264 @@
+"""Recordings: what is in the folder, and what is left of it when the process or the disk fails."""
+
+import gc
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import gymnasium
+import numpy as np
+import pytest
+
+import infrope_env  # registers the environments
+from infrope_env.recording.replay import verify
+from infrope_env.recording.video import WholeWrites
+from infrope_env.recording.wrapper import RecordingStopped, RecordRollout
+from infrope_env.recording.writer import BlockRecord, Recorder, RecordingError, frames_digest
+
+STAND, WALK_RIGHT, JUMP = 0, 2, 3
+
+
+def make(weights: Path, folder: Path) -> Any:
+    made = gymnasium.make("infrope/PocketWorld-v0", weights=str(weights), disable_env_checker=True)
+    return RecordRollout(made, folder)
+
+
+def lines_of(episode: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (episode / "blocks.jsonl").read_text().splitlines()]
+
+
+def decode(video: Path) -> list[av.VideoFrame]:
+    with av.open(str(video)) as container:
+        return list(container.decode(video=0))
+
+
+def clip(block: int) -> np.ndarray:
+    """A smooth picture that moves, 9 pixel frames and then 12."""
+    rows, cols = np.mgrid[0:96, 0:160]
+    shades = [(rows + cols + 3 * (12 * block + i)) % 256 for i in range(12 if block else 9)]
+    return np.stack([np.stack([shade, 255 - shade, shade // 2], axis=-1) for shade in shades]).astype(np.uint8)
+
+
+def keep(recorder: Recorder, block: int) -> None:
+    frames = clip(block)
+    names = {"subject": "fox", "scene": "snow", "motion": "stand", "prompt": "a fox", "transition": "continue"}
+    recorder.write(frames, BlockRecord(block, STAND, None, **names, sha256=frames_digest(frames)))
+
+
+def test_an_episode_holds_a_video_a_log_and_meta_data(tiny_weights: Path, tmp_path: Path) -> None:
+    env = make(tiny_weights, tmp_path)
+    observation, info = env.reset(seed=7, options={"subject": "frog"})
+    env.step(WALK_RIGHT)
+    env.close()
+    episode = tmp_path / "episode_000"
+    first, second = lines_of(episode)
+    assert first["action"] is None and first["transition"] == "start" and first["prompt"] == info["prompt"]
+    assert (first["first_frame"], first["end_frame"]) == (0, 9) and (second["first_frame"], second["end_frame"]) == (
+        9,
+        21,
+    )
+    assert first["sha256"] == frames_digest(observation[-9:])
+    assert second["action"] == WALK_RIGHT and second["transition"] == "switch" and second["block"] == 1
+    meta = json.loads((episode / "meta.json").read_text())
+    assert meta["env_id"] == "infrope/PocketWorld-v0" and meta["env_kwargs"]["weights"] == str(tiny_weights)
+    assert meta["seed"] == 7 and meta["options"] == {"subject": "frog"} and meta["continues"] is None
+    assert meta["actions"] == env.unwrapped.action_set.to_dict()
+    assert meta["made_with"]["weights"] == env.unwrapped.world.sha256
+    assert {"dtype", "device", "processor", "versions"} <= meta["made_with"].keys()
+
+
+def test_the_video_has_every_valid_frame_at_16_fps_and_a_keyframe_at_every_block(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, 16)
+    recorder.begin({})
+    for block in range(4):
+        keep(recorder, block)
+    recorder.close()
+    frames = decode(tmp_path / "episode_000" / "video.mp4")
+    assert len(frames) == 9 + 3 * 12
+    assert [i for i, frame in enumerate(frames) if frame.key_frame] == [0, 9, 21, 33]
+    assert [float(frame.time) for frame in frames] == [i / 16 for i in range(45)]
+
+
+def test_the_video_looks_like_the_frames(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, 16)
+    recorder.begin({})
+    keep(recorder, 0)
+    recorder.close()
+    shown = np.stack([f.to_ndarray(format="rgb24") for f in decode(tmp_path / "episode_000" / "video.mp4")])
+    error = shown.astype(float) - clip(0)
+    assert 10 * np.log10(255**2 / (error**2).mean()) > 30
+
+
+def test_every_reset_begins_an_episode_and_an_old_folder_is_continued(tiny_weights: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        env = make(tiny_weights, tmp_path)
+        env.reset(seed=0)
+        env.reset(seed=1)
+        env.step(JUMP)
+        env.close()
+    names = [f"episode_{number:03d}" for number in range(4)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert [len(lines_of(tmp_path / name)) for name in names] == [1, 2, 1, 2]
+    assert all(verify(tmp_path / name).ok for name in names)
+
+
+def test_a_restored_state_begins_an_episode_that_names_the_block_it_continues(
+    tiny_weights: Path, tmp_path: Path
+) -> None:
+    env = make(tiny_weights, tmp_path)
+    env.reset(seed=0)
+    env.step(JUMP)
+    saved = env.get_wrapper_attr("save_state")()
+    env.step(JUMP)
+    env.get_wrapper_attr("restore_state")(saved)
+    env.step(STAND)
+    env.close()
+    meta = json.loads((tmp_path / "episode_001" / "meta.json").read_text())
+    assert meta["continues"] == {"episode": "episode_000", "block": 1}
+    (line,) = lines_of(tmp_path / "episode_001")
+    assert line["block"] == 2 and (line["first_frame"], line["end_frame"]) == (0, 12)
+
+
+def test_everything_but_the_newest_block_is_readable_while_the_recording_goes_on(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, 16)
+    recorder.begin({})
+    for block in range(3):
+        keep(recorder, block)
+        assert len(lines_of(tmp_path / "episode_000")) == block + 1
+    assert len(decode(tmp_path / "episode_000" / "video.mp4")) == 9 + 12
+    recorder.close()
+
+
+def test_a_recording_that_nobody_closed_is_closed_at_the_end(tiny_weights: Path, tmp_path: Path) -> None:
+    env = make(tiny_weights, tmp_path)
+    env.reset(seed=0)
+    env.step(JUMP)
+    del env
+    gc.collect()
+    report = verify(tmp_path / "episode_000")
+    assert report.ok and not report.notes
+    assert len(decode(tmp_path / "episode_000" / "video.mp4")) == 21
+
+
+def test_two_processes_may_keep_episodes_in_one_folder(tmp_path: Path) -> None:
+    """The number is claimed by making the folder: one that appears meanwhile is passed over."""
+    one, other = Recorder(tmp_path, 16), Recorder(tmp_path, 16)
+    for writer in (one, other, one):
+        writer.begin({})
+        keep(writer, 0)
+    one.close()
+    other.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["episode_000", "episode_001", "episode_002"]
+
+
+KILLED = """
+import sys, gymnasium, torch, infrope_env
+from pathlib import Path
+from infrope_env.recording.wrapper import RecordRollout
+torch.set_num_threads(1)
+env = RecordRollout(gymnasium.make("infrope/PocketWorld-v0", weights=sys.argv[1]), sys.argv[2])
+_, info = env.reset(seed=0)
+while True:
+    print(info["block"], flush=True)
+    _, _, _, _, info = env.step(info["block"] % 6)
+"""
+
+
+@pytest.mark.parametrize("blocks", [1, 7, 20])
+def test_kill_9_loses_at_most_one_block(tiny_weights: Path, tmp_path: Path, blocks: int) -> None:
+    command = [sys.executable, "-c", KILLED, str(tiny_weights), str(tmp_path)]
+    root = str(Path(infrope_env.__file__).parents[1])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}) as process:
+        assert process.stdout is not None
+        for _ in range(blocks):
+            handed_out = int(process.stdout.readline()) + 1
+        process.send_signal(signal.SIGKILL)
+        handed_out = max([handed_out, *(int(line) + 1 for line in process.stdout.read().split(b"\n") if line)])
+    episode = tmp_path / "episode_000"
+    assert process.returncode == -signal.SIGKILL
+    assert len(decode(episode / "video.mp4")) >= (9 + 12 * (handed_out - 2) if handed_out > 1 else 0)
+    report = verify(episode)
+    assert report.ok and report.blocks >= handed_out
+    assert any("was never closed" in remark for remark in report.remarks)
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tiny_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RecordingError) as caught:
+        make(tiny_weights, tmp_path / "file" / "kept")
+    assert str(caught.value) == (
+        f"Recording to {tmp_path}/file/kept is not possible: Not a directory. Choose another folder."
+    )
+
+
+def test_a_full_disk_costs_the_recording_not_the_rollout(tiny_weights: Path, tmp_path: Path, small_files: Any) -> None:
+    env = make(tiny_weights, tmp_path)
+    env.reset(seed=0)
+    with small_files(60_000), pytest.warns(RecordingStopped) as warned:
+        infos = [env.step(block % 6)[4] for block in range(60)]
+    assert infos[-1]["block"] == 60
+    sentence = f"Recording to {tmp_path}/episode_000 is not possible: File too large. The blocks before are kept."
+    assert env.problem == sentence and [str(warning.message) for warning in warned] == [sentence]
+    report = verify(tmp_path / "episode_000")
+    assert report.ok and 2 < report.blocks < 60
+    assert len(decode(tmp_path / "episode_000" / "video.mp4")) >= 9 + 12 * (report.blocks - 3)
+    env.reset(seed=0)
+    env.close()
+    assert verify(tmp_path / "episode_001").ok
+
+
+def test_a_line_that_does_not_fit_is_taken_back(tmp_path: Path, small_files: Any) -> None:
+    file = WholeWrites(tmp_path / "lines")
+    file.append(b"whole\n")
+    with small_files(10), pytest.raises(OSError, match="File too large"):
+        file.append(b"a long line\n")
+    file.append(b"next\n")
+    assert (tmp_path / "lines").read_bytes() == b"whole\nnext\n"
+
+
+def test_a_folder_that_vanishes_is_a_sentence(tmp_path: Path) -> None:
+    gone = Recorder(tmp_path / "kept", 16)
+    (tmp_path / "kept").rmdir()
+    (tmp_path / "kept").write_text("in the way")
+    gone.begin({})
+    with pytest.raises(RecordingError, match=r"kept is not possible: Not a directory\. The blocks before are kept\."):
+        keep(gone, 0)
+    keep(gone, 1)  # the episode is over: nothing happens
+
+
+def test_only_whole_clips_of_an_environment_from_make_are_recorded(tiny_weights: Path, tmp_path: Path) -> None:
+    made: Any = gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights))
+    newest = gymnasium.wrappers.TransformObservation(
+        made, lambda clip: clip[-1], gymnasium.spaces.Box(0, 255, made.observation_space.shape[1:], np.uint8)
+    )
+    with pytest.raises(ValueError, match="goes directly around the environment"):
+        RecordRollout(newest, tmp_path)
+    with pytest.raises(ValueError, match=r"Only an environment from gymnasium\.make can be recorded"):
+        RecordRollout(infrope_env.env.InfinityRopeEnv(weights=str(tiny_weights)), tmp_path)
+    with pytest.raises(ValueError, match="expected an infrope environment"):
+        RecordRollout(gymnasium.make("CartPole-v1"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def small_files() -> Any:
+    """A context in which no file can grow beyond a number of bytes, as on a full disk."""
+    return SmallFiles
+
+
+class SmallFiles:
+    def __init__(self, size: int) -> None:
+        self._limits = size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+
+    def __enter__(self) -> None:
+        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._limits)
+
+    def __exit__(self, *_: object) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
