@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.pocket_world.detectors import Detectors
+from examples.pocket_world.evaluate.detectors import Detectors
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.world_folder import BUNDLED
 

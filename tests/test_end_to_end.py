@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import ImageGrab
 
-from examples.pocket_world.detectors import Detectors
+from examples.pocket_world.evaluate.detectors import Detectors
 from infrope_env.player.window import BORDER
 from infrope_env.recording.wrapper import valid_frames
 from infrope_env.recording.writer import frames_digest

@@ -9,7 +9,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from examples.pocket_world.captions import caption
+from examples.pocket_world.world.captions import caption
 from infrope_env.control.actions import BUNDLED, ActionSet, Transition
 
 START, CONTINUE, SWITCH, CUT = Transition

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from examples.pocket_world.detectors import NONE, WEIGHTS, Detectors
-from examples.pocket_world.specimens import (
+from examples.pocket_world.evaluate.detectors import NONE, WEIGHTS, Detectors
+from examples.pocket_world.evaluate.labelled_samples import (
     STRIDES,
     cross_fade,
     deserted,
@@ -24,9 +24,9 @@ from examples.pocket_world.specimens import (
     two_at_once,
     walk_over,
 )
-from examples.pocket_world.train_detectors import Options, blur_bytes
-from examples.pocket_world.train_detectors import main as train
-from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, WorldState, render_block
+from examples.pocket_world.evaluate.train_detectors import Options, blur_bytes
+from examples.pocket_world.evaluate.train_detectors import main as train
+from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, WorldState, render_block
 
 HOPE = 0.95
 """A share that a detector scoring 0.99 stays above."""

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examples.pocket_world import evaluate, sheets
-from examples.pocket_world.detectors import Detectors
-from examples.pocket_world.evaluate import Amounts, run_trials
-from examples.pocket_world.measures import Measure
-from examples.pocket_world.trials import Stage
-from examples.pocket_world.world import BLOCK_FRAMES, FIRST_PHASE, WorldState, advance, render_block, spawn
+from examples.pocket_world.evaluate import evaluation as evaluate
+from examples.pocket_world.evaluate import sheets
+from examples.pocket_world.evaluate.detectors import Detectors
+from examples.pocket_world.evaluate.evaluation import Amounts, run_trials
+from examples.pocket_world.evaluate.measures import Measure
+from examples.pocket_world.evaluate.trials import Stage
+from examples.pocket_world.world.state import BLOCK_FRAMES, FIRST_PHASE, WorldState, advance, render_block, spawn
 from infrope_env.control.actions import Steering, Transition
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import Clip, EnvState

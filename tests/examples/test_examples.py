@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from examples import wan_gpu
 from infrope_env.config import WAN_14B
+from tests.gpu import wan_full_size as wan_gpu
 from tests.tiny_world import tiny_world
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

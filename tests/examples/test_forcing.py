@@ -2,8 +2,8 @@
 
 import torch
 
-from examples.pocket_world.forcing import ForcedWindow, LookbackMaker
-from examples.pocket_world.generator import POCKET_MODEL, PocketGenerator
+from examples.pocket_world.train.generator import POCKET_MODEL, PocketGenerator
+from examples.pocket_world.train.teacher_forcing import ForcedWindow, LookbackMaker
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from examples.pocket_world import landmarks
-from examples.pocket_world.landmarks import REACH, things_right
-from examples.pocket_world.scenes import COLUMNS, NEAR_PERIOD, TILE, WIDTH
-from examples.pocket_world.world import SCENES, WorldState, advance, ground_truth, render_block, spawn
+from examples.pocket_world.evaluate import landmarks
+from examples.pocket_world.evaluate.landmarks import REACH, things_right
+from examples.pocket_world.world.scenes import COLUMNS, NEAR_PERIOD, TILE, WIDTH
+from examples.pocket_world.world.state import SCENES, WorldState, advance, ground_truth, render_block, spawn
 
 
 def walk(scene: str, blocks: int) -> list[np.ndarray]:

@@ -7,10 +7,19 @@ import itertools
 import numpy as np
 import pytest
 
-from examples.pocket_world.measures import Measure, mean_colour, psnr, rise, scroll_speed, sharpness, step_rate, wilson
-from examples.pocket_world.train_detectors import blur_bytes
-from examples.pocket_world.trials import after_blocks, starting_states
-from examples.pocket_world.world import MOTIONS, SCENES, SUBJECTS, World, WorldState, render_block, spawn
+from examples.pocket_world.evaluate.measures import (
+    Measure,
+    mean_colour,
+    psnr,
+    rise,
+    scroll_speed,
+    sharpness,
+    step_rate,
+    wilson,
+)
+from examples.pocket_world.evaluate.train_detectors import blur_bytes
+from examples.pocket_world.evaluate.trials import after_blocks, starting_states
+from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, World, WorldState, render_block, spawn
 
 
 @pytest.mark.parametrize("scene", SCENES)

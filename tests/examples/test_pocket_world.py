@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from examples.pocket_world.captions import VOCABULARY, caption
-from examples.pocket_world.drawing import Canvas
-from examples.pocket_world.play import HELD_OUT, play_clip
-from examples.pocket_world.scenery import _paint_strip, scenery
-from examples.pocket_world.scenes import COLUMNS, GROUND, NEAR_PERIOD, RECIPES, TILE
-from examples.pocket_world.sheet import contact_sheet
-from examples.pocket_world.sprites import CELL_WIDTH, FEET_ROW, pose_at, sprite_from_pixels, subject_sprite
-from examples.pocket_world.world import (
+from examples.pocket_world.evaluate.contact_sheet import contact_sheet
+from examples.pocket_world.world.captions import VOCABULARY, caption
+from examples.pocket_world.world.drawing import Canvas
+from examples.pocket_world.world.play import HELD_OUT, play_clip
+from examples.pocket_world.world.scenery import _paint_strip, scenery
+from examples.pocket_world.world.scenes import COLUMNS, GROUND, NEAR_PERIOD, RECIPES, TILE
+from examples.pocket_world.world.sprites import CELL_WIDTH, FEET_ROW, pose_at, sprite_from_pixels, subject_sprite
+from examples.pocket_world.world.state import (
     BLOCK_FRAMES,
     HEIGHT,
     MOTIONS,

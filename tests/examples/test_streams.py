@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from examples.pocket_world.encode import WALK_WEIGHT
-from examples.pocket_world.forcing import LookbackMaker
-from examples.pocket_world.generator import POCKET_MODEL, ErrorWeights, PocketGenerator
-from examples.pocket_world.play import is_held_out, play_on
-from examples.pocket_world.streams import LAST_STEP, SCHEDULE, SelfRollout, targets
-from examples.pocket_world.train_codec import Codec
-from examples.pocket_world.train_student import Player
-from examples.pocket_world.train_teacher import Forcing
-from examples.pocket_world.world import advance
+from examples.pocket_world.train.codec import Codec
+from examples.pocket_world.train.encode import WALK_WEIGHT
+from examples.pocket_world.train.generator import POCKET_MODEL, ErrorWeights, PocketGenerator
+from examples.pocket_world.train.streams import LAST_STEP, SCHEDULE, SelfRollout, targets
+from examples.pocket_world.train.student import Player
+from examples.pocket_world.train.teacher import Forcing
+from examples.pocket_world.train.teacher_forcing import LookbackMaker
+from examples.pocket_world.world.play import is_held_out, play_on
+from examples.pocket_world.world.state import advance
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout

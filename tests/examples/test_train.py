@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from examples.pocket_world.train import Options, main, stages
+from examples.pocket_world.train.pipeline import Options, main, stages
 
 
 def modules_and_words(folder: Path) -> list[tuple[str, list[str]]]:
@@ -46,7 +46,7 @@ def test_stages_run_in_order_and_what_is_there_is_not_made_again(
     (tmp_path / "codec").mkdir()
     (tmp_path / "codec" / "codec.safetensors").touch()
     main(Options(tmp_path))
-    assert ran == ["encode", "train_teacher", "train_teacher", "train_student", "export"]
+    assert ran == ["encode", "teacher", "teacher", "student", "export"]
     assert "done: " in capsys.readouterr().out
     main(Options(tmp_path, show=True))
     assert len(ran) == 5

@@ -10,9 +10,9 @@ import torch.distributed as dist
 from torch import nn
 from torch.multiprocessing import spawn
 
-from examples.pocket_world import export
-from examples.pocket_world.encode import FIRST_WEIGHT, WALK_WEIGHT, Clips
-from examples.pocket_world.generator import (
+from examples.pocket_world.train import export
+from examples.pocket_world.train.encode import FIRST_WEIGHT, WALK_WEIGHT, Clips
+from examples.pocket_world.train.generator import (
     GROUND_WEIGHT,
     MOVING_WEIGHT,
     POCKET_MODEL,
@@ -20,10 +20,10 @@ from examples.pocket_world.generator import (
     ErrorWeights,
     PocketGenerator,
 )
-from examples.pocket_world.streams import SCHEDULE
-from examples.pocket_world.train_teacher import sample_sigmas, soil
-from examples.pocket_world.training import Muon, orthogonalise, orthogonalise_shared
-from examples.pocket_world.widen import widen
+from examples.pocket_world.train.run import Muon, orthogonalise, orthogonalise_shared
+from examples.pocket_world.train.streams import SCHEDULE
+from examples.pocket_world.train.teacher import sample_sigmas, soil
+from examples.pocket_world.train.widen import widen
 from infrope_env.control.actions import Transition
 
 START, CONTINUE, SWITCH, CUT = Transition

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from examples.pocket_world import train_codec
-from examples.pocket_world.train_codec import Codec, Options, as_video, load_codec, some_patches
+from examples.pocket_world.train import codec as train_codec
+from examples.pocket_world.train.codec import Codec, Options, as_video, load_codec, some_patches
 from infrope_env.pixels.patch_codec import (
     NEARLY_ONE_COLOUR,
     PatchCodecConfig,

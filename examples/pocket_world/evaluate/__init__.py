@@ -1,0 +1,1 @@
+"""Evaluation against rendered ground truth: trials, detectors, measures and contact sheets."""

@@ -1,0 +1,7 @@
+"""Run `python -m examples.pocket_world.evaluate`."""
+
+import tyro
+
+from examples.pocket_world.evaluate import evaluation
+
+evaluation.main(tyro.cli(evaluation.Options, description=evaluation.__doc__))

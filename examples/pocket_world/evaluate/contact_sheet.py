@@ -1,0 +1,41 @@
+"""A contact sheet of the pocket world, to look at. Knows the world's names and pictures only."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, WorldState, render_block
+
+LABEL_HEIGHT = 16
+SHEET_PHASES = {"stand": 0, "walk_left": 3, "walk_right": 3, "jump": 5, "crouch": 8, "wave": 3}
+
+
+def contact_sheet() -> Image.Image:
+    """Return every motion (columns) of every subject (rows), then every scene at four positions; twice enlarged."""
+    rows = [_subject_row(number, subject) for number, subject in enumerate(SUBJECTS)]
+    rows += [_scene_row(number, scene) for number, scene in enumerate(SCENES)]
+    return Image.fromarray(np.concatenate(rows))
+
+
+def _subject_row(number: int, subject: str) -> np.ndarray:
+    scenes = [SCENES[(number + column) % len(SCENES)] for column in range(len(MOTIONS))]
+    cells = [_cell(WorldState(subject, scene, motion, 40, 0)) for scene, motion in zip(scenes, MOTIONS, strict=True)]
+    return np.concatenate(cells, axis=1)
+
+
+def _scene_row(number: int, scene: str) -> np.ndarray:
+    subject = SUBJECTS[number % len(SUBJECTS)]
+    cells = [_cell(WorldState(subject, scene, "stand", 56 * column, 0)) for column in range(len(MOTIONS))]
+    return np.concatenate(cells, axis=1)
+
+
+def _cell(state: WorldState) -> np.ndarray:
+    """One picture with its label above, uint8 (rows, columns, 3)."""
+    frame = Image.fromarray(render_block(state, [SHEET_PHASES[state.motion]])[0])
+    frame = frame.resize((2 * frame.width, 2 * frame.height), Image.Resampling.NEAREST)
+    cell = Image.new("RGB", (frame.width + 4, frame.height + LABEL_HEIGHT), "#202028")
+    cell.paste(frame, (2, LABEL_HEIGHT))
+    label = f"{state.subject}  {state.motion}  {state.scene}  scroll {state.scroll}"
+    ImageDraw.Draw(cell).text((4, 3), label, fill="#ffffff")
+    return np.asarray(cell)

@@ -1,0 +1,182 @@
+"""Pictures of generated play, to look at: every subject in every motion, rows of action changes, rows of cuts.
+
+python -m examples.pocket_world.evaluate.sheets --out build/sheets                      (three contact sheets)
+python -m examples.pocket_world.evaluate.sheets --readme examples/results/readme.png    (one picture for the README)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+import tyro
+from PIL import Image, ImageDraw, ImageFont
+
+from examples.pocket_world.evaluate.contact_sheet import SHEET_PHASES
+from examples.pocket_world.world.captions import caption
+from examples.pocket_world.world.state import HEIGHT, MOTIONS, SCENES, SUBJECTS, WIDTH
+from infrope_env.env import InfinityRopeEnv
+
+GROUND, INK, FAINT = "#16171d", "#f4f4f6", "#9a9ca8"
+AROUND_A_CHANGE = ((0, 5), (0, 11), (1, 0), (1, 2), (1, 5), (1, 8), (1, 11), (2, 5))
+"""(block, frame) of the pictures in a row: two before the change, five of the first block after it, one later."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings.
+
+    Attributes:
+        out: folder for subjects.png, switches.png and cuts.png.
+        readme: the file of the README's picture; when given, only that is made.
+    """
+
+    weights: str = "pocket"
+    out: Path = Path("build/sheets")
+    readme: Path | None = None
+    seed: int = 20
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames H W 3 side by side, what they show above them, and under each what it is."""
+
+    title: str
+    frames: list[np.ndarray]
+    labels: list[str]
+
+
+class Camera:
+    """Plays and keeps pictures."""
+
+    def __init__(self, weights: str) -> None:
+        self.env: gymnasium.Env[Any, Any] = gymnasium.make(
+            "infrope_env:infrope/PocketWorld-v0", weights=weights, disable_env_checker=True
+        )
+
+    def play(self, seed: int, subject: str, scene: str, motion: str, actions: Sequence[str]) -> list[np.ndarray]:
+        """The first block and one for every action, t H W 3 each."""
+        world_env = self.env.unwrapped
+        assert isinstance(world_env, InfinityRopeEnv)
+        options = {"subject": subject, "scene": scene, "motion": motion}
+        blocks = [self.env.reset(seed=seed, options=options)[0]]
+        return blocks + [self.env.step(world_env.action_set.index(action))[0] for action in actions]
+
+
+def main(options: Options) -> None:
+    """Play and draw."""
+    torch.set_num_threads(1)
+    camera = Camera(options.weights)
+    if options.readme is not None:
+        save(draw(readme_strips(camera, options.seed), (280, 168), gap=16), options.readme)
+        return
+    size = (2 * WIDTH, 2 * HEIGHT)
+    for name, strips in (("subjects", subject_strips), ("switches", switch_strips), ("cuts", cut_strips)):
+        save(draw(list(strips(camera, options.seed)), size, gap=6), options.out / f"{name}.png")
+
+
+def subject_strips(camera: Camera, seed: int) -> Iterator[Strip]:
+    """A row for each subject, a motion in each column, scenes in turn; the second block of each."""
+    for row, subject in enumerate(SUBJECTS):
+        scenes = [SCENES[(row + column) % len(SCENES)] for column in range(len(MOTIONS))]
+        frames = [
+            camera.play(seed + row, subject, scene, motion, [motion, motion])[2][SHEET_PHASES[motion]]
+            for motion, scene in zip(MOTIONS, scenes, strict=True)
+        ]
+        yield Strip(subject, frames, [f"{m}, {s}" for m, s in zip(MOTIONS, scenes, strict=True)])
+
+
+def switch_strips(camera: Camera, seed: int) -> Iterator[Strip]:
+    """Every motion changed to the next two."""
+    for number, motion in enumerate(MOTIONS):
+        for further in (1, 3):
+            after = MOTIONS[(number + further) % len(MOTIONS)]
+            subject, scene = SUBJECTS[(number + further) % len(SUBJECTS)], SCENES[(number + further) % len(SCENES)]
+            blocks = camera.play(seed + number, subject, scene, motion, [motion, motion, after, after])
+            yield around(f"{subject}, {scene}: {motion} to {after}", blocks[-3:])
+
+
+def cut_strips(camera: Camera, seed: int) -> Iterator[Strip]:
+    """Every scene cut to the next two, in changing motions."""
+    for number, scene in enumerate(SCENES):
+        for further in (1, 3):
+            after = SCENES[(number + further) % len(SCENES)]
+            subject = SUBJECTS[(number + 2 * further) % len(SUBJECTS)]
+            motion = MOTIONS[(number + further) % len(MOTIONS)]
+            blocks = camera.play(seed + number, subject, scene, motion, [motion, motion, f"cut_{after}", motion])
+            yield around(f"{subject}, {motion}: {scene} to {after}", blocks[-3:])
+
+
+def around(title: str, blocks: list[np.ndarray]) -> Strip:
+    """Pictures before and after the change between two blocks."""
+    frames = [blocks[block][frame] for block, frame in AROUND_A_CHANGE]
+    labels = [f"{(block - 1) * 12 + frame:+d}" for block, frame in AROUND_A_CHANGE]
+    return Strip(title, frames, labels)
+
+
+def readme_strips(camera: Camera, seed: int) -> list[Strip]:
+    """One rollout of a fox, and a glance at everyone else."""
+    actions = ["walk_right"] * 4 + ["jump"] + ["walk_right"] * 2 + ["cut_city"] + ["walk_right"] * 2
+    blocks = camera.play(seed, "fox", "snow", "walk_right", actions)
+    walk, jump, before, city, later = blocks[4], blocks[5], blocks[7], blocks[8], blocks[10]
+    others = (
+        ("penguin", "beach", "wave", 3),
+        ("frog", "cave", "crouch", 8),
+        ("wizard", "desert", "walk_left", 3),
+        ("robot", "meadow", "jump", 5),
+    )
+    everyone = [camera.play(seed + 1, *other[:3], [other[2]] * 2)[2][other[3]] for other in others]
+    return [
+        Strip("Right: a fox walks through the snow", [walk[0], walk[4], walk[8], walk[11]], _since(0, 4, 8, 11)),
+        Strip("Space: it jumps, in the very next block", [jump[1], jump[4], jump[7], jump[11]], _since(1, 4, 7, 11)),
+        Strip(
+            "4: a cut to the city, from one pixel frame to the next",
+            [before[11], city[0], city[6], later[6]],
+            _since(-1, 0, 6, 30),
+        ),
+        Strip("Everyone, everywhere", everyone, [caption(*other[:3]) for other in others]),
+    ]
+
+
+def _since(*frames: int) -> list[str]:
+    return [f"pixel frame {frame:+d}" for frame in frames]
+
+
+def draw(strips: list[Strip], size: tuple[int, int], gap: int) -> Image.Image:
+    """Strips below each other; every frame is enlarged to `size` (width, height)."""
+    columns = max(len(strip.frames) for strip in strips)
+    row_height = size[1] + gap + 2 * LINE
+    sheet = Image.new("RGB", (gap + columns * (size[0] + gap), gap + len(strips) * row_height), GROUND)
+    pen = ImageDraw.Draw(sheet)
+    for row, strip in enumerate(strips):
+        top = gap + row * row_height
+        pen.text((gap, top), strip.title, INK, font=_font(15))
+        for column, (frame, label) in enumerate(zip(strip.frames, strip.labels, strict=True)):
+            left = gap + column * (size[0] + gap)
+            sheet.paste(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC), (left, top + LINE))
+            pen.text((left, top + LINE + size[1] + 3), label, FAINT, font=_font(11))
+    return sheet
+
+
+LINE = 22
+"""Height of a line of text."""
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Write a picture and say so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, optimize=True)
+    print(f"wrote {path}, {picture.width} x {picture.height}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

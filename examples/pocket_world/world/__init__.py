@@ -1,0 +1,1 @@
+"""The rendered world: drawing, scenes, subjects, motion, captions and random play."""
