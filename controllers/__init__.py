@@ -7,11 +7,6 @@
 Controllers know neither pygame nor the engine: they see what an agent sees, the observation and `info`.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from infrope_env.control.controller import Controller
 
-import numpy as np
-from numpy.typing import NDArray
-
-Controller = Callable[[NDArray[np.uint8], Mapping[str, Any]], int]
-"""(newest observation, its info) -> the action of the next block."""
+__all__ = ["Controller"]

@@ -13,7 +13,7 @@ import torch
 import tyro
 
 from infrope_env.player.session import PlaySession, keyboard_for
-from infrope_env.player.window import Window
+from infrope_env.player.window import DisplayWindow
 from infrope_env.wrappers import RecordRollout
 
 
@@ -41,7 +41,7 @@ def main(
     env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=weights, actions=actions)
     if record is not None:
         env = RecordRollout(env, record)
-    window = Window(env.get_wrapper_attr("block_shape")[1:3], title="my world", scale=scale)
+    window = DisplayWindow(env.get_wrapper_attr("block_shape")[1:3], title="my world", scale=scale)
     keyboard = keyboard_for(env.get_wrapper_attr("action_set"))
     with contextlib.closing(env):
         PlaySession(env, keyboard, window, blocks=blocks).run(options={"subject": subject, "scene": scene})

@@ -20,7 +20,7 @@ import torch
 
 from infrope_env.control.actions import ActionSet
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.recording.run_info import Circumstances
+from infrope_env.recording.run_info import RunInfo
 
 PARTS = ("text", "denoise", "commit", "decode", "total")
 WARM_UP_BLOCKS = 4
@@ -84,16 +84,16 @@ def _percentiles(timings: list[dict[str, float]]) -> dict[str, dict[str, float]]
 
 
 def _facts(world: InfinityRopeEnv) -> dict[str, Any]:
-    height, width = world.world.frame_size
+    height, width = world.model.frame_size
     return {
-        "world": world.world.name,
+        "world": world.model.name,
         "frame": f"{width}x{height}",
         "frames_per_block": world.block_shape[0],
         "window": asdict(world.window),
-        **asdict(Circumstances.of(world.world)),
+        **asdict(RunInfo.of(world.model)),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
-        "memory_mb": _peak_memory_mb(world.world.device),
+        "memory_mb": _peak_memory_mb(world.model.device),
     }
 
 

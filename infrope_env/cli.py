@@ -23,7 +23,7 @@ from infrope_env.player.bindings import as_text
 if TYPE_CHECKING:
     import gymnasium
 
-    from controllers import Controller
+    from infrope_env.control.controller import Controller
     from infrope_env.player.headless import Report
 
 DEFAULT_BLOCKS = 20  # of a headless run that nothing else ends
@@ -200,10 +200,10 @@ class Play(Steered):
 
     def _in_window(self, env: gymnasium.Env[Any, Any]) -> int:
         from infrope_env.player.session import PlaySession, keyboard_for
-        from infrope_env.player.window import Window
+        from infrope_env.player.window import DisplayWindow
 
         steers = self.controller(env)
-        window = Window(env.get_wrapper_attr("block_shape")[1:3], f"infrope: {self.env}")
+        window = DisplayWindow(env.get_wrapper_attr("block_shape")[1:3], f"infrope: {self.env}")
         try:
             controller = steers or keyboard_for(env.get_wrapper_attr("action_set"))
             session = PlaySession(env, controller, window, blocks=self.total_blocks(steers))
@@ -295,15 +295,15 @@ class Weights:
     def run(self) -> int:
         """Describe a world or a generator; without a name, the bundled world and every generator."""
         from infrope_env.models.wan import command as wan
-        from infrope_env.models.wan.generator_command import is_generator, list_generators, obey
+        from infrope_env.models.wan.generator_command import is_generator, list_generators, run_command
 
         asked = (self.download, self.convert, self.verify)
         if self.name is not None and wan.is_wan_part(self.name):
-            for line in wan.obey(self.name, *asked, self.revision):
+            for line in wan.run_command(self.name, *asked, self.revision):
                 print(line)
             return 0
         if is_generator(self.name) or any(asked) or self.revision:
-            for line in obey(self.name, *asked, self.revision):
+            for line in run_command(self.name, *asked, self.revision):
                 print(line)
             return 0
         from infrope_env.models.world_folder import describe

@@ -21,16 +21,16 @@ from torch import Tensor
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.env_state import ActionIndex, Clip, EnvState, PromptRequest, StateOrigin
-from infrope_env.models.resolve import load_world
-from infrope_env.pixels.codec import Memory
+from infrope_env.env_state import ActionIndex, EnvState, Frames, PromptRequest, StateOrigin
+from infrope_env.models.resolve import load_model
+from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.picture import load_picture, still
 from infrope_env.player.key_codes import key_code
-from infrope_env.reward import find_reward, judge
-from infrope_env.text.prompt_cache import PromptBank
+from infrope_env.reward import compute_reward, find_reward
+from infrope_env.text.prompt_cache import PromptCache
 
 if TYPE_CHECKING:
-    from infrope_env.player.window import Window as PlayerWindow
+    from infrope_env.player.window import DisplayWindow
 
 FRAMES_PER_SECOND = 16
 RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
@@ -38,11 +38,11 @@ NAME_OPTIONS = ("subject", "scene", "motion", "prompt")
 START_OPTIONS = (*NAME_OPTIONS, "image")
 
 
-class InfinityRopeEnv(gymnasium.Env[Clip, int]):
+class InfinityRopeEnv(gymnasium.Env[Frames, int]):
     """An endless world that a player steers; one step is one block of pixel frames.
 
     Attributes:
-        world: the loaded weights, shared with every other environment of the process.
+        model: the loaded weights, shared with every other environment of the process.
         action_set: the words and keys of the world.
         action_names: by action.
         steering: what the player has asked for.
@@ -102,7 +102,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
-        self.world = load_world(
+        self.model = load_model(
             weights,
             prompts=self.action_set.prompts(),
             decoder=decoder,
@@ -112,14 +112,14 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             text_dtype=text_dtype,
             offload=offload,
         )
-        self.window = Window.parse(window, default=self.world.window)
-        self._bank = PromptBank(self.world.text_encoder, self.world.prompt_folder, device=self.world.device)
-        self._rollout = Rollout(self.world.transformer, self.window, self.world.sampler)
+        self.window = Window.parse(window, default=self.model.window)
+        self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
+        self._rollout = Rollout(self.model.transformer, self.window, self.model.sampler)
         if compile:
             from infrope_env.models.compile import compile_world
 
-            compile_world(self.world, self._rollout)
-        self.block_shape = (self.world.decoder.frames_per_latent * self.window.block, *self.world.frame_size, 3)
+            compile_world(self.model, self._rollout)
+        self.block_shape = (self.model.decoder.frames_per_latent * self.window.block, *self.model.frame_size, 3)
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
         self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # of NumPy integers, or ints
         self.steering = self.action_set.start()
@@ -127,13 +127,13 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self.timings: dict[str, float] = {}
         self.seed_used = 0
         self.names_used: dict[str, str] = {}
-        self.picture: Clip | None = None
-        self._memory: Memory | None = None
-        self.newest: tuple[Clip, dict[str, Any]] | None = None
-        self._unrendered: list[Clip] = []
-        self._player_window: PlayerWindow | None = None
+        self.picture: Frames | None = None
+        self._memory: DecoderState | None = None
+        self.newest: tuple[Frames, dict[str, Any]] | None = None
+        self._unrendered: list[Frames] = []
+        self._player_window: DisplayWindow | None = None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Clip, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frames, dict[str, Any]]:
         """Start a rollout; makes block 0.
 
         Args:
@@ -152,7 +152,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         """
         names, image = _checked_options(options)
         steering = self.action_set.start(**names)
-        self._bank.embedding(steering.prompt)  # raises before anything has changed
+        self._prompt_cache.embedding(steering.prompt)  # raises before anything has changed
         self.picture = None if image is None else self._fitted(image)
         super().reset(seed=seed)
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
@@ -160,7 +160,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         frames = self._make_block(steering, Transition.START)
         return self._present(frames, self._describe(frames, Transition.START, None) | {"seed": self.seed_used})
 
-    def step(self, action: int) -> tuple[Clip, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """Make the next block under an action.
 
         Returns:
@@ -181,11 +181,11 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         steering, transition = self._steer(int(action), shown_prompt=info["prompt"])
         frames = self._make_block(steering, transition)
         observation, info = self._present(frames, self._describe(frames, transition, ActionIndex(action)))
-        reward, terminated = judge(self._reward, observation, info)
+        reward, terminated = compute_reward(self._reward, observation, info)
         truncated = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
         return observation, reward, terminated, truncated, info
 
-    def render(self) -> Clip | list[Clip] | None:  # type: ignore[override]
+    def render(self) -> Frames | list[Frames] | None:  # type: ignore[override]
         """The newest pixel frame, or all since the last call, or, for a human, nothing: they have seen it already."""
         observation, _ = self._require_reset("render")
         if self.render_mode == "rgb_array":
@@ -214,7 +214,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         Raises:
             ValueError: the text encoder cannot read one of them.
         """
-        self._bank.encode_all(texts)
+        self._prompt_cache.encode_all(texts)
 
     def set_prompt(self, text: str, cut: bool = False) -> None:
         """Put free text in force from the next step on, until an action changes the motion or the scene.
@@ -227,7 +227,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             ValueError: the text encoder cannot read the text; nothing has changed.
         """
         _, info = self._require_reset("set_prompt")
-        self._bank.embedding(text)
+        self._prompt_cache.embedding(text)
         shown = replace(self.steering, subject=info["subject"], scene=info["scene"])
         self.steering, _ = self.action_set.set_prompt(shown, text, cut)
         self.asked = PromptRequest(text, cut)
@@ -251,7 +251,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             picture=self.picture,
         )
 
-    def restore_state(self, state: EnvState) -> tuple[Clip, dict[str, Any]]:
+    def restore_state(self, state: EnvState) -> tuple[Frames, dict[str, Any]]:
         """Go back to a saved state, which stays usable; returns observation and info of its newest block.
 
         Raises:
@@ -270,8 +270,8 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
 
     @property
     def _origin(self) -> StateOrigin:
-        weights = tuple(sorted(self.world.sha256.values()))
-        return StateOrigin(weights, self.world.device.type, self.world.dtype, self.window, self.action_set)
+        weights = tuple(sorted(self.model.sha256.values()))
+        return StateOrigin(weights, self.model.device.type, self.model.dtype, self.window, self.action_set)
 
     def _steer(self, action: int, shown_prompt: str) -> tuple[Steering, Transition]:
         """What an action asks for, and how that follows from the newest block: text may be waiting to be shown."""
@@ -281,13 +281,13 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             return steering, Transition.CUT
         return steering, Transition.CONTINUE if steering.prompt == shown_prompt else Transition.SWITCH
 
-    def _make_block(self, steering: Steering, transition: Transition) -> Clip:
+    def _make_block(self, steering: Steering, transition: Transition) -> Frames:
         """Valid pixel frames of the next block. An unreadable prompt raises before anything has changed.
 
         Stopped later (a key press, a full GPU), rollout and decoder may disagree: only a reset or a restore helps.
         """
         started = time.perf_counter()
-        embedding = self._bank.embedding(steering.prompt)
+        embedding = self._prompt_cache.embedding(steering.prompt)
         encoded = time.perf_counter()
         self.newest = None
         if transition is Transition.START:
@@ -305,28 +305,28 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
         self.steering, self.asked = steering, None
         return frames
 
-    def _fitted(self, image: object) -> Clip:
-        if self.world.encoder is None:
-            lacking = f"The world {self.world.name!r} has no encoder: it cannot begin from an image."
-            raise ValueError(f"{lacking} {self.world.encoder_hint}".rstrip())
-        return load_picture(image, self.world.frame_size)
+    def _fitted(self, image: object) -> Frames:
+        if self.model.encoder is None:
+            lacking = f"The world {self.model.name!r} has no encoder: it cannot begin from an image."
+            raise ValueError(f"{lacking} {self.model.encoder_hint}".rstrip())
+        return load_picture(image, self.model.frame_size)
 
     @torch.inference_mode()
-    def _remember(self, picture: Clip, embedding: Tensor) -> Tensor:
+    def _remember(self, picture: Frames, embedding: Tensor) -> Tensor:
         """Take the picture as the first block, as if it had been generated; its latents, b f c h w."""
-        assert self.world.encoder is not None
-        count = 1 + self.world.decoder.frames_per_latent * (self.window.block - 1)
-        latents = self.world.encoder.encode(still(picture, count)).to(self.world.device, self.world.dtype)
+        assert self.model.encoder is not None
+        count = 1 + self.model.decoder.frames_per_latent * (self.window.block - 1)
+        latents = self.model.encoder.encode(still(picture, count)).to(self.model.device, self.model.dtype)
         self._rollout.observe(latents, embedding)
         return latents
 
     @torch.inference_mode()
-    def _decode(self, latents: Tensor) -> Clip:
+    def _decode(self, latents: Tensor) -> Frames:
         """Latents b f c h w to pixel frames t H W 3 of the one rollout."""
-        frames, self._memory = self.world.decoder.decode(latents, self._memory)
+        frames, self._memory = self.model.decoder.decode(latents, self._memory)
         return frames[0].cpu().numpy()
 
-    def _describe(self, frames: Clip, transition: Transition, action: ActionIndex | None) -> dict[str, Any]:
+    def _describe(self, frames: Frames, transition: Transition, action: ActionIndex | None) -> dict[str, Any]:
         """The info of the block just made: nothing in it depends on anything but weights, seed and actions."""
         return {
             "block": self._rollout.next_block - 1,
@@ -339,7 +339,7 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             "transition": transition.value,
         }
 
-    def _present(self, frames: Clip, info: dict[str, Any]) -> tuple[Clip, dict[str, Any]]:
+    def _present(self, frames: Frames, info: dict[str, Any]) -> tuple[Frames, dict[str, Any]]:
         """Make a block the newest one and show or keep its frames; returns fresh copies of observation and info."""
         missing = self.block_shape[0] - len(frames)  # only in the first block
         observation = np.concatenate([np.repeat(frames[:1], missing, axis=0), frames])
@@ -350,14 +350,14 @@ class InfinityRopeEnv(gymnasium.Env[Clip, int]):
             self._open_window().play_frames(frames, FRAMES_PER_SECOND)
         return observation.copy(), dict(info)
 
-    def _open_window(self) -> PlayerWindow:
+    def _open_window(self) -> DisplayWindow:
         if self._player_window is None:
-            from infrope_env.player.window import Window as PlayerWindow
+            from infrope_env.player.window import DisplayWindow
 
-            self._player_window = PlayerWindow(self.world.frame_size, title=f"infrope: {self.world.name}")
+            self._player_window = DisplayWindow(self.model.frame_size, title=f"infrope: {self.model.name}")
         return self._player_window
 
-    def _require_reset(self, wanted: str) -> tuple[Clip, dict[str, Any]]:
+    def _require_reset(self, wanted: str) -> tuple[Frames, dict[str, Any]]:
         if self.newest is None:
             reason = "there is no world yet, or its last block was stopped half way"
             raise ResetNeeded(f"Cannot call {wanted}() before reset(): {reason}. Call reset() first.")
@@ -382,5 +382,5 @@ def _checked_options(options: Mapping[str, Any] | None) -> tuple[dict[str, str],
     return names, (options or {}).get("image")
 
 
-def _cloned(memory: Memory) -> Memory:
+def _cloned(memory: DecoderState) -> DecoderState:
     return tuple(tensor.clone() for tensor in memory)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering
 from infrope_env.dynamics.state import RolloutState
-from infrope_env.pixels.codec import Memory
+from infrope_env.pixels.codec import DecoderState
 
-Clip = NDArray[np.uint8]
+Frames = NDArray[np.uint8]
 """Pixel frames, t H W 3; one frame, H W 3."""
 
 
@@ -61,13 +61,13 @@ class EnvState:
 
     origin: StateOrigin
     rollout: RolloutState
-    memory: Memory
+    memory: DecoderState
     steering: Steering
     asked: PromptRequest | None
-    clip: Clip
+    clip: Frames
     info: dict[str, Any]
     seed_used: int
     names_used: dict[str, str]
     np_random: np.random.Generator
     np_random_seed: int | None
-    picture: Clip | None
+    picture: Frames | None

@@ -31,10 +31,10 @@ def find_reward(name: str) -> Reward:
     return found
 
 
-def judge(reward: Reward | None, frames: NDArray[np.uint8], info: dict[str, Any]) -> tuple[float, bool]:
+def compute_reward(reward: Reward | None, frames: NDArray[np.uint8], info: dict[str, Any]) -> tuple[float, bool]:
     """What a step is worth and whether it ended the episode; without a reward 0.0 and never."""
     if reward is None:
         return 0.0, False
-    judged = reward(frames, info)
-    value, terminated = judged if isinstance(judged, tuple) else (judged, False)
+    result = reward(frames, info)
+    value, terminated = result if isinstance(result, tuple) else (result, False)
     return float(value), bool(terminated)

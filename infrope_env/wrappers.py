@@ -11,13 +11,13 @@ from einops import rearrange
 from gymnasium.spaces import Box, Space
 from gymnasium.utils import RecordConstructorArgs
 
-from infrope_env.env_state import Clip
+from infrope_env.env_state import Frames
 from infrope_env.recording.wrapper import RecordRollout
 
 __all__ = ["FrameByFrame", "LastFrame", "RecordRollout", "StackChannels"]
 
 
-class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArgs):
+class FrameByFrame(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructorArgs):
     """One pixel frame per step, so that `gymnasium.utils.play` and `RecordVideo` see every frame, at 16 fps.
 
     The action of a step counts when the block on show has run out: it makes the next block and its first frame is
@@ -25,23 +25,23 @@ class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArg
     frame of their block. `info` is the block's, with "frame", the index among its valid frames.
     """
 
-    def __init__(self, env: gymnasium.Env[Clip, Any]) -> None:
+    def __init__(self, env: gymnasium.Env[Frames, Any]) -> None:
         """Wrap an environment whose observations are clips, t H W 3."""
         RecordConstructorArgs.__init__(self)
         gymnasium.Wrapper.__init__(self, env)
         self.observation_space = _images(env, channels=3)
-        self._frames: deque[Clip] = deque()  # of the newest block, not yet returned
+        self._frames: deque[Frames] = deque()  # of the newest block, not yet returned
         self._outcome: tuple[float, bool, bool] = (0.0, False, False)
         self._info: dict[str, Any] = {}
         self._newest: object = None
-        self._unrendered: list[Clip] = []
+        self._unrendered: list[Frames] = []
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Clip, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frames, dict[str, Any]]:
         """Start over; returns the first pixel frame, H W 3."""
         self._take(*self.env.reset(seed=seed, options=options), outcome=(0.0, False, False))
         return self._next_frame()
 
-    def step(self, action: Any) -> tuple[Clip, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """The next pixel frame, H W 3, from a new block under `action` when there is none left."""
         if self._newest is not getattr(self.env.unwrapped, "newest", None):
             self._frames.clear()  # a state was restored: what is left belongs to another future
@@ -58,7 +58,7 @@ class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArg
             return frames
         return self._frame.copy() if self.render_mode == "rgb_array" else self.env.render()
 
-    def _take(self, observation: Clip, info: dict[str, Any], outcome: tuple[float, bool, bool]) -> None:
+    def _take(self, observation: Frames, info: dict[str, Any], outcome: tuple[float, bool, bool]) -> None:
         """Queue the valid frames of a new block."""
         self._frames = deque(observation[-info["num_frames"] :])
         self._info, self._outcome = info, outcome
@@ -66,7 +66,7 @@ class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArg
         if self.render_mode == "rgb_array_list":
             self.env.render()  # these frames are rendered here, one by one
 
-    def _next_frame(self) -> tuple[Clip, dict[str, Any]]:
+    def _next_frame(self) -> tuple[Frames, dict[str, Any]]:
         self._frame = self._frames.popleft()
         if self.render_mode == "rgb_array_list":
             self._unrendered.append(self._frame.copy())
@@ -74,24 +74,24 @@ class FrameByFrame(gymnasium.Wrapper[Clip, Any, Clip, Any], RecordConstructorArg
         return self._frame.copy(), self._info | {"frame": index}
 
 
-class LastFrame(gymnasium.ObservationWrapper[Clip, Any, Clip], RecordConstructorArgs):
+class LastFrame(gymnasium.ObservationWrapper[Frames, Any, Frames], RecordConstructorArgs):
     """Observe only the newest pixel frame, H W 3; a step is still a whole block."""
 
-    def __init__(self, env: gymnasium.Env[Clip, Any]) -> None:
+    def __init__(self, env: gymnasium.Env[Frames, Any]) -> None:
         """Wrap an environment whose observations are clips, t H W 3."""
         RecordConstructorArgs.__init__(self)
         gymnasium.ObservationWrapper.__init__(self, env)
         self.observation_space = _images(env, channels=3)
 
-    def observation(self, observation: Clip) -> Clip:
+    def observation(self, observation: Frames) -> Frames:
         """T H W 3 -> H W 3."""
         return observation[-1].copy()
 
 
-class StackChannels(gymnasium.ObservationWrapper[Clip, Any, Clip], RecordConstructorArgs):
+class StackChannels(gymnasium.ObservationWrapper[Frames, Any, Frames], RecordConstructorArgs):
     """Observe the newest `frames` pixel frames as channels of one image, oldest first: H W (3 frames)."""
 
-    def __init__(self, env: gymnasium.Env[Clip, Any], frames: int = 4) -> None:
+    def __init__(self, env: gymnasium.Env[Frames, Any], frames: int = 4) -> None:
         """Wrap an environment whose observations are clips, t H W 3.
 
         Raises:
@@ -105,17 +105,17 @@ class StackChannels(gymnasium.ObservationWrapper[Clip, Any, Clip], RecordConstru
         if not 1 <= frames <= available:
             raise ValueError(f"expected frames to be from 1 to {available}, those of a clip, got {frames}")
 
-    def observation(self, observation: Clip) -> Clip:
+    def observation(self, observation: Frames) -> Frames:
         """T H W 3 -> H W (3 frames)."""
         return np.ascontiguousarray(rearrange(observation[-self.frames :], "t h w c -> h w (t c)"))
 
 
-def _images(env: gymnasium.Env[Clip, Any], channels: int) -> Space[Clip]:
+def _images(env: gymnasium.Env[Frames, Any], channels: int) -> Space[Frames]:
     _, height, width, _ = _clip_shape(env)
     return Box(0, 255, (height, width, channels), np.uint8)
 
 
-def _clip_shape(env: gymnasium.Env[Clip, Any]) -> tuple[int, ...]:
+def _clip_shape(env: gymnasium.Env[Frames, Any]) -> tuple[int, ...]:
     shape = env.observation_space.shape
     if shape is None or len(shape) != 4:
         raise ValueError(f"expected an environment whose observations are clips, t H W 3, got shape {shape}")

@@ -19,7 +19,7 @@ from infrope_env.bench import random_actions
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.dynamics.state import Block
+from infrope_env.dynamics.state import GeneratedBlock
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.world_folder import BUNDLED
 
@@ -52,7 +52,7 @@ def log(tiny_weights: Path) -> Log:
     env = InfinityRopeEnv(weights=str(weights), device="cpu")
     advance, process = Rollout.advance, psutil.Process()
 
-    def noted(rollout: Rollout, *arguments: object) -> Block:
+    def noted(rollout: Rollout, *arguments: object) -> GeneratedBlock:
         made[:] = [advance(rollout, *arguments)]
         return made[0]
 

@@ -271,7 +271,7 @@ def test_a_block_that_was_stopped_half_way_is_not_gone_on_from(env, monkeypatch,
     env.step(STAND)
     state = env.save_state()
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(type(env.world.decoder if method == "decode" else env._rollout), method, stop)
+        patched.setattr(type(env.model.decoder if method == "decode" else env._rollout), method, stop)
         act(env)
     for refused in (lambda: env.step(JUMP), env.render, env.save_state):
         with pytest.raises(ResetNeeded, match="stopped half way"):

@@ -16,7 +16,7 @@ from infrope_env import cli
 from infrope_env import env as env_module
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.models.resolve import load_world
+from infrope_env.models.resolve import load_model
 from infrope_env.pixels.picture import load_picture, still
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 from infrope_env.recording.replay import Verdict, verify
@@ -33,7 +33,7 @@ def worlds_bring_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         encoder = TAEHVEncoder(TAEHV(TINY_DECODER).requires_grad_(False))
-    monkeypatch.setattr(env_module, "load_world", lambda *a, **k: replace(load_world(*a, **k), encoder=encoder))
+    monkeypatch.setattr(env_module, "load_world", lambda *a, **k: replace(load_model(*a, **k), encoder=encoder))
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def play(env: InfinityRopeEnv, image: object = PICTURE, seed: int = 3) -> list[b
 
 def test_the_first_block_is_the_picture_as_the_decoder_shows_it(env: InfinityRopeEnv):
     observation, info = env.reset(seed=3, options={"image": PICTURE, "subject": "frog"})
-    assert env.world.encoder is not None
-    latents = env.world.encoder.encode(still(PICTURE, 9))
-    shown, _ = env.world.decoder.decode(latents, None)
+    assert env.model.encoder is not None
+    latents = env.model.encoder.encode(still(PICTURE, 9))
+    shown, _ = env.model.decoder.decode(latents, None)
     assert np.array_equal(observation[3:], shown[0].numpy())
     assert (info["block"], info["num_frames"], info["transition"]) == (0, 9, "start")
     assert info["subject"] == "frog" and "frog" in info["prompt"]
@@ -68,7 +68,7 @@ def test_play_goes_on_from_the_picture(env: InfinityRopeEnv):
 
 def test_the_past_is_the_picture_s_latents_under_the_prompt(env: InfinityRopeEnv):
     env.reset(seed=3, options={"image": PICTURE})
-    world = env.world
+    world = env.model
     assert world.encoder is not None
     rollout = Rollout(world.transformer, env.window, world.sampler)
     rollout.observe(world.encoder.encode(still(PICTURE, 9)), world.text_encoder([env.steering.prompt]))
@@ -128,7 +128,7 @@ def test_a_picture_that_is_none_changes_nothing(env: InfinityRopeEnv):
 
 
 def test_a_world_without_an_encoder_says_so(env: InfinityRopeEnv):
-    env.world = replace(env.world, encoder=None)
+    env.model = replace(env.model, encoder=None)
     with pytest.raises(ValueError, match="The world 'tiny-0' has no encoder: it cannot begin from an image"):
         env.reset(options={"image": PICTURE})
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.cache import KeyValueCache, LayerWindow
+from infrope_env.dynamics.cache import KeyValueCache, LayerContext
 from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.rope import RotaryTable, rotate
@@ -44,7 +44,7 @@ class Gaze:
 class RecordingWindow:
     """A layer's window that also keeps, for every pass, what it looked at: heads own seen."""
 
-    inner: LayerWindow
+    inner: LayerContext
     tokens_per_frame: int
     passes: list[Tensor] = field(default_factory=list)
 
@@ -55,9 +55,9 @@ class RecordingWindow:
         self.passes.append(by_frame(weights, self.tokens_per_frame).mean(0))
         return attended
 
-    def take(self, key: Tensor, value: Tensor) -> None:
+    def write_kv(self, key: Tensor, value: Tensor) -> None:
         """As the engine's window."""
-        self.inner.take(key, value)
+        self.inner.write_kv(key, value)
 
 
 class RecordingRollout(Rollout):
@@ -69,11 +69,11 @@ class RecordingRollout(Rollout):
         weights = [torch.stack(window.passes[:steps]).mean(0) for window in self._windows]
         return Gaze(self._seen, self._layout, torch.stack(weights).cpu())
 
-    def _look_back(self, transition: Transition, past: KeyValueCache) -> tuple[Layout, list[LayerWindow]]:
+    def _look_back(self, transition: Transition, past: KeyValueCache) -> tuple[Layout, list[LayerContext]]:
         layout, windows = super()._look_back(transition, past)
         return layout, self._record(layout, windows, past)
 
-    def _record(self, layout: Layout, windows: list[LayerWindow], past: KeyValueCache) -> list[LayerWindow]:
+    def _record(self, layout: Layout, windows: list[LayerContext], past: KeyValueCache) -> list[LayerContext]:
         """Put a recording window around each."""
         own = range(self.next_frame, self.next_frame + len(layout.block))
         self._seen = (*(past.frame_ids[slot] for slot in layout.slots), *own)
@@ -95,15 +95,15 @@ class ShiftedRollout(RecordingRollout):
         self._table = RotaryTable(model.config.head_dim, model.config.rows, model.config.cols, self.device, length)
         self.shift = 0
 
-    def _look_back(self, transition: Transition, past: KeyValueCache) -> tuple[Layout, list[LayerWindow]]:
+    def _look_back(self, transition: Transition, past: KeyValueCache) -> tuple[Layout, list[LayerContext]]:
         plain, _ = Rollout._look_back(self, transition, past)
         sink = self.window.sink
         moved = tuple(c if rank < sink else c + self.shift for rank, c in enumerate(plain.context))
         layout = Layout(plain.slots, moved, tuple(c + self.shift for c in plain.block))
-        return layout, self._record(layout, self._attention.show(past, layout, self._table), past)
+        return layout, self._record(layout, self._attention.gather(past, layout, self._table), past)
 
 
-def attention_weights(query: Tensor, window: LayerWindow) -> Tensor:
+def attention_weights(query: Tensor, window: LayerContext) -> Tensor:
     """Softmax weights of un-rotated queries over a window's rotated keys: b heads q k in float32."""
     rotated = rotate(query, window.rotation).float()
     return (rotated @ window.keys.float().mT / query.shape[-1] ** 0.5).softmax(-1)

@@ -27,7 +27,7 @@ from examples.ablations.report import Section, write
 from examples.ablations.store import Store
 from examples.pocket_world.evaluate.evaluation import commit
 from infrope_env.models.world_folder import load_world
-from infrope_env.recording.run_info import Circumstances
+from infrope_env.recording.run_info import RunInfo
 
 Name = Literal["rope", "walks", "flush", "cut", "window", "attention", "steps", "training"]
 
@@ -135,7 +135,7 @@ def facts(options: Options, plan: Plan, store: Store) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "trained under": [TRAINED_UNDER] if plan.weights == "pocket" else [],
         "left out": list(left_out(plan, store)),
-        **asdict(Circumstances.of(world)),
+        **asdict(RunInfo.of(world)),
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infrope_env.pixels.codec import Decoder, Memory
+from infrope_env.pixels.codec import Decoder, DecoderState
 
 RUN_UP = 3
 """Blocks decoded before the one that is looked at; a causal decoder remembers no more (TAEHV: 7.5 latent frames)."""
@@ -17,7 +17,7 @@ class Film:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._memory: Memory | None = None
+        self._memory: DecoderState | None = None
         self._recent: tuple[Tensor, ...] = ()
         self._waiting = 0
         self._frames: np.ndarray | None = None

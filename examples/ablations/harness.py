@@ -22,7 +22,7 @@ from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.state import RolloutState
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.text.prompt_cache import PromptBank
+from infrope_env.text.prompt_cache import PromptCache
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Rig:
     def __init__(self, setting: Setting, rollout: Rollout | None = None) -> None:
         world = setting.world
         self.actions = ActionSet.load("pocket")
-        self._bank = PromptBank(world.text_encoder, device=world.device)
+        self._prompt_cache = PromptCache(world.text_encoder, device=world.device)
         self.rollout = rollout or make_rollout(setting)
         self._decoder = world.decoder
         self._film = Film(self._decoder)
@@ -95,7 +95,7 @@ class Rig:
         self._film, self.steering = copy.copy(moment.film), moment.steering
 
     def _advance(self, transition: Transition) -> None:
-        embedding = self._bank.embedding(self.steering.prompt)
+        embedding = self._prompt_cache.embedding(self.steering.prompt)
         with passes_of(self.rollout.model) as passes:
             started = time.perf_counter()
             block = self.rollout.advance(embedding, transition)

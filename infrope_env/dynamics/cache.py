@@ -1,7 +1,7 @@
 """The frames a rollout remembers, and the window of them that one block looks through.
 
 `KeyValueCache` holds un-rotated keys and values in a fixed number of slots, tagged with frame ids: nothing grows and
-nothing moves. `AttentionWindow` holds what attention reads while one block is denoised: the visible frames' keys,
+nothing moves. `ContextBuffers` holds what attention reads while one block is denoised: the visible frames' keys,
 rotated once, and behind them room for the block's own. Neither knows why a frame is visible or where it sits.
 """
 
@@ -98,7 +98,7 @@ class KeyValueCache:
 
 
 @dataclass
-class LayerWindow:
+class LayerContext:
     """What one layer's self-attention reads and where it leaves the block's own keys and values.
 
     Attributes:
@@ -115,10 +115,10 @@ class LayerWindow:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Softmax attention of the block to its context and itself; arguments un-rotated, b heads (block n) d."""
-        self.take(key, value)
+        self.write_kv(key, value)
         return F.scaled_dot_product_attention(rotate(query, self.rotation), self.keys, self.values)
 
-    def take(self, key: Tensor, value: Tensor) -> None:
+    def write_kv(self, key: Tensor, value: Tensor) -> None:
         """Put the block's own keys and values, un-rotated, behind the context's."""
         own = key.shape[2]
         self.fresh_keys.copy_(key)
@@ -126,7 +126,7 @@ class LayerWindow:
         self.values[:, :, -own:] = value
 
 
-class AttentionWindow:
+class ContextBuffers:
     """Preallocated room for what one block's attention reads, for all layers."""
 
     def __init__(self, shape: CacheShape, block: int, device: torch.device, dtype: torch.dtype) -> None:
@@ -137,7 +137,7 @@ class AttentionWindow:
         self._fresh_keys = torch.zeros_like(self._keys[:, :, :, : self._own_tokens])
         self._visible_tokens = 0
 
-    def show(self, cache: KeyValueCache, layout: Layout, table: RotaryTable) -> list[LayerWindow]:
+    def gather(self, cache: KeyValueCache, layout: Layout, table: RotaryTable) -> list[LayerContext]:
         """Bring the visible frames in, keys rotated to their coordinates, and leave room for the layout's block.
 
         Only this window changes; what the cache remembers does not.
@@ -163,8 +163,8 @@ class AttentionWindow:
         """Values of the block as last computed, layers b heads (block n) head_dim."""
         return self._values[:, :, :, self._visible_tokens - self._own_tokens : self._visible_tokens]
 
-    def _layer(self, index: int, rotation: Rotation) -> LayerWindow:
+    def _layer(self, index: int, rotation: Rotation) -> LayerContext:
         visible = slice(0, self._visible_tokens)
-        return LayerWindow(
+        return LayerContext(
             self._keys[index][:, :, visible], self._values[index][:, :, visible], self.fresh_keys[index], rotation
         )

@@ -6,23 +6,29 @@ The only writer of the cache, and only its commit pass lasts. Knows embeddings a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from infrope_env.config import Sampler, Window
+from infrope_env.config import ROTARY_TABLE_LENGTH, Sampler, Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache, LayerWindow
+from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache, LayerContext
 from infrope_env.dynamics.coordinates import Layout, lay_out, re_encoding
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean
-from infrope_env.dynamics.state import Block, RolloutState
-from infrope_env.dynamics.transformer import CausalWanTransformer, TextMemory, TimeModulation
+from infrope_env.dynamics.state import GeneratedBlock, RolloutState
+from infrope_env.dynamics.transformer import AttentionContext, CausalWanTransformer, TextKV, TimeModulation
 
 NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
 """(seed, block index, shape) to standard normal noise; axis 0 is the denoising step."""
+
+LayoutRule = Callable[[tuple[int, ...], Transition, Window], Layout]
+"""(cached frame ids, transition, window) to the next block's layout; `coordinates.lay_out` is the one for play."""
+
+ContextHook = Callable[[Layout, tuple[int, ...], list[LayerContext]], Sequence[AttentionContext]]
+"""(layout, ids of the visible cached frames, contexts by layer) to the contexts that the transformer is given."""
 
 
 def seeded_noise(seed: int, block: int, shape: tuple[int, ...]) -> Tensor:
@@ -45,14 +51,31 @@ class Rollout:
         window: Window | None = None,
         sampler: Sampler | None = None,
         noise: NoiseSource = seeded_noise,
+        *,
+        rotary_length: int = ROTARY_TABLE_LENGTH,
+        layout_rule: LayoutRule = lay_out,
+        context_hook: ContextHook | None = None,
     ) -> None:
+        """Allocate the cache for one row and start over with seed 0.
+
+        Args:
+            model: the generator; shared, never changed.
+            window: sizes and rules; the defaults when omitted.
+            sampler: denoising steps; the defaults when omitted.
+            noise: source of the noise.
+            rotary_length: coordinates in the rotary table; longer than the official 1024 for experiments.
+            layout_rule: chooses visible frames and coordinates; replaced in experiments only.
+            context_hook: wraps the contexts of every block, for example to record attention weights.
+        """
         self.model, self.window, self.noise = model, window or Window(), noise
         self.schedule = Schedule.of(sampler or Sampler())
         parameter = model.head.modulation
         self.device, self.dtype = parameter.device, parameter.dtype
-        self._table = RotaryTable(model.config.head_dim, model.config.rows, model.config.cols, self.device)
+        self._lay_out, self._context_hook = layout_rule, context_hook
+        config = model.config
+        self._table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
         self.timings: dict[str, float] = {}
-        self._text: tuple[Tensor, TextMemory] | None = None
+        self._text: tuple[Tensor, TextKV] | None = None
         self._latents: dict[int, Tensor] = {}  # of the cached frames, for "recache" alone
         self._allocate(batch=1)
         self.reset(seed=0)
@@ -67,7 +90,7 @@ class Rollout:
         self.seed, self.next_block, self.next_frame = seed, 0, 0
 
     @torch.inference_mode()
-    def advance(self, embedding: Tensor, transition: Transition) -> Block:
+    def advance(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
         """Make the next block.
 
         Args:
@@ -81,13 +104,13 @@ class Rollout:
         text = self._project(embedding)
         started = time.perf_counter()
         past = self._past(text, transition)
-        layout, windows = self._look_back(transition, past)
-        latents = self._denoise(text, windows)
+        layout, contexts = self._look_back(transition, past)
+        latents = self._denoise(text, contexts)
         denoised = time.perf_counter()
-        self._commit(latents, text, windows, layout, past)
+        self._commit(latents, text, contexts, layout, past)
         self.timings = {"denoise_s": denoised - started, "commit_s": time.perf_counter() - denoised}
         self.next_block += 1
-        return Block(self.next_block - 1, latents, transition, layout)
+        return GeneratedBlock(self.next_block - 1, latents, transition, layout)
 
     @torch.inference_mode()
     def observe(self, latents: Tensor, embedding: Tensor) -> None:
@@ -101,8 +124,8 @@ class Rollout:
         self._check_latents(latents)
         started = time.perf_counter()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
-            layout, windows = self._look_back(Transition.CONTINUE, self.cache)
-            self._commit(frames, self._project(embedding), windows, layout, self.cache)
+            layout, contexts = self._look_back(Transition.CONTINUE, self.cache)
+            self._commit(frames, self._project(embedding), contexts, layout, self.cache)
             self.next_block += 1
         self.timings = {"denoise_s": 0.0, "commit_s": time.perf_counter() - started}
 
@@ -140,44 +163,47 @@ class Rollout:
     def _keeps_latents(self) -> bool:
         return self.window.on_switch == "recache"
 
-    def _past(self, text: TextMemory, transition: Transition) -> KeyValueCache:
+    def _past(self, text: TextKV, transition: Transition) -> KeyValueCache:
         """What the next block looks back on: the cache, or under "recache" what it sees of it in a new prompt's light.
 
         Changes nothing that lasts.
         """
         if transition is not Transition.SWITCH or not self._keeps_latents:
             return self.cache
-        layout = lay_out(self.cache.frame_ids, transition, self.window)
+        layout = self._lay_out(self.cache.frame_ids, transition, self.window)
         visible = tuple(self.cache.frame_ids[slot] for slot in layout.slots)
         renewed = KeyValueCache(self.cache.shape, self.device, self.dtype)
         for frames, piece in re_encoding(visible, layout.context, self.window.block):
-            windows = self._attention.show(renewed, piece, self._table)
+            contexts = self._attention.gather(renewed, piece, self._table)
             latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
-            self.model.remember(latents, self._modulations[-1], text, windows)
+            self.model.update_cache(latents, self._modulations[-1], text, contexts)
             renewed.store(frames, self._attention.fresh_keys, self._attention.fresh_values)
         return renewed
 
-    def _look_back(self, transition: Transition, past: KeyValueCache) -> tuple[Layout, list[LayerWindow]]:
-        """Lay the next block out and rotate what it sees. Changes nothing that lasts."""
-        layout = lay_out(past.frame_ids, transition, self.window)
-        return layout, self._attention.show(past, layout, self._table)
+    def _look_back(self, transition: Transition, past: KeyValueCache) -> tuple[Layout, Sequence[AttentionContext]]:
+        """Lay out the next block and rotate the keys it sees. Changes nothing that lasts."""
+        layout = self._lay_out(past.frame_ids, transition, self.window)
+        contexts = self._attention.gather(past, layout, self._table)
+        if self._context_hook is None:
+            return layout, contexts
+        return layout, self._context_hook(layout, tuple(past.frame_ids[slot] for slot in layout.slots), contexts)
 
-    def _denoise(self, text: TextMemory, windows: list[LayerWindow]) -> Tensor:
+    def _denoise(self, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
         """From noise to clean latents, b f c h w, in as many passes as the schedule has steps."""
         noise = self._block_noise()
         noisy = noise[0]
         for step, (sigma, modulation) in enumerate(zip(self.schedule.sigmas, self._modulations[:-1], strict=True)):
-            output = self.model(noisy, modulation, text, windows)
+            output = self.model(noisy, modulation, text, contexts)
             clean = read_clean(self.model.config.prediction, output, noisy, sigma)
             if step + 1 < len(noise):
                 noisy = add_noise(clean, noise[step + 1], self.schedule.sigmas[step + 1])
         return clean
 
     def _commit(
-        self, latents: Tensor, text: TextMemory, windows: list[LayerWindow], layout: Layout, past: KeyValueCache
+        self, latents: Tensor, text: TextKV, contexts: Sequence[AttentionContext], layout: Layout, past: KeyValueCache
     ) -> None:
         """One more pass on the clean block; what it did not see is forgotten, its keys and values are remembered."""
-        self.model.remember(latents, self._modulations[-1], text, windows)
+        self.model.update_cache(latents, self._modulations[-1], text, contexts)
         if past is not self.cache:
             self.cache.copy_from(past.keys, past.values, past.slot_of)
         self.cache.keep(layout.slots)
@@ -197,7 +223,7 @@ class Rollout:
             noise = noise.pin_memory()  # a copy from pageable memory would wait for the GPU
         return noise.to(self.device, non_blocking=True)
 
-    def _project(self, embedding: Tensor) -> TextMemory:
+    def _project(self, embedding: Tensor) -> TextKV:
         """Text keys and values, computed once per prompt: again when another tensor comes."""
         if self._text is None or self._text[0] is not embedding:
             config = self.model.config
@@ -230,7 +256,7 @@ class Rollout:
         self._text = None
         shape = self._cache_shape(batch)
         self.cache = KeyValueCache(shape, self.device, self.dtype)
-        self._attention = AttentionWindow(shape, self.window.block, self.device, self.dtype)
+        self._attention = ContextBuffers(shape, self.window.block, self.device, self.dtype)
 
 
 def _check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

@@ -11,7 +11,7 @@ from infrope_env.dynamics.coordinates import Layout
 
 
 @dataclass(frozen=True)
-class Block:
+class GeneratedBlock:
     """One finished block.
 
     Attributes:

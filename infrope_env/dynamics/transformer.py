@@ -1,8 +1,8 @@
-"""The causal Wan DiT: noisy latent frames in, velocity (or clean frames) out. It is told its coordinates and window.
+"""The causal Wan DiT: noisy latent frames in, velocity (or clean frames) out. It is told its coordinates and context.
 
 Parameter names are the official ones, so released checkpoints load as they are. What does not change between passes
 comes in ready-made: text keys and values once per prompt (`project_text`), modulations once per timestep
-(`modulate`), rotated context keys once per block (`LayerWindow`).
+(`modulate`), rotated context keys once per block (`LayerContext`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LARGEST_PERIOD = 10000.0
 GELU_SLOPE = 2 * (2 / pi) ** 0.5
 
 
-class Window(Protocol):
-    """What self-attention is told about time and memory; `LayerWindow` is the one used for play."""
+class AttentionContext(Protocol):
+    """What self-attention is told about time and memory; `LayerContext` is the one used for play."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attention of the block to all it sees; query, key, value are its own, un-rotated, b heads n d."""
         ...
 
-    def take(self, key: Tensor, value: Tensor) -> None:
+    def write_kv(self, key: Tensor, value: Tensor) -> None:
         """Only receive the block's keys and values, un-rotated; nothing is attended to."""
         ...
 
@@ -49,7 +49,7 @@ class TimeModulation:
     blocks: Tensor
 
 
-TextMemory = Sequence[tuple[Tensor, Tensor]]
+TextKV = Sequence[tuple[Tensor, Tensor]]
 """Cross-attention keys and values of a prompt, per layer, each b heads text_len head_dim."""
 
 
@@ -64,29 +64,33 @@ class CausalWanTransformer(nn.Module):
         self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, dim), TanhGELU(), nn.Linear(dim, dim))
         self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, dim * 6))
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.num_layers))
         self.head = Head(config)
         if config.learned_grid:
             self.grid = nn.Parameter(0.02 * torch.randn(config.tokens_per_frame, dim))
 
-    def forward(self, latents: Tensor, time: TimeModulation, text: TextMemory, windows: Sequence[Window]) -> Tensor:
+    def forward(
+        self, latents: Tensor, time: TimeModulation, text: TextKV, contexts: Sequence[AttentionContext]
+    ) -> Tensor:
         """Prediction from noisy latents, both b f c h w."""
         x = self.patchify(latents)
-        for block, keys_values, window in zip(self.blocks, text, windows, strict=True):
-            x = block(x, time.blocks, keys_values, window)
+        for block, keys_values, context in zip(self.blocks, text, contexts, strict=True):
+            x = block(x, time.blocks, keys_values, context)
         return self.unpatchify(self.head(x, time.head))
 
-    def remember(self, latents: Tensor, time: TimeModulation, text: TextMemory, windows: Sequence[Window]) -> None:
-        """The commit pass: as `forward`, for the keys and values it leaves in the windows. Nothing else is computed."""
+    def update_cache(
+        self, latents: Tensor, time: TimeModulation, text: TextKV, contexts: Sequence[AttentionContext]
+    ) -> None:
+        """Run the commit pass: as `forward`, but only for the keys and values it writes to the contexts."""
         x = self.patchify(latents)
-        for block, keys_values, window in zip(self.blocks[:-1], text, windows, strict=False):
-            x = block(x, time.blocks, keys_values, window)
+        for block, keys_values, context in zip(self.blocks[:-1], text, contexts, strict=False):
+            x = block(x, time.blocks, keys_values, context)
         last = self.blocks[-1]
-        assert isinstance(last, Block)
+        assert isinstance(last, DiTBlock)
         _, key, value = last.self_attn.project(last.attention_input(x, time.blocks))
-        windows[-1].take(key, value)
+        contexts[-1].write_kv(key, value)
 
-    def project_text(self, embedding: Tensor) -> TextMemory:
+    def project_text(self, embedding: Tensor) -> TextKV:
         """Cross-attention keys and values of a prompt embedding, b text_len text_dim; rows of zeros take part."""
         tokens = self.text_embedding(embedding)
         return [block.cross_attn.project_text(tokens) for block in self.blocks]  # type: ignore[union-attr, operator]
@@ -110,8 +114,8 @@ class CausalWanTransformer(nn.Module):
         return rearrange(tokens, "b (f r k) (p q c) -> b f c (r p) (k q)", r=c.rows, k=c.cols, p=p, q=q)
 
 
-class Block(nn.Module):
-    """Self-attention over the window, cross-attention to the text, feed-forward; two of them modulated by time."""
+class DiTBlock(nn.Module):
+    """Self-attention over the context, cross-attention to the text, feed-forward; two of them modulated by time."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -124,10 +128,10 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), TanhGELU(), nn.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
 
-    def forward(self, x: Tensor, time: Tensor, text: tuple[Tensor, Tensor], window: Window) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, text: tuple[Tensor, Tensor], context: AttentionContext) -> Tensor:
         """Tokens b n dim to tokens b n dim; `time` is b 6 dim."""
         _, _, gate_attn, shift_ffn, scale_ffn, gate_ffn = (self.modulation + time).chunk(6, dim=1)  # each b 1 dim
-        x = x + gate_attn * self.self_attn(self.attention_input(x, time), window)
+        x = x + gate_attn * self.self_attn(self.attention_input(x, time), context)
         x = x + self.cross_attn(self.norm3(x), text)
         return x + gate_ffn * self.ffn(self.norm2(x) * (1 + scale_ffn) + shift_ffn)
 
@@ -156,11 +160,11 @@ class Attention(nn.Module):
 
 
 class SelfAttention(Attention):
-    """Attention of a block's tokens to the window, themselves included."""
+    """Attention of a block's tokens to the context, themselves included."""
 
-    def forward(self, x: Tensor, window: Window) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
         """Tokens b n dim to tokens b n dim."""
-        return self.merge(window.attend(*self.project(x)))
+        return self.merge(context.attend(*self.project(x)))
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Un-rotated query, key and value, each b heads n d."""

@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from infrope_env.config import ModelConfig, Sampler, Window
+from infrope_env.errors import WeightsError
 from infrope_env.pixels.patch_codec import PatchCodecConfig
 from infrope_env.pixels.taehv import TAEHVConfig
 from infrope_env.text.encoder import PocketTextConfig
 
 T = TypeVar("T")
-
-
-class WeightsError(ValueError):
-    """Weights are missing, damaged, or do not fit; the sentence says which file and what to do."""
 
 
 @dataclass(frozen=True)

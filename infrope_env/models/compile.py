@@ -14,14 +14,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from infrope_env.cache_dir import cache_folder
+from infrope_env.cache_dir import cache_dir
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.models.world_folder import WorldModel
-from infrope_env.pixels.codec import Memory
+from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.taehv import TAEHV
 
 PLAYED = (Transition.CONTINUE, Transition.SWITCH, Transition.CUT)
@@ -49,7 +49,7 @@ def paths_to_context_lengths(window: Window) -> dict[int, Play]:
 
 def compile_transformer(transformer: CausalWanTransformer, backend: str = "inductor") -> None:
     """Have every layer compiled when it first meets a shape; asking again changes nothing."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
     import torch._dynamo
 
     limit = torch._dynamo.config.recompile_limit
@@ -77,7 +77,7 @@ def compile_world(world: WorldModel, rollout: Rollout, backend: str = "inductor"
     """
     paths = paths_to_context_lengths(rollout.window)
     print(
-        f"infrope: compiling for {len(paths)} context lengths; the first time takes minutes, kept in {cache_folder()}",
+        f"infrope: compiling for {len(paths)} context lengths; the first time takes minutes, kept in {cache_dir()}",
         file=sys.stderr,
     )
     started = time.perf_counter()
@@ -96,7 +96,9 @@ def compile_world(world: WorldModel, rollout: Rollout, backend: str = "inductor"
     return took_s
 
 
-def _compile_decoder(world: WorldModel, backend: str) -> Callable[[Tensor, Memory | None], tuple[Tensor, Memory]]:
+def _compile_decoder(
+    world: WorldModel, backend: str
+) -> Callable[[Tensor, DecoderState | None], tuple[Tensor, DecoderState]]:
     """The fast decoder, whose two shapes are the first block's and the others'; the full VAE stays as it is."""
     decoder = world.decoder
     if isinstance(decoder, TAEHV) and "decode_float" not in vars(decoder):

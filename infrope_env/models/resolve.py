@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from infrope_env.errors import WeightsError
 from infrope_env.models import world_folder as world_folders
-from infrope_env.models.card import WeightsError
 from infrope_env.models.wan.locate import is_wan
 from infrope_env.models.world_folder import WorldModel
 
 
-def load_world(
+def load_model(
     weights: str | Path | None = None,
     *,
     prompts: Iterable[str] = (),

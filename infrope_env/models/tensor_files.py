@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 
 ZIP, PICKLE = b"PK", b"\x80"
 

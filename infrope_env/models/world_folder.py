@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from infrope_env.config import ModelConfig, Sampler, Window
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.models.card import Card, WeightsError
+from infrope_env.errors import WeightsError
+from infrope_env.models.card import Card
 from infrope_env.pixels.codec import Decoder, Encoder
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVConfig

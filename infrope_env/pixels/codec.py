@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-Memory = tuple[Tensor, ...]
+DecoderState = tuple[Tensor, ...]
 """All a decoder remembers of earlier blocks. Pure data: copy it and you have copied the decoder's past."""
 
 
@@ -15,7 +15,7 @@ class Decoder(Protocol):
 
     frames_per_latent: int
 
-    def decode(self, latents: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def decode(self, latents: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block.
 
         Args:

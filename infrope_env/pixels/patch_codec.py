@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from infrope_env.pixels.codec import Memory, latent_frames
+from infrope_env.pixels.codec import DecoderState, latent_frames
 
 NEARLY_ONE_COLOUR = 24 / 255
 """Neighbours that differ by less are drawn together; a drawn edge is a larger step."""
@@ -100,7 +100,7 @@ class PatchDecoder(nn.Module):
         self.config = config
         self.pixels = nn.Conv2d(2 * config.latent_channels, config.patch_pixels, 3, padding=1)
 
-    def decode(self, latents: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def decode(self, latents: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block to uint8 frames, b t H W 3; see `Decoder.decode`."""
         latents = latents.to(self.pixels.weight.dtype)
         frames = self._decode_bounded(latents, before(latents, memory)).mul_(255).round_().to(torch.uint8)
@@ -162,7 +162,7 @@ def roughness(variances: Tensor) -> Tensor:
     return (variances / variances.min()) ** -0.25
 
 
-def before(latents: Tensor, memory: Memory | None) -> Tensor:
+def before(latents: Tensor, memory: DecoderState | None) -> Tensor:
     """Latents b f c h w one frame earlier; zeros before time zero."""
     first = torch.zeros_like(latents[:, :1]) if memory is None else memory[0].unsqueeze(1)
     return torch.cat((first, latents[:, :-1]), 1)

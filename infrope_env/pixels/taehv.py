@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infrope_env.pixels.codec import Memory, latent_frames
+from infrope_env.pixels.codec import DecoderState, latent_frames
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,25 @@ class TAEHV(nn.Module):
         self.encoder = _encoder(self.config)
         self.decoder = _decoder(self.config)
 
-    def decode(self, latents: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def decode(self, latents: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block to uint8 frames; see `Decoder.decode`."""
         frames, memory = self.decode_float(latents, memory)
         pixels = frames.float().mul(255).round_().to(torch.uint8)
         return pixels.permute(0, 1, 3, 4, 2).contiguous(), memory  # b t c H W -> b t H W c
 
-    def decode_float(self, latents: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+    def decode_float(self, latents: Tensor, memory: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
         """Decode to frames in [0, 1], b t 3 H W. Without a memory the three frames before time zero are dropped."""
         frames, memory = self.decode_unbounded(latents, memory)
         return frames.clamp(0, 1), memory
 
-    def decode_unbounded(self, latents: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+    def decode_unbounded(self, latents: Tensor, memory: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
         """As `decode_float` without the final clamp, which would hide errors outside [0, 1] from training."""
         dtype = next(self.decoder.parameters()).dtype
         frames, next_memory = _run(self.decoder, latents.to(dtype), memory)
         frames = _unpatch(frames, self.config.patch)
         return (frames[:, self.frames_per_latent - 1 :] if memory is None else frames), next_memory
 
-    def encode(self, frames: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+    def encode(self, frames: Tensor, memory: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
         """Encode frames in [0, 1], b t 3 H W with t a multiple of four, to latents b t/4 c h w."""
         return _run(self.encoder, _patch(frames, self.config.patch), memory)
 
@@ -164,7 +164,7 @@ def _decoder(config: TAEHVConfig) -> nn.Sequential:
     return nn.Sequential(*layers, nn.ReLU(), _conv(widths[-1], 3 * config.patch**2))
 
 
-def _run(network: nn.Sequential, x: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+def _run(network: nn.Sequential, x: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
     """Send b t c h w through a stack of 2-D layers; each MemBlock takes its past from, and leaves it in, the memory."""
     batch = x.shape[0]
     past: Iterator[Tensor | None] = iter(memory) if memory is not None else iter(lambda: None, 0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from infrope_env.pixels.codec import Memory, latent_frames
+from infrope_env.pixels.codec import DecoderState, latent_frames
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLWan
@@ -38,13 +38,13 @@ class WanVAE:
         self._mean = self._per_channel(network.config.latents_mean)
         self._std = self._per_channel(network.config.latents_std)
 
-    def decode(self, latents: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def decode(self, latents: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block to uint8 frames; see `Decoder.decode`."""
         frames, memory = self.decode_float(latents, memory)
         pixels = frames.float().mul(255).round_().to(torch.uint8)
         return pixels.permute(0, 1, 3, 4, 2).contiguous(), memory  # b t c H W -> b t H W c
 
-    def decode_float(self, latents: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+    def decode_float(self, latents: Tensor, memory: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
         """Decode latents b f c h w to frames in [0, 1], b t 3 H W; one latent frame at a time, as the VAE must."""
         z = (latents.to(self.device).float() * self._std + self._mean).to(self.dtype)
         z = self.network.post_quant_conv(z.transpose(1, 2))  # b f c h w -> b c f h w
@@ -74,10 +74,10 @@ def _empty_cache(half: nn.Module) -> FeatureCache:
     return [None] * sum(isinstance(layer, nn.Conv3d) for layer in half.modules())
 
 
-def _pack(cache: FeatureCache) -> Memory:
+def _pack(cache: FeatureCache) -> DecoderState:
     """Tensors only: an empty one stands for the marker."""
     return tuple(torch.empty(0) if isinstance(entry, str) else entry for entry in cache if entry is not None)
 
 
-def _unpack(memory: Memory) -> FeatureCache:
+def _unpack(memory: DecoderState) -> FeatureCache:
     return [entry if entry.numel() else REPEAT for entry in memory]

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from controllers import Controller
+from infrope_env.control.controller import Controller
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from controllers import Controller
 from controllers.keyboard import KeyboardController
 from infrope_env.control.actions import ActionSet
+from infrope_env.control.controller import Controller
 from infrope_env.player.bindings import key_name, listed
 from infrope_env.player.overlay import KeyReceipt, Overlay, Readout
 from infrope_env.player.stream import Frame, Stream
-from infrope_env.player.window import Window
+from infrope_env.player.window import DisplayWindow
 
 POLL_S = 0.005
 REDRAW_S = 1 / 16  # the overlay's, while the picture stands still
@@ -90,7 +90,7 @@ class PlaySession:
         self,
         env: gymnasium.Env[NDArray[np.uint8], Any],
         controller: Controller,
-        window: Window,
+        window: DisplayWindow,
         *,
         blocks: int | None = None,
         clock: Callable[[], float] = time.monotonic,

@@ -19,7 +19,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from controllers import Controller
+from infrope_env.control.controller import Controller
 from infrope_env.player.pace import Pace
 
 Info = Mapping[str, Any]
@@ -30,7 +30,7 @@ class StreamError(RuntimeError):
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class BlockFrames:
     """The pixel frames of one block, ready to be shown.
 
     Attributes:
@@ -50,7 +50,7 @@ class Clip:
 class Frame:
     """What is on show: pixel frame `index` of `clip`."""
 
-    clip: Clip
+    clip: BlockFrames
     index: int
 
     @property
@@ -63,7 +63,7 @@ class Frame:
 class Showing:
     """A clip on show since `began_s`, `frame_s` per pixel frame; the last one stays until another clip begins."""
 
-    clip: Clip
+    clip: BlockFrames
     began_s: float
     frame_s: float
 
@@ -113,7 +113,7 @@ class Stream:
         self._first_prompt: dict[str, Any] = {}
         self._wake = threading.Condition()
         self._commands: deque[tuple[Callable[[], object], Future[Any]]] = deque()
-        self._ready: Clip | None = None
+        self._ready: BlockFrames | None = None
         self._showing: Showing | None = None
         self._paused = self._generating = self._closing = False
         self._over = False  # the rollout has ended: the next block is the first of another
@@ -271,7 +271,7 @@ class Stream:
         valid = observation[len(observation) - info["num_frames"] :]  # a first block has 9 of 12, at the end
         with self._wake:
             self._observation, self._info = observation, info
-            self._ready = Clip(valid, info, made_s, starts_over)
+            self._ready = BlockFrames(valid, info, made_s, starts_over)
             self._generating = False
             if self._blocks_left and not again:
                 self._blocks_left -= 1
@@ -301,7 +301,7 @@ class Stream:
             self._wake.notify_all()
         return future
 
-    def _is_due(self, clip: Clip, now: float) -> bool:
+    def _is_due(self, clip: BlockFrames, now: float) -> bool:
         return self._showing is None or clip.starts_over or now >= self._showing.ends_s
 
     def _show_ready(self, now: float) -> None:

@@ -53,7 +53,7 @@ def open_display() -> None:
     pygame.font.init()
 
 
-class Window:
+class DisplayWindow:
     """Shows pixel frames as large as the window allows, in its middle."""
 
     def __init__(self, frame_size: tuple[int, int], title: str = "infrope", scale: int | None = None) -> None:

@@ -17,7 +17,7 @@ import gymnasium
 import torch
 
 from infrope_env.recording.reader import Recording, ReplayError
-from infrope_env.recording.run_info import Circumstances
+from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.wrapper import EpisodeMeta, RecordRollout, valid_frames
 from infrope_env.recording.writer import BlockRecord, Origin, frames_digest
 
@@ -121,7 +121,7 @@ def replay(
     with _threads(threads or recording.meta.made_with.threads):
         env = _make(recording.meta, render_mode, otherwise)
         try:
-            now = Circumstances.of(env.unwrapped.world)  # type: ignore[attr-defined]
+            now = RunInfo.of(env.unwrapped.model)  # type: ignore[attr-defined]
             env = env if out is None else RecordRollout(env, out)
             blocks, differing, problem = _compare(env, recording)
         finally:

@@ -20,7 +20,7 @@ INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class RunInfo:
     """Where and with what a rollout was made.
 
     Attributes:
@@ -43,7 +43,7 @@ class Circumstances:
     compiled: bool = False
 
     @classmethod
-    def of(cls, world: WorldModel) -> Circumstances:
+    def of(cls, world: WorldModel) -> RunInfo:
         """The ones that hold here, for a loaded world."""
         return cls(
             weights=world.sha256,
@@ -56,7 +56,7 @@ class Circumstances:
             compiled=is_compiled(world.transformer),
         )
 
-    def differences(self, now: Circumstances) -> Iterator[str]:
+    def differences(self, now: RunInfo) -> Iterator[str]:
         """One sentence for each thing that was otherwise when it was recorded; nothing when bytes must agree."""
         for file in sorted(self.weights.keys() | now.weights.keys()):
             if self.weights.get(file) != now.weights.get(file):

@@ -19,7 +19,7 @@ from infrope_env.control.storyboard import Subtitle
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import PromptRequest
 from infrope_env.pixels.picture import to_png
-from infrope_env.recording.run_info import Circumstances
+from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.writer import IMAGE, BlockRecord, Origin, Recorder, RecordingError, frames_digest
 
 
@@ -48,7 +48,7 @@ class EpisodeMeta:
     seed: int
     options: dict[str, Any]
     continues: Origin | None
-    made_with: Circumstances
+    made_with: RunInfo
 
     @classmethod
     def of(cls, env: gymnasium.Env, continues: Origin | None, image: bytes | None = None) -> Self:
@@ -70,7 +70,7 @@ class EpisodeMeta:
             seed=world.seed_used,
             options=world.names_used | kept,
             continues=continues,
-            made_with=Circumstances.of(world.world),
+            made_with=RunInfo.of(world.model),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class EpisodeMeta:
         fields = {name: content[name] for name in cls.__dataclass_fields__}
         origin = fields["continues"]
         fields["continues"] = None if origin is None else Origin(**origin)
-        return cls(**{**fields, "made_with": Circumstances(**fields["made_with"])})
+        return cls(**{**fields, "made_with": RunInfo(**fields["made_with"])})
 
     @property
     def first_block(self) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from infrope_env.text.encoder import TextEncoderAbsent
-from infrope_env.text.prompt_files import kept_encoders
+from infrope_env.text.prompt_files import stored_encoders
 from infrope_env.text.umt5 import DTYPES, TEXT_LEN, UMT5TextEncoder, check_dtype
 from infrope_env.text.umt5_files import DOWNLOAD, TextEncoderError, UMT5Files, UMT5Sizes
 
@@ -100,13 +100,13 @@ class AbsentTextEncoder:
         """Stand in for the encoder of a bank's folder.
 
         Args:
-            folder: as given to `PromptBank`.
+            folder: as given to `PromptCache`.
             fingerprint: which encoder, or how its fingerprint begins; None takes the one that added the newest text.
 
         Raises:
             TextEncoderError: there is not one embedding.
         """
-        kept = [encoder for encoder in kept_encoders(folder) if encoder.fingerprint.startswith(fingerprint or "")]
+        kept = [encoder for encoder in stored_encoders(folder) if encoder.fingerprint.startswith(fingerprint or "")]
         if not kept:
             whose = f" of the encoder {fingerprint}" if fingerprint else ""
             raise TextEncoderError(f"{folder} has no embeddings{whose}: prompts must be encoded once with {DOWNLOAD}.")

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from infrope_env.text.encoder import Releasable, TextEncoder
-from infrope_env.text.prompt_files import KeptEncoder, read_embedding, write_embedding
+from infrope_env.text.prompt_files import EncoderId, read_embedding, write_embedding
 
 
-class PromptBank:
+class PromptCache:
     """Text to embedding, encoded at its first use."""
 
     def __init__(
@@ -110,5 +110,5 @@ class PromptBank:
             self.encoder.release()
 
     @property
-    def _kept_encoder(self) -> KeptEncoder:
-        return KeptEncoder(self.encoder.fingerprint, self.encoder.text_len, self.encoder.text_dim)
+    def _kept_encoder(self) -> EncoderId:
+        return EncoderId(self.encoder.fingerprint, self.encoder.text_len, self.encoder.text_dim)

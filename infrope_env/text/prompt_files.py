@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from infrope_env.cache_dir import cache_folder
+from infrope_env.cache_dir import cache_dir
 
 NOTES = (
     "infrope"  # one entry, in JSON: the library writes several in any order, and equal files should have equal bytes
@@ -27,11 +27,11 @@ DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError)
 
 def default_folder() -> Path:
     """Where embeddings are kept when nobody says otherwise."""
-    return cache_folder() / "prompts"
+    return cache_dir() / "prompts"
 
 
 @dataclass(frozen=True)
-class KeptEncoder:
+class EncoderId:
     """An encoder as its embeddings describe it."""
 
     fingerprint: str
@@ -43,14 +43,14 @@ class KeptEncoder:
         return folder / self.fingerprint[:16] / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
 
 
-def kept_encoders(folder: Path) -> tuple[KeptEncoder, ...]:
+def stored_encoders(folder: Path) -> tuple[EncoderId, ...]:
     """The encoders that have embeddings in a folder, the one that added the newest first."""
     subfolders = sorted((path for path in folder.glob("*") if path.is_dir()), key=_age, reverse=True)
     described = (next(filter(None, map(_describe, sub.glob("*.safetensors"))), None) for sub in subfolders)
     return tuple(encoder for encoder in described if encoder is not None)
 
 
-def read_embedding(path: Path, encoder: KeptEncoder) -> Tensor | None:
+def read_embedding(path: Path, encoder: EncoderId) -> Tensor | None:
     """The embedding [1, text_len, text_dim] kept at `path`; None when there is none or the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -65,7 +65,7 @@ def read_embedding(path: Path, encoder: KeptEncoder) -> Tensor | None:
     return embedding
 
 
-def write_embedding(path: Path, embedding: Tensor, encoder: KeptEncoder, text: str) -> None:
+def write_embedding(path: Path, embedding: Tensor, encoder: EncoderId, text: str) -> None:
     """Keep the rows up to the last that is not zero: a long prompt fills a quarter of 512.
 
     Written beside the file and renamed, so that no reader ever meets half of it; a full disk does not stop play.
@@ -89,12 +89,12 @@ def _age(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _describe(path: Path) -> KeptEncoder | None:
+def _describe(path: Path) -> EncoderId | None:
     """Which encoder an embedding is of; None when the file is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             notes, (_, text_dim) = _notes(file.metadata()), file.get_slice("embedding").get_shape()
-        return KeptEncoder(notes["fingerprint"], notes["text_len"], text_dim)
+        return EncoderId(notes["fingerprint"], notes["text_len"], text_dim)
     except DAMAGE:
         return None
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache
+from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache
 from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rope import RotaryTable, rotate
 
@@ -54,8 +54,8 @@ def test_a_full_cache_takes_no_more(cache):
 
 def test_a_block_sees_its_context_rotated_and_the_values_that_belong_to_it(cache):
     cache.store(range(6), torch.randn(2, 1, 2, 24, 12), torch.randn(2, 1, 2, 24, 12))
-    window = AttentionWindow(SHAPE, block=3, device=CPU, dtype=torch.float32)
-    layers = window.show(cache, Layout(slots=(0, 4, 5), context=(0, 7, 9), block=(10, 11, 12)), TABLE)
+    window = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
+    layers = window.gather(cache, Layout(slots=(0, 4, 5), context=(0, 7, 9), block=(10, 11, 12)), TABLE)
     for index, layer in enumerate(layers):
         assert layer.keys.shape == layer.values.shape == (1, 2, 6 * 4, 12)
         for place, (frame, coordinate) in enumerate(((0, 0), (4, 7), (5, 9))):
@@ -66,10 +66,10 @@ def test_a_block_sees_its_context_rotated_and_the_values_that_belong_to_it(cache
 
 
 def test_a_block_leaves_its_keys_rotated_behind_the_context_and_unrotated_for_the_commit(cache):
-    window = AttentionWindow(SHAPE, block=3, device=CPU, dtype=torch.float32)
-    layers = window.show(cache, Layout((), (), (45, 46, 47)), TABLE)
+    window = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
+    layers = window.gather(cache, Layout((), (), (45, 46, 47)), TABLE)
     key, value = torch.randn(2, 1, 2, 12, 12).unbind()
-    layers[1].take(key, value)
+    layers[1].write_kv(key, value)
     assert torch.equal(layers[1].keys, rotate(key, TABLE.at((45, 46, 47))))
     assert torch.equal(window.fresh_keys[1], key)
     assert torch.equal(window.fresh_values[1], value)
@@ -77,16 +77,16 @@ def test_a_block_leaves_its_keys_rotated_behind_the_context_and_unrotated_for_th
 
 def test_what_a_shorter_window_hides_cannot_be_read(cache):
     _store(cache, range(6))
-    window = AttentionWindow(SHAPE, block=3, device=CPU, dtype=torch.float32)
-    window.show(cache, Layout((0, 4, 5), (0, 1, 2), (3, 4, 5)), TABLE)
-    (layer, _) = window.show(cache, Layout((0,), (0,), (1, 2, 3)), TABLE)
+    window = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
+    window.gather(cache, Layout((0, 4, 5), (0, 1, 2), (3, 4, 5)), TABLE)
+    (layer, _) = window.gather(cache, Layout((0,), (0,), (1, 2, 3)), TABLE)
     assert layer.keys.shape[2] == layer.values.shape[2] == 4 * SHAPE.tokens_per_frame
 
 
 def test_looking_changes_nothing_that_is_remembered(cache):
     _store(cache, range(6))
     keys, slots = cache.keys.clone(), cache.slots
-    window = AttentionWindow(SHAPE, block=3, device=CPU, dtype=torch.float32)
-    window.show(cache, Layout((0,), (0,), (1, 2, 3)), TABLE)[0].take(*torch.ones(2, 1, 2, 12, 12).unbind())
+    window = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
+    window.gather(cache, Layout((0,), (0,), (1, 2, 3)), TABLE)[0].write_kv(*torch.ones(2, 1, 2, 12, 12).unbind())
     assert torch.equal(cache.keys, keys)
     assert cache.slots == slots

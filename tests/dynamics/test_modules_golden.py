@@ -15,7 +15,7 @@ from torch import Tensor
 
 from infrope_env.config import ROTARY_TABLE_LENGTH, ModelConfig, Sampler, Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache
+from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rope import RotaryTable, rotate
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate, shift_timesteps
@@ -138,11 +138,11 @@ def test_one_layer_of_self_attention_over_twelve_blocks(golden, model, case):
     table = RotaryTable(32, rows, cols)
     shape = CacheShape(1, 1, 3, window.size, rows * cols, 32)
     cache = KeyValueCache(shape, torch.device("cpu"), torch.float32)
-    room = AttentionWindow(shape, frames, torch.device("cpu"), torch.float32)
+    room = ContextBuffers(shape, frames, torch.device("cpu"), torch.float32)
     for block, inputs in enumerate(golden["self_attn.x"]):
         transition = Transition(facts["flush_blocks"].get(str(block), "continue").replace("flush", "switch"))
         layout = lay_out(cache.frame_ids, transition, window)
-        (layer,) = room.show(cache, layout, table)
+        (layer,) = room.gather(cache, layout, table)
         for call, x in enumerate(inputs):
             assert torch.allclose(attention(x, layer), golden[f"self_attn.{case}.y"][block, call], atol=2e-5)
         cache.keep(layout.slots)

@@ -30,11 +30,11 @@ class BlockCausalAttention:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """B heads n d to the same."""
-        self.take(key, value)
+        self.write_kv(key, value)
         scores = rotate(query, self.rotation) @ rotate(key, self.rotation).mT / SMALL_MODEL.head_dim**0.5
         return (scores + self.mask).softmax(-1) @ value
 
-    def take(self, key: Tensor, value: Tensor) -> None:
+    def write_kv(self, key: Tensor, value: Tensor) -> None:
         """Keep them to be compared."""
         self.key, self.value = key, value
 
@@ -53,7 +53,7 @@ def test_the_cache_holds_what_one_pass_from_scratch_gives_under_the_new_prompt(w
 
     windows = [BlockCausalAttention(visible, layout.context, window.block) for _ in range(SMALL_MODEL.num_layers)]
     latents = torch.cat(past, dim=1)[:, list(visible)]
-    model.remember(latents, model.modulate(torch.tensor([0.0])), model.project_text(prompt(1).double()), windows)
+    model.update_cache(latents, model.modulate(torch.tensor([0.0])), model.project_text(prompt(1).double()), windows)
     keys, values = _cached(rollout, visible)
     assert not torch.allclose(keys[1], old[0][1], atol=1e-3)
     for layer, scratch in enumerate(windows):

@@ -240,7 +240,7 @@ def test_a_block_that_is_stopped_leaves_the_rollout_as_it_was(model, monkeypatch
     for each in (rollout, undisturbed):
         play(each, STORY[:3])
     with monkeypatch.context() as patch:
-        patch.setattr(model, "remember", _interrupt)
+        patch.setattr(model, "update_cache", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             rollout.advance(prompt(9), CUT)
     assert torch.equal(play(rollout, [CONTINUE, SWITCH]), play(undisturbed, [CONTINUE, SWITCH]))

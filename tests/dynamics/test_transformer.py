@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from infrope_env.config import WAN_1_3B, WAN_14B
-from infrope_env.dynamics.cache import AttentionWindow, CacheShape, KeyValueCache
+from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache
 from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, TanhGELU, sinusoid
@@ -24,13 +24,13 @@ def model() -> CausalWanTransformer:
     return small_model()
 
 
-def _windows(batch: int = 1) -> tuple[AttentionWindow, list]:
+def _windows(batch: int = 1) -> tuple[ContextBuffers, list]:
     """Windows of a first block: nothing but itself to see."""
     c = SMALL_MODEL
     shape = CacheShape(c.num_layers, batch, c.num_heads, 6, c.tokens_per_frame, c.head_dim)
-    room = AttentionWindow(shape, 3, torch.device("cpu"), torch.float32)
+    room = ContextBuffers(shape, 3, torch.device("cpu"), torch.float32)
     cache = KeyValueCache(shape, torch.device("cpu"), torch.float32)
-    return room, room.show(cache, BLOCK_AT_0, RotaryTable(c.head_dim, c.rows, c.cols))
+    return room, room.gather(cache, BLOCK_AT_0, RotaryTable(c.head_dim, c.rows, c.cols))
 
 
 def _latents(seed: int = 0, batch: int = 1) -> torch.Tensor:

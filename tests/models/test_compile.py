@@ -12,7 +12,7 @@ from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.models.compile import compile_world, paths_to_context_lengths
 from infrope_env.models.world_folder import WorldModel, _load, load_world
-from infrope_env.recording.run_info import Circumstances
+from infrope_env.recording.run_info import RunInfo
 
 START, CONTINUE, SWITCH, CUT = Transition.START, Transition.CONTINUE, Transition.SWITCH, Transition.CUT
 PLAY = (START, CONTINUE, CONTINUE, SWITCH, SWITCH, CONTINUE, CUT, CUT, CONTINUE, CONTINUE, CONTINUE)
@@ -64,9 +64,9 @@ def compiled_agrees(world: WorldModel, backend: str, capsys: pytest.CaptureFixtu
     rollout = Rollout(world.transformer, world.window, world.sampler)
     plain = play(world, rollout, seed=3)
     torch._dynamo.utils.counters.clear()
-    made = Circumstances.of(world)
+    made = RunInfo.of(world)
     compile_world(world, rollout, backend)
-    (told,) = made.differences(Circumstances.of(world))
+    (told,) = made.differences(RunInfo.of(world))
     assert told == "Another class of machine or setting: compiled was False, here it is True."
     assert "compiling for 3 context lengths" in capsys.readouterr().err
     before = dict(torch._dynamo.utils.counters["stats"])

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from infrope_env.config import Sampler, Window
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.world_folder import (
     CARD,
     DECODER,

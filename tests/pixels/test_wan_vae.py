@@ -13,9 +13,9 @@ pytest.importorskip("diffusers", reason="needs the extra 'wan'")
 from diffusers import AutoencoderKLWan
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.codec_files import load_decoder, load_encoder, rename
-from infrope_env.pixels.codec import Memory
+from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.wan_vae import WanVAE
 
 CPU = torch.device("cpu")
@@ -110,7 +110,7 @@ def test_a_kept_memory_goes_on_bit_for_bit_however_often_and_whatever_came_betwe
     assert all(torch.equal(one, other) for one, other in zip(kept, memory, strict=True))
 
 
-def copy_of(memory: Memory) -> Memory:
+def copy_of(memory: DecoderState) -> DecoderState:
     """As a saved state copies it, and a file would keep it: tensors and nothing else."""
     return tuple(tensor.clone() for tensor in memory)
 

@@ -11,16 +11,16 @@ import pytest
 from controllers.scripted import ScriptedController
 from infrope_env.player.session import PlaySession, keyboard_for
 from infrope_env.player.stream import StreamError
-from infrope_env.player.window import Window
+from infrope_env.player.window import DisplayWindow
 from tests.player.fakes import SIZE, FakeEnv
 
 PATIENCE_S = 10
 
 
 @pytest.fixture
-def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
+def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[DisplayWindow]:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    window = Window(SIZE, scale=30)
+    window = DisplayWindow(SIZE, scale=30)
     yield window
     window.close()
 
@@ -28,7 +28,7 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[Window]:
 class Game:
     """A session in play at 400 pixel frames per second."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: DisplayWindow) -> None:
         self.env = FakeEnv(lambda: time.sleep(0.01))
         self.session = PlaySession(self.env, keyboard_for(self.env.action_set), window)
         self.session.stream.pace.fps = 400
@@ -64,7 +64,7 @@ class Game:
 
 
 @pytest.fixture
-def game(window: Window) -> Iterator[Game]:
+def game(window: DisplayWindow) -> Iterator[Game]:
     game = Game(window)
     yield game
     game.session.stream.close()
@@ -213,7 +213,7 @@ def test_a_recording_that_stopped_is_told_and_play_goes_on(game: Game) -> None:
     game.until(lambda: len(game.env.actions) > made + 1)
 
 
-def test_h_shows_nothing_but_the_picture(game: Game, window: Window) -> None:
+def test_h_shows_nothing_but_the_picture(game: Game, window: DisplayWindow) -> None:
     game.tap(pygame.K_PERIOD)
     game.until(lambda: game.session.readout().paused)
     game.tap(pygame.K_h)
@@ -224,14 +224,14 @@ def test_h_shows_nothing_but_the_picture(game: Game, window: Window) -> None:
     assert (window.screenshot() == game.session.readout().block).all()
 
 
-def test_escape_ends_the_session(window: Window) -> None:
+def test_escape_ends_the_session(window: DisplayWindow) -> None:
     env = FakeEnv()
     session = PlaySession(env, keyboard_for(env.action_set), window)
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE, mod=0))
     session.run(seed=1)
 
 
-def test_a_script_in_a_window_ends_after_its_last_block(window: Window) -> None:
+def test_a_script_in_a_window_ends_after_its_last_block(window: DisplayWindow) -> None:
     env = FakeEnv()
     script = ScriptedController.from_text("walk_right*2 jump", env.action_names)
     session = PlaySession(env, script, window, blocks=script.total_blocks)
@@ -242,7 +242,7 @@ def test_a_script_in_a_window_ends_after_its_last_block(window: Window) -> None:
     assert np.array_equal(session.showing.pixels, np.full((*SIZE, 3), 3))
 
 
-def test_a_failing_world_ends_the_session_with_its_reason(window: Window) -> None:
+def test_a_failing_world_ends_the_session_with_its_reason(window: DisplayWindow) -> None:
     def fail() -> None:
         raise RuntimeError("the model is gone")
 

@@ -14,7 +14,7 @@ import infrope_env
 from infrope_env.recording import replay as replay_module
 from infrope_env.recording.reader import Recording, ReplayError
 from infrope_env.recording.replay import Report, Verdict, replay, verify
-from infrope_env.recording.run_info import Circumstances
+from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.wrapper import RecordRollout
 from infrope_env.recording.writer import Origin
 from tests.tiny_world import tiny_world
@@ -200,8 +200,8 @@ def test_other_weights_are_said_and_no_failure_of_determinism(episode: Path, tmp
 def test_other_circumstances_are_said_and_excuse_only_a_difference(
     episode: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: dict[str, Any], sentence: str, differs: bool
 ) -> None:
-    here = Circumstances.of
-    monkeypatch.setattr(Circumstances, "of", lambda world: replace(here(world), **elsewhere))
+    here = RunInfo.of
+    monkeypatch.setattr(RunInfo, "of", lambda world: replace(here(world), **elsewhere))
     if differs:
         monkeypatch.setattr(replay_module, "frames_digest", lambda frames: "other")
     report = verify(episode)

@@ -69,7 +69,7 @@ def test_an_episode_holds_a_video_a_log_and_meta_data(tiny_weights: Path, tmp_pa
     assert meta["env_id"] == "infrope/PocketWorld-v0" and meta["env_kwargs"]["weights"] == str(tiny_weights)
     assert meta["seed"] == 7 and meta["options"] == {"subject": "frog"} and meta["continues"] is None
     assert meta["actions"] == env.unwrapped.action_set.to_dict()
-    assert meta["made_with"]["weights"] == env.unwrapped.world.sha256
+    assert meta["made_with"]["weights"] == env.unwrapped.model.sha256
     assert {"dtype", "device", "processor", "versions"} <= meta["made_with"].keys()
 
 

@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 
 from infrope_env.text.encoder import PocketTextConfig, PocketTextEncoder
-from infrope_env.text.prompt_cache import PromptBank
-from infrope_env.text.prompt_files import KeptEncoder, default_folder, kept_encoders
+from infrope_env.text.prompt_cache import PromptCache
+from infrope_env.text.prompt_files import EncoderId, default_folder, stored_encoders
 
 
 class CountingEncoder:
@@ -29,7 +29,7 @@ class CountingEncoder:
 
 
 def test_a_text_is_encoded_once():
-    bank = PromptBank(encoder := CountingEncoder())
+    bank = PromptCache(encoder := CountingEncoder())
     first = bank["a fox"]
     assert first.shape == (1, 2, 3)
     assert bank["a fox"] is first and bank.embedding("a fox") is first
@@ -37,14 +37,14 @@ def test_a_text_is_encoded_once():
 
 
 def test_encoding_ahead_asks_one_by_one_and_never_again():
-    bank = PromptBank(encoder := CountingEncoder())
+    bank = PromptCache(encoder := CountingEncoder())
     bank.encode_all(["a", "b", "a"])
     bank["b"]
     assert encoder.asked == ["a", "b"]
 
 
 def test_memory_is_bounded_and_forgets_what_was_used_longest_ago():
-    bank = PromptBank(encoder := CountingEncoder(), capacity=2)
+    bank = PromptCache(encoder := CountingEncoder(), capacity=2)
     for text in ("a", "b", "a", "c", "a", "b"):
         bank[text]
     assert len(bank) == 2
@@ -52,40 +52,40 @@ def test_memory_is_bounded_and_forgets_what_was_used_longest_ago():
 
 
 def test_the_disk_serves_the_next_process(tmp_path):
-    kept = PromptBank(CountingEncoder(dtype=torch.bfloat16), tmp_path / "new" / "folder")["a fox"]
-    later = PromptBank(encoder := CountingEncoder(dtype=torch.bfloat16), tmp_path / "new" / "folder")["a fox"]
+    kept = PromptCache(CountingEncoder(dtype=torch.bfloat16), tmp_path / "new" / "folder")["a fox"]
+    later = PromptCache(encoder := CountingEncoder(dtype=torch.bfloat16), tmp_path / "new" / "folder")["a fox"]
     assert later.equal(kept) and later.dtype is torch.bfloat16
     assert encoder.asked == []
 
 
 def test_another_encoder_never_reads_these_embeddings(tmp_path):
-    PromptBank(CountingEncoder("one"), tmp_path)["a fox"]
-    PromptBank(other := CountingEncoder("other"), tmp_path)["a fox"]
+    PromptCache(CountingEncoder("one"), tmp_path)["a fox"]
+    PromptCache(other := CountingEncoder("other"), tmp_path)["a fox"]
     assert other.asked == ["a fox"]
     assert len(list(tmp_path.glob("*/*.safetensors"))) == 2
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut short", "one bit", "no safetensors", "another shape"])
 def test_a_damaged_file_is_encoded_again_and_mended(tmp_path, damage):
-    PromptBank(CountingEncoder(), tmp_path)["a fox"]
+    PromptCache(CountingEncoder(), tmp_path)["a fox"]
     (file,) = tmp_path.glob("*/*.safetensors")
     data = file.read_bytes()
     if damage == "another shape":
         wide = CountingEncoder()
         wide.text_len = 5
-        assert PromptBank(wide, tmp_path)["a fox"] is not None
+        assert PromptCache(wide, tmp_path)["a fox"] is not None
         assert wide.asked == ["a fox"]
         return
     flipped = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:]
     file.write_bytes({"empty": b"", "cut short": data[:-4], "one bit": flipped, "no safetensors": b"x" * 99}[damage])
-    again = PromptBank(encoder := CountingEncoder(), tmp_path)["a fox"]
+    again = PromptCache(encoder := CountingEncoder(), tmp_path)["a fox"]
     assert encoder.asked == ["a fox"]
     assert again.equal(CountingEncoder()(["a fox"]))
     assert file.read_bytes() == data
 
 
 def test_nothing_is_left_beside_the_kept_files(tmp_path):
-    PromptBank(CountingEncoder(), tmp_path).encode_all(["a", "b", "c"])
+    PromptCache(CountingEncoder(), tmp_path).encode_all(["a", "b", "c"])
     assert {file.suffix for file in tmp_path.glob("*/*")} == {".safetensors"}
     assert len(list(tmp_path.glob("*/*"))) == 3
 
@@ -93,7 +93,7 @@ def test_nothing_is_left_beside_the_kept_files(tmp_path):
 def test_a_folder_that_cannot_be_written_warns_and_play_goes_on(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.warns(UserWarning, match="was not kept in"):
-        embedding = PromptBank(CountingEncoder(), tmp_path / "file")["a fox"]
+        embedding = PromptCache(CountingEncoder(), tmp_path / "file")["a fox"]
     assert embedding.shape == (1, 2, 3)
 
 
@@ -103,19 +103,19 @@ def test_a_write_that_fails_leaves_no_half_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.replace", refuse)
     with pytest.warns(UserWarning, match="No space left on device"):
-        PromptBank(CountingEncoder(), tmp_path)["a fox"]
+        PromptCache(CountingEncoder(), tmp_path)["a fox"]
     assert list(tmp_path.glob("*/*")) == []
 
 
 def test_embeddings_are_handed_out_on_the_device_asked_for(tmp_path):
-    PromptBank(CountingEncoder(), tmp_path)["a fox"]
+    PromptCache(CountingEncoder(), tmp_path)["a fox"]
     for folder in (None, tmp_path):
-        assert PromptBank(CountingEncoder(), folder, device="meta")["a fox"].device.type == "meta"
+        assert PromptCache(CountingEncoder(), folder, device="meta")["a fox"].device.type == "meta"
 
 
 def test_a_refused_text_is_not_remembered():
     encoder = PocketTextEncoder.from_words(["a fox"], PocketTextConfig(16, 1, 2, 4, 8))
-    bank = PromptBank(encoder)
+    bank = PromptCache(encoder)
     for _ in range(2):
         with pytest.raises(ValueError, match="dragon"):
             bank["a dragon"]
@@ -124,11 +124,11 @@ def test_a_refused_text_is_not_remembered():
 
 def test_a_bank_without_room_is_refused():
     with pytest.raises(ValueError, match="capacity to be at least 1, got 0"):
-        PromptBank(CountingEncoder(), capacity=0)
+        PromptCache(CountingEncoder(), capacity=0)
 
 
 def fill(folder) -> None:
-    PromptBank(CountingEncoder(), folder).encode_all([f"text {i}" for i in range(20)])
+    PromptCache(CountingEncoder(), folder).encode_all([f"text {i}" for i in range(20)])
 
 
 def test_two_processes_may_fill_one_folder(tmp_path):
@@ -137,7 +137,7 @@ def test_two_processes_may_fill_one_folder(tmp_path):
         process.start()
     for process in processes:
         process.join(60)
-    PromptBank(encoder := CountingEncoder(), tmp_path).encode_all([f"text {i}" for i in range(20)])
+    PromptCache(encoder := CountingEncoder(), tmp_path).encode_all([f"text {i}" for i in range(20)])
     assert encoder.asked == []
     assert [process.exitcode for process in processes] == [0, 0]
 
@@ -152,27 +152,27 @@ class LargeEncoder(CountingEncoder):
 
 
 def test_a_large_encoder_is_let_go_after_its_work_and_not_for_nothing(tmp_path):
-    bank = PromptBank(encoder := LargeEncoder(), tmp_path)
+    bank = PromptCache(encoder := LargeEncoder(), tmp_path)
     bank.encode_all(["a", "b"])
     assert encoder.released == 1
     bank.encode_all(["a", "b"])
     bank["a"]
-    PromptBank(encoder, tmp_path)["b"]
+    PromptCache(encoder, tmp_path)["b"]
     assert encoder.released == 1
     bank["c"]
     assert encoder.released == 2
-    PromptBank(kept := LargeEncoder(), keep_encoder=True)["a"]
+    PromptCache(kept := LargeEncoder(), keep_encoder=True)["a"]
     assert kept.released == 0
 
 
 def test_a_large_encoder_is_let_go_when_a_text_is_refused():
     with pytest.raises(TypeError):
-        PromptBank(encoder := LargeEncoder()).encode_all(["a", None])
+        PromptCache(encoder := LargeEncoder()).encode_all(["a", None])
     assert encoder.released == 1
 
 
 def test_progress_is_told_before_and_after_each_text_that_must_be_encoded(tmp_path):
-    bank, told = PromptBank(CountingEncoder(), tmp_path), []
+    bank, told = PromptCache(CountingEncoder(), tmp_path), []
     bank["b"]
     bank.encode_all(["a", "b", "c", "a"], report=lambda done, total: told.append((done, total)))
     assert told == [(0, 2), (1, 2), (2, 2)]
@@ -180,7 +180,7 @@ def test_progress_is_told_before_and_after_each_text_that_must_be_encoded(tmp_pa
 
 
 def test_a_file_says_what_it_is_and_holds_no_zero_rows(tmp_path):
-    PromptBank(CountingEncoder("one"), tmp_path)["a fox"]
+    PromptCache(CountingEncoder("one"), tmp_path)["a fox"]
     (file,) = tmp_path.glob("*/*.safetensors")
     with safe_open(file, framework="pt") as content:
         notes, rows = json.loads(content.metadata()["infrope"]), content.get_tensor("embedding")
@@ -193,20 +193,20 @@ def test_an_embedding_of_zeros_only_comes_back(tmp_path):
         return torch.zeros(len(texts), 2, 3)
 
     nothing.fingerprint, nothing.text_len, nothing.text_dim = "nothing", 2, 3
-    PromptBank(nothing, tmp_path)[""]
-    kept = PromptBank(encoder := CountingEncoder("nothing"), tmp_path)[""]
+    PromptCache(nothing, tmp_path)[""]
+    kept = PromptCache(encoder := CountingEncoder("nothing"), tmp_path)[""]
     assert kept.shape == (1, 2, 3) and kept.eq(0).all() and encoder.asked == []
 
 
 def test_the_encoders_of_a_folder_are_known_by_what_they_left(tmp_path):
     for age, name in ((20, "one"), (10, "other")):
-        PromptBank(CountingEncoder(name), tmp_path)["a fox"]
+        PromptCache(CountingEncoder(name), tmp_path)["a fox"]
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    assert kept_encoders(tmp_path) == (KeptEncoder("other", 2, 3), KeptEncoder("one", 2, 3))
+    assert stored_encoders(tmp_path) == (EncoderId("other", 2, 3), EncoderId("one", 2, 3))
     (file,) = (tmp_path / "other").iterdir()
     file.write_bytes(b"damaged")
-    assert kept_encoders(tmp_path) == (KeptEncoder("one", 2, 3),)
-    assert kept_encoders(tmp_path / "nowhere") == ()
+    assert stored_encoders(tmp_path) == (EncoderId("one", 2, 3),)
+    assert stored_encoders(tmp_path / "nowhere") == ()
 
 
 def test_embeddings_are_kept_in_the_user_s_cache_or_where_the_variable_says(monkeypatch):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from infrope_env.text.encoder import TextEncoderAbsent
 from infrope_env.text.int8 import Int8Linear
 from infrope_env.text.lazy import AbsentTextEncoder, LazyTextEncoder, bytes_needed, pick_device
-from infrope_env.text.prompt_cache import PromptBank
+from infrope_env.text.prompt_cache import PromptCache
 from infrope_env.text.umt5 import UMT5TextEncoder, clean_text
 from infrope_env.text.umt5_files import TextEncoderError, UMT5Files, UMT5Sizes, transformers_name
 from tests.text.tiny_umt5 import (
@@ -345,28 +345,28 @@ def test_the_gpu_is_taken_when_the_weights_and_more_fit(monkeypatch: pytest.Monk
 
 def test_the_bank_lets_the_encoder_go_and_serves_without_it(twin: Path, tmp_path: Path) -> None:
     lazy, told = LazyTextEncoder(twin), []
-    bank = PromptBank(lazy, tmp_path / "prompts")
+    bank = PromptCache(lazy, tmp_path / "prompts")
     bank.encode_all([PROMPT, "the forest", PROMPT], report=lambda done, total: told.append((done, total)))
     assert told == [(0, 2), (1, 2), (2, 2)] and not lazy.loaded
-    later = PromptBank(LazyTextEncoder(twin, device="refuse"), tmp_path / "prompts")
-    absent = PromptBank(AbsentTextEncoder.of(tmp_path / "prompts"), tmp_path / "prompts")
+    later = PromptCache(LazyTextEncoder(twin, device="refuse"), tmp_path / "prompts")
+    absent = PromptCache(AbsentTextEncoder.of(tmp_path / "prompts"), tmp_path / "prompts")
     assert later[PROMPT].equal(bank[PROMPT]) and absent[PROMPT].equal(bank[PROMPT])
     assert absent[PROMPT].shape == (1, 512, 16) and absent[PROMPT].dtype is torch.bfloat16
 
 
 def test_a_new_prompt_without_an_encoder_is_refused_with_a_sentence(twin: Path, tmp_path: Path) -> None:
-    bank = PromptBank(LazyTextEncoder(twin, device="refuse"), tmp_path)
+    bank = PromptCache(LazyTextEncoder(twin, device="refuse"), tmp_path)
     with pytest.raises(
         TextEncoderAbsent, match=r"'a fox' was never encoded before, and the text encoder is switched off"
     ):
         bank["a fox"]
-    PromptBank(LazyTextEncoder(twin), tmp_path)["snow"]
+    PromptCache(LazyTextEncoder(twin), tmp_path)["snow"]
     with pytest.raises(ValueError, match=r"has embeddings but no text encoder\. .* download|of Wan-AI/Wan2\.1-T2V"):
-        PromptBank(AbsentTextEncoder.of(tmp_path), tmp_path)["a fox"]
+        PromptCache(AbsentTextEncoder.of(tmp_path), tmp_path)["a fox"]
 
 
 def test_two_that_stand_in_for_one_encoder_are_equal(twin: Path, tmp_path: Path) -> None:
-    PromptBank(LazyTextEncoder(twin), tmp_path)["snow"]
+    PromptCache(LazyTextEncoder(twin), tmp_path)["snow"]
     assert len({AbsentTextEncoder.of(tmp_path), AbsentTextEncoder.of(tmp_path)}) == 1  # loaded parts are found by it
 
 
@@ -380,5 +380,5 @@ def test_an_empty_bank_has_nobody_to_stand_in_for(tmp_path: Path) -> None:
 def test_a_typed_prompt_brings_the_encoder_back_and_it_may_be_kept(twin: Path, tmp_path: Path) -> None:
     for keep in (False, True):
         lazy = LazyTextEncoder(twin)
-        PromptBank(lazy, tmp_path, keep_encoder=keep)[f"a fox {keep}"]
+        PromptCache(lazy, tmp_path, keep_encoder=keep)[f"a fox {keep}"]
         assert lazy.loaded is keep

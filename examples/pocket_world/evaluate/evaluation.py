@@ -37,7 +37,7 @@ from examples.pocket_world.evaluate.trials import (
     starting_states,
     switch_and_cut,
 )
-from infrope_env.recording.run_info import Circumstances
+from infrope_env.recording.run_info import RunInfo
 
 BLOCKS_AT_5_S, BLOCKS_AT_60_S, BLOCKS_AT_240_S = 6, 80, 320
 """The block that ends 5 s (81 frames), 60 s (969) and 240 s (3,849) after the start."""
@@ -196,9 +196,9 @@ def measure_pictures(everyone: list[HeldRollout], long: list[HeldRollout], how_l
 def measure_codec(stage: Stage, options: Options) -> list[Measure]:
     """Likeness of unseen clips after encoding and decoding."""
     clips = QUICK.clips if options.quick else FULL.clips
-    if stage.world_env.world.encoder is None or clips < 2:
+    if stage.world_env.model.encoder is None or clips < 2:
         return []
-    values = [codec_psnr(stage.world_env.world, seed) for seed, _ in progress("codec", range(clips))]
+    values = [codec_psnr(stage.world_env.model, seed) for seed, _ in progress("codec", range(clips))]
     return [Measure.mean("codec on unseen clips (PSNR, dB)", values, (31, None))]
 
 
@@ -232,14 +232,14 @@ def progress(what: str, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
 
 def circumstances(stage: Stage, options: Options) -> dict[str, Any]:
     """Machine, command, commit and weights."""
-    world = stage.world_env.world
+    world = stage.world_env.model
     return {
         "command": " ".join(["python -m examples.pocket_world.evaluate", *sys.argv[1:]]),
         "quick": options.quick,
         "commit": commit(),
         "world": world.name,
         "cpus": os.cpu_count(),
-        **asdict(Circumstances.of(world)),
+        **asdict(RunInfo.of(world)),
     }
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from examples.pocket_world.train.run import Muon, average_gradients
 from examples.pocket_world.world.captions import VOCABULARY
 from infrope_env.config import ModelConfig
-from infrope_env.dynamics.transformer import CausalWanTransformer, TextMemory
+from infrope_env.dynamics.transformer import CausalWanTransformer, TextKV
 from infrope_env.text.encoder import PocketTextConfig, PocketTextEncoder
 
 POCKET_MODEL = ModelConfig(
@@ -69,7 +69,7 @@ class PocketGenerator(nn.Module):
         model.load_state_dict(weights)
         return model
 
-    def read(self, captions: list[str]) -> TextMemory:
+    def read(self, captions: list[str]) -> TextKV:
         """Cross-attention keys and values of captions; equal ones are encoded once."""
         texts = list(dict.fromkeys(captions))
         ids, lengths = self.text.tokenize(texts)

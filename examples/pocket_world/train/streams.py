@@ -24,7 +24,7 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rope import Rotation, rotate
 from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean
-from infrope_env.dynamics.transformer import TextMemory
+from infrope_env.dynamics.transformer import TextKV
 from infrope_env.pixels.patch_codec import PatchEncoder
 
 SCHEDULE = Schedule.of(Sampler())
@@ -46,7 +46,7 @@ class RolloutWindow:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attention of the block to what it sees; arguments un-rotated, 1 heads (block n) d."""
-        self.take(key, value)
+        self.write_kv(key, value)
         assert self.rotations is not None
         context, block = self.rotations
         keys, values = [rotate(key, block)], [value]
@@ -55,7 +55,7 @@ class RolloutWindow:
             values[:0] = [v.to(value.dtype) for _, v in self._past]
         return masked_attention(rotate(query, block), torch.cat(keys, 2), torch.cat(values, 2))
 
-    def take(self, key: Tensor, value: Tensor) -> None:
+    def write_kv(self, key: Tensor, value: Tensor) -> None:
         """Hold on to the latest pass's keys and values."""
         self._latest = key, value
 
@@ -79,7 +79,7 @@ class SelfRollout:
     generator: torch.Generator
     windows: list[RolloutWindow] = field(default_factory=list)
     cached: tuple[int, ...] = ()
-    text: TextMemory = field(default_factory=list)
+    text: TextKV = field(default_factory=list)
 
     def turn_to(self, caption: str, transition: Transition, window: Window) -> None:
         """Lay the next block out; START forgets everything."""
@@ -107,7 +107,7 @@ class SelfRollout:
     def commit(self, latents: Tensor) -> None:
         """The commit pass."""
         transformer = self.model.transformer
-        transformer.remember(latents, transformer.modulate(latents.new_zeros(1)), self.text, self.windows)
+        transformer.update_cache(latents, transformer.modulate(latents.new_zeros(1)), self.text, self.windows)
         for layer in self.windows:
             layer.commit()
         newest = self.cached[-1] if self.cached else -1

@@ -88,7 +88,7 @@ class ForcedWindow:
         values = torch.cat((_twice(self._gather(value)), value), dim=2)
         return masked_attention(rotate(query, self._rotation), keys, values, self._mask)
 
-    def take(self, key: Tensor, value: Tensor) -> None:
+    def write_kv(self, key: Tensor, value: Tensor) -> None:
         """Nothing to keep: both parts of the batch pass through together."""
 
     def _gather(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infrope_env.config import WAN_1_3B, ModelConfig
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 
 Shapes = Mapping[str, tuple[int, ...]]
 HEAD_DIM = 128  # of every Wan 2.1 generator; no shape tells it

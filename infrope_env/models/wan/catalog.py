@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infrope_env.config import WAN_1_3B, WAN_14B, ModelConfig, Sampler, Window
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.generator_memory import lora_parameters, parameters
 
 DEFAULT = "infinite-forcing"  # the ∞-RoPE release's own default

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.pixels.codec import Decoder, Encoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 from infrope_env.pixels.wan_vae import WanVAE

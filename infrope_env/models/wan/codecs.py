@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.codec_files import FILES, load_decoder, load_encoder
 from infrope_env.models.wan.locate import WanFiles
-from infrope_env.models.wan.offload import TakingTurns
+from infrope_env.models.wan.offload import OffloadedDecoder
 from infrope_env.models.wan.parts import TAEHV_NAME, VAE
 from infrope_env.pixels.codec import Decoder, Encoder
 from infrope_env.pixels.taehv import TAEHV
@@ -59,13 +59,13 @@ def join_codecs(
     return decoder, LazyEncoder(lambda: load_encoder(WAN_VAE, vae, device, dtype))
 
 
-def take_turns(
+def offload_codecs(
     decoder: Decoder, encoder: Encoder | None, generator: nn.Module, device: torch.device
 ) -> tuple[Decoder, Encoder | None]:
     """The same codecs, for whose work the generator leaves the device."""
     assert isinstance(decoder, TAEHV | WanVAE)
     network = decoder if isinstance(decoder, TAEHV) else decoder.network
-    shared = TakingTurns(decoder, network, generator, device)
+    shared = OffloadedDecoder(decoder, network, generator, device)
     return shared, shared if encoder is decoder else encoder
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.catalog import DEFAULT
 from infrope_env.models.wan.locate import ALIAS, VAE_FILES, hub_folders, text_folder_in
 from infrope_env.models.wan.parts import PARTS, TAEHV_BYTES, TAEHV_FILE, TAEHV_NAME, TEXT, VAE, Part, download_taehv
@@ -19,7 +19,7 @@ def is_wan_part(name: str | None) -> bool:
     return name in NAMES
 
 
-def obey(name: str, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
+def run_command(name: str, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
     """Download what was asked, or describe it; a line each.
 
     Raises:
@@ -34,7 +34,7 @@ def obey(name: str, download: bool, convert: bool, verify: bool, revision: str |
     if download and name == ALIAS:
         from infrope_env.models.wan import generator_command as generators
 
-        yield from generators.obey(DEFAULT, True, False, False, None)
+        yield from generators.run_command(DEFAULT, True, False, False, None)
     if download and name in (ALIAS, TAEHV_NAME):
         yield from download_taehv()
     if download:

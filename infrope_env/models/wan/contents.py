@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from infrope_env.config import ModelConfig
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.tensor_files import open_checkpoint
 from infrope_env.models.wan.architecture import (
     check_fit,

@@ -9,7 +9,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from infrope_env.cache_dir import cache_folder
+from infrope_env.cache_dir import cache_dir
 from infrope_env.models.tensor_files import sha256_of
 from infrope_env.models.wan.hub import known_sha256
 
@@ -35,7 +35,7 @@ def digest_of(path: Path) -> str:
 
 def _recall() -> dict[str, list[int | str]]:
     try:
-        content = json.loads((cache_folder() / REMEMBERED).read_text())
+        content = json.loads((cache_dir() / REMEMBERED).read_text())
     except (OSError, json.JSONDecodeError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -43,7 +43,7 @@ def _recall() -> dict[str, list[int | str]]:
 
 def _remember(content: dict[str, list[int | str]]) -> None:
     """Replace the file whole; where the disk refuses, the digest is computed again the next time."""
-    path = cache_folder() / REMEMBERED
+    path = cache_dir() / REMEMBERED
     part = path.with_name(f"{REMEMBERED}.{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.catalog import CHECKPOINTS, DEFAULT, Checkpoint, is_checkpoint
 from infrope_env.models.wan.generator_memory import generator_memory
 
@@ -60,7 +60,7 @@ def describe_checkpoint(row: Checkpoint) -> str:
     return "\n".join([row.name, *(f"  {key + ':':13}{value}" for key, value in facts.items() if value)])
 
 
-def obey(name: str | None, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
+def run_command(name: str | None, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
     """Do what was asked, in the order of need, and say what was done; with nothing asked, describe.
 
     Raises:

@@ -13,7 +13,7 @@ LINEARS_OF_WIDTH = 8  # in a block: query, key, value and output of two attentio
 
 
 @dataclass(frozen=True)
-class Memory:
+class GeneratorMemory:
     """Bytes on the device, by what they are for.
 
     Attributes:
@@ -36,11 +36,11 @@ class Memory:
         return self.weights + self.cache + self.window + self.text + self.activations
 
 
-def generator_memory(config: ModelConfig, window: Window, value_bytes: int = 2) -> Memory:
+def generator_memory(config: ModelConfig, window: Window, value_bytes: int = 2) -> GeneratorMemory:
     """Bytes that one rollout takes, batch 1; `value_bytes` is 2 for bfloat16, 4 for float32."""
     frame = config.num_layers * config.tokens_per_frame * config.dim * value_bytes  # keys of one latent frame
     tokens = window.block * config.tokens_per_frame
-    return Memory(
+    return GeneratorMemory(
         weights=parameters(config) * value_bytes,
         cache=2 * window.size * frame,
         window=(2 * window.size + window.block) * frame,

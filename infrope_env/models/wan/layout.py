@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 
 USUAL_WRAPPERS = ("generator_ema", "generator", "model", "state_dict")
 """Keys looked for in a file that no row describes."""

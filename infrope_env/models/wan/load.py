@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from infrope_env.models.wan.codecs import choose_decoder, join_codecs, take_turns
+from infrope_env.models.wan.codecs import choose_decoder, join_codecs, offload_codecs
 from infrope_env.models.wan.digests import digest_of
 from infrope_env.models.wan.generator import read_generator
 from infrope_env.models.wan.locate import WanFiles
@@ -92,7 +92,7 @@ def _load(
     generator = read_generator(files.generator, files.row, device, dtype, settings.latent_size)
     decoder, encoder = join_codecs(files, codec, codec_file, device, dtype)
     if offload:
-        decoder, encoder = take_turns(decoder, encoder, generator.transformer, device)
+        decoder, encoder = offload_codecs(decoder, encoder, generator.transformer, device)
     height, width = (PIXELS_PER_LATENT * side for side in settings.latent_size)
     sha256 = {name: digest_of(path) for name, path in files_by_part(files, codec_file).items()}
     return WorldModel(

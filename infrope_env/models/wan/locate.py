@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.catalog import CHECKPOINTS, DEFAULT, Checkpoint, find_checkpoint, is_checkpoint
 from infrope_env.models.wan.contents import Source, locate
 from infrope_env.models.wan.parts import ELSEWHERE, PARTS, parts_folder

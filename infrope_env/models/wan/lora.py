@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.architecture import Shapes, check_fit, shapes_of
 from infrope_env.models.wan.layout import plain_name, unwrap
 

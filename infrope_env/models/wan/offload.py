@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from infrope_env.pixels.codec import Decoder, Encoder, Memory
+from infrope_env.pixels.codec import Decoder, DecoderState, Encoder
 
 
 class Guest:
@@ -36,7 +36,7 @@ class Guest:
             parameter.data = home
 
 
-class TakingTurns:
+class OffloadedDecoder:
     """A decoder for whose work the generator makes room. Its memory waits in the computer's own, like its weights."""
 
     def __init__(self, decoder: Decoder, network: nn.Module, generator: nn.Module, device: torch.device) -> None:
@@ -46,7 +46,7 @@ class TakingTurns:
         self._network, self._generator = Guest(network, device), Guest(generator, device)
         self._network.leave()
 
-    def decode(self, latents: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def decode(self, latents: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """See `Decoder.decode`; the memory comes and goes on the processor."""
         with self._turn():
             here = None if memory is None else _moved(memory, self._device)
@@ -71,5 +71,5 @@ class TakingTurns:
             self._generator.come()
 
 
-def _moved(memory: Memory, device: torch.device) -> Memory:
+def _moved(memory: DecoderState, device: torch.device) -> DecoderState:
     return tuple(tensor.to(device) for tensor in memory)

@@ -15,8 +15,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from infrope_env.cache_dir import cache_folder
-from infrope_env.models.card import WeightsError
+from infrope_env.cache_dir import cache_dir
+from infrope_env.errors import WeightsError
 
 WAN = "Wan-AI/Wan2.1-T2V-1.3B"
 TAEHV_NAME = "taew2_1"
@@ -67,7 +67,7 @@ ELSEWHERE = (
 
 def parts_folder() -> Path:
     """Where taew2_1 is kept; anything else of Wan's that is put there is found too. It may not exist."""
-    return cache_folder() / "wan"
+    return cache_dir() / "wan"
 
 
 def download_taehv(url: str = TAEHV_URL) -> Iterator[str]:

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.locate import WanFiles
 from infrope_env.models.wan.parts import TEXT
 from infrope_env.text.lazy import AUTO, REFUSE, AbsentTextEncoder, LazyTextEncoder
-from infrope_env.text.prompt_cache import PromptBank
-from infrope_env.text.prompt_files import KeptEncoder, default_folder
+from infrope_env.text.prompt_cache import PromptCache
+from infrope_env.text.prompt_files import EncoderId, default_folder
 from infrope_env.text.umt5_files import TextEncoderError
 
 WanTextEncoder = LazyTextEncoder | AbsentTextEncoder
@@ -54,10 +54,10 @@ def encode_ahead(encoder: WanTextEncoder, texts: Iterable[str]) -> int:
     """
     if isinstance(encoder, AbsentTextEncoder) or encoder.device == REFUSE:
         return 0
-    kept, folder = KeptEncoder(encoder.fingerprint, encoder.text_len, encoder.text_dim), default_folder()
+    kept, folder = EncoderId(encoder.fingerprint, encoder.text_len, encoder.text_dim), default_folder()
     missing = [text for text in dict.fromkeys(texts) if not kept.file(folder, text).is_file()]
     if missing:
-        PromptBank(encoder, folder).encode_all(missing, _report)
+        PromptCache(encoder, folder).encode_all(missing, _report)
     return len(missing)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infrope_env.config import WAN_1_3B, Sampler, Window
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 
 SETTINGS = "infrope.json"
 PIXELS_PER_LATENT = 8  # a side, of both of Wan 2.1's codecs

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from infrope_env.cache_dir import cache_folder
-from infrope_env.models.card import WeightsError
+from infrope_env.cache_dir import cache_dir
+from infrope_env.errors import WeightsError
 from infrope_env.models.tensor_files import sha256_of
 
 RECORD = "record.json"
@@ -27,7 +27,7 @@ PREFIX = "model."  # as released
 
 def checkpoint_folder(name: str) -> Path:
     """Where a checkpoint's record and converted generator are; it may not exist."""
-    return cache_folder() / "checkpoints" / name
+    return cache_dir() / "checkpoints" / name
 
 
 def recall_revision(name: str, repo: str) -> str | None:

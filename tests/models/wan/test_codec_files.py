@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.codec_files import find_codec, load_decoder, load_encoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 

@@ -12,7 +12,7 @@ from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.tensor_files import sha256_of
 from infrope_env.models.wan.catalog import CHECKPOINTS, Checkpoint
 from infrope_env.models.wan.generator import Generator, convert, load_generator

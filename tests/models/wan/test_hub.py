@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.catalog import Checkpoint, find_checkpoint
 from infrope_env.models.wan.generator import convert, load_generator
 from infrope_env.models.wan.hub import download, find, known_sha256

@@ -6,7 +6,7 @@ import torch
 
 from infrope_env.config import WAN_1_3B, Window
 from infrope_env.models.wan.memory import DECODERS, GIB, memory_table, modes, text_modes
-from infrope_env.models.wan.offload import TakingTurns
+from infrope_env.models.wan.offload import OffloadedDecoder
 from infrope_env.pixels.taehv import TAEHV
 
 CPU = torch.device("cpu")
@@ -60,7 +60,7 @@ class Noted:
 
 def test_taking_turns_changes_no_pixel_and_brings_the_generator_back() -> None:
     plain, decoder, generator = some_taehv(), some_taehv(), torch.nn.Linear(4, 4)
-    turns, calls = TakingTurns(decoder, decoder, generator, CPU), []
+    turns, calls = OffloadedDecoder(decoder, decoder, generator, CPU), []
     for guest, name in ((turns._network, "decoder"), (turns._generator, "generator")):
         for move in ("come", "leave"):
             setattr(guest, move, Noted(calls, (name, move), getattr(guest, move)))
@@ -77,7 +77,7 @@ def test_taking_turns_changes_no_pixel_and_brings_the_generator_back() -> None:
 def test_the_generator_is_back_even_when_the_decoder_fails() -> None:
     generator = torch.nn.Linear(4, 4)
     decoder = some_taehv()
-    turns, calls = TakingTurns(decoder, decoder, generator, CPU), []
+    turns, calls = OffloadedDecoder(decoder, decoder, generator, CPU), []
     turns._generator.come = lambda: calls.append("come")  # type: ignore[method-assign]
     try:
         turns.decode(LATENTS[:, :, :3], None)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan.catalog import CHECKPOINTS, Lora
 from infrope_env.models.wan.contents import Source, open_contents
 from infrope_env.models.wan.generator import load_generator

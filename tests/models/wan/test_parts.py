@@ -10,7 +10,7 @@ import pytest
 
 from infrope_env import cli
 from infrope_env.config import Sampler, Window
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan import command, digests, parts
 from infrope_env.models.wan.catalog import CHECKPOINTS, find_checkpoint
 from infrope_env.models.wan.digests import digest_of

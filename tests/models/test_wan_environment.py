@@ -16,7 +16,7 @@ from gymnasium.utils.env_checker import check_env
 
 import infrope_env  # noqa: F401  # registers the worlds
 from infrope_env import cli
-from infrope_env.models.card import WeightsError
+from infrope_env.errors import WeightsError
 from infrope_env.models.wan import load as wan_world
 from infrope_env.text.encoder import TextEncoderAbsent
 from infrope_env.text.lazy import LazyTextEncoder
@@ -141,7 +141,7 @@ def test_taking_turns_on_the_device_changes_no_pixel(given: dict[str, Any], deco
     plain, offloaded = (gymnasium.make(ID, decoder=decoder, offload=how, **given).unwrapped for how in (False, True))
     for env in (plain, offloaded):
         env.reset(seed=5)
-    assert type(offloaded.world.decoder).__name__ == "TakingTurns"
+    assert type(offloaded.world.decoder).__name__ == "OffloadedDecoder"
     assert play(offloaded, WALK, CUT_FOREST) == play(plain, WALK, CUT_FOREST)
     state = offloaded.save_state()
     future = play(offloaded, STAND)
@@ -158,14 +158,14 @@ def test_a_world_is_compiled_when_it_is_asked_for(given: dict[str, Any], monkeyp
 
 
 def compiled_world(given: dict[str, Any]) -> Any:
-    return gymnasium.make(ID, compile=True, **given).unwrapped.world
+    return gymnasium.make(ID, compile=True, **given).unwrapped.model
 
 
 def test_a_decoder_s_memory_belongs_to_the_state(given: dict[str, Any]) -> None:
     env, other = (gymnasium.make(ID, decoder=name, **given).unwrapped for name in ("taew2_1", "wan_vae"))
     env.reset(seed=5)
     other.reset(seed=5)
-    assert env.world.transformer is not other.world.transformer or env.world is not other.world
+    assert env.model.transformer is not other.world.transformer or env.model is not other.world
     with pytest.raises(ValueError, match="expected a state of the same weights"):
         other.restore_state(env.save_state())
 
@@ -244,7 +244,7 @@ def test_a_new_prompt_loads_the_encoder_again(given: dict[str, Any]) -> None:
     env.reset(seed=2)
     env.set_prompt("a fox at dawn", cut=True)
     assert env.step(STAND)[-1]["transition"] == "cut"
-    assert not env.world.text_encoder.loaded
+    assert not env.model.text_encoder.loaded
 
 
 # what is missing is told
@@ -295,15 +295,15 @@ def test_settings_of_wan_are_not_for_a_world_folder(tiny_weights: Path) -> None:
 
 def test_it_is_loaded_once_in_a_process_and_again_when_a_file_changes(given: dict[str, Any], tmp_path: Path) -> None:
     copy = without(Path(given["weights"]), tmp_path)
-    first, second = (gymnasium.make(ID, **given | {"weights": str(copy)}).unwrapped.world for _ in range(2))
+    first, second = (gymnasium.make(ID, **given | {"weights": str(copy)}).unwrapped.model for _ in range(2))
     assert first is second
     os.utime(copy / "ema_model.pt", ns=(1, 1))
-    assert gymnasium.make(ID, **given | {"weights": str(copy)}).unwrapped.world is not first
+    assert gymnasium.make(ID, **given | {"weights": str(copy)}).unwrapped.model is not first
 
 
 def test_the_full_vae_decodes_where_taew2_1_is_not(given: dict[str, Any], tmp_path: Path) -> None:
     bare = without(Path(given["weights"]), tmp_path, "taew2_1.pth")
-    world = gymnasium.make(ID, **given | {"weights": str(bare)}).unwrapped.world
+    world = gymnasium.make(ID, **given | {"weights": str(bare)}).unwrapped.model
     assert type(world.decoder).__name__ == "WanVAE" and world.encoder is world.decoder
 
 
@@ -312,7 +312,7 @@ def test_the_layout_of_wan_s_own_repository_plays(actions: str, tmp_path: Path) 
     env = gymnasium.make(ID, weights=str(folder), actions=actions, device="cpu", dtype="float32", decoder="wan_vae")
     env.reset(seed=0)
     assert env.step(CUT_SNOW)[-1]["transition"] == "cut"
-    assert {name for name in env.unwrapped.world.sha256 if "/" in name} == {
+    assert {name for name in env.unwrapped.model.sha256 if "/" in name} == {
         "generator/ema_model.pt",  # and not the other model's diffusion_pytorch_model.safetensors
         "decoder/Wan2.1_VAE.pth",
         "vae/Wan2.1_VAE.pth",

@@ -1,0 +1,46 @@
+"""Names of keys: what action sets call them, and which ones the window keeps for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MODIFIERS = ("shift", "ctrl", "alt", "meta")
+
+
+@dataclass(frozen=True)
+class WindowCommand:
+    """A key of the window itself; action sets may not bind it.
+
+    Attributes:
+        name: Identifier, for example "save".
+        keys: Names of the keys that trigger it, lower case.
+        label: The key as players read it.
+        effect: What it does, in a few words.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    label: str
+    effect: str
+
+
+WINDOW_COMMANDS = (
+    WindowCommand("new_world", ("return", "enter"), "Enter", "new world"),
+    WindowCommand("pause", (".", "period"), ".", "pause"),
+    WindowCommand("single_step", ("n",), "N", "one block while paused"),
+    WindowCommand("save", ("f5",), "F5", "save"),
+    WindowCommand("restore", ("f9",), "F9", "restore"),
+    WindowCommand("type_prompt", ("t",), "T", "type a prompt"),
+    WindowCommand("overlay", ("h",), "H", "overlay"),
+    WindowCommand("quit", ("escape", "esc"), "Esc", "quit"),
+)
+RESERVED_KEYS = frozenset(key for command in WINDOW_COMMANDS for key in command.keys)
+
+
+def key_name(pygame_name: str) -> str:
+    """Return the action-set name of a key, given pygame's: "left shift" is "shift", "[1]" (keypad) is "1"."""
+    name = pygame_name.lower()
+    if name.startswith("[") and name.endswith("]"):
+        return name[1:-1]
+    side, _, key = name.partition(" ")
+    return key if side in ("left", "right") and key in MODIFIERS else name

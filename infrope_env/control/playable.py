@@ -1,0 +1,57 @@
+"""What players, wrappers and recordings need from an environment, however many wrappers are around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
+
+from infrope_env.config import Window
+from infrope_env.control.actions import ActionSet, Steering
+from infrope_env.control.frames import Frames
+
+
+@runtime_checkable
+class PlayableEnv(Protocol):
+    """An environment that a player can steer; `InfinityRopeEnv` is one.
+
+    Attributes:
+        action_set: Words and keys of the world.
+        action_names: Name of every action, by index.
+        block_shape: Shape of an observation, t H W 3.
+        window: Sizes and rules of the attention window.
+        steering: What the player has asked for.
+        newest: Observation and info of the newest block, read-only; None before the first reset.
+        restores: Number of states restored since the environment was made.
+    """
+
+    action_set: ActionSet
+    action_names: tuple[str, ...]
+    block_shape: tuple[int, ...]
+    window: Window
+    steering: Steering
+    newest: tuple[Frames, dict[str, Any]] | None
+    restores: int
+
+    def set_prompt(self, text: str, cut: bool = False) -> None:
+        """Put free text in force from the next block on."""
+
+    def encode_prompts(self, texts: Iterable[str]) -> None:
+        """Encode prompts ahead of play."""
+
+    def save_state(self) -> Any:
+        """Copy everything that the future depends on."""
+
+    def restore_state(self, state: Any) -> tuple[Frames, dict[str, Any]]:
+        """Go back to a saved state; return observation and info of its newest block."""
+
+
+def playable(env: Any) -> PlayableEnv:
+    """Return the steerable environment inside `env`, a `gymnasium.Env` with any wrappers.
+
+    Raises:
+        ValueError: The innermost environment cannot be steered.
+    """
+    inner = env.unwrapped
+    if not isinstance(inner, PlayableEnv):
+        raise ValueError(f"expected an infrope environment such as infrope/PocketWorld-v0, got {inner}")
+    return inner
