@@ -2,7 +2,7 @@
 
 `KeyValueCache` holds un-rotated keys and values in a fixed number of slots, tagged with frame ids: nothing grows and
 nothing moves. `ContextBuffers` holds what attention reads while one block is denoised: the visible frames' keys,
-rotated once per block, and behind them the block's own. Which frames are visible, and where, is the layout's decision.
+rotated once per block, and behind them the block's own. A `Layout` says which frames are visible, and where.
 """
 
 from __future__ import annotations

@@ -33,21 +33,24 @@ class Layout:
 
 
 def lay_out(frame_ids: tuple[int, ...], transition: Transition, window: Window) -> Layout:
-    """Return what the next block sees and the coordinate of every frame.
+    """Return which cached frames the next block sees, and the coordinate of every frame.
 
-    Cached frames (0, 8, 9, 10, 11, 12) give CONTINUE slots (0, 4, 5) at (0, 1, 2) and the block at (3, 4, 5); SWITCH
-    slots (0, 5) at (0, 1) and the block at (2, 3, 4); CUT slots (0, 5) at (0, 1) and the block at (45, 46, 47).
+    With the default window and cached frames (0, 8, 9, 10, 11, 12):
+
+        CONTINUE  slots (0, 4, 5)  context (0, 1, 2)  block (3, 4, 5)
+        SWITCH    slots (0, 5)     context (0, 1)     block (2, 3, 4)
+        CUT       slots (0, 5)     context (0, 1)     block (45, 46, 47)
 
     Args:
         frame_ids: Cached frames, oldest first, sink first; an id counts latent frames since reset.
         transition: How the block follows the one before it.
-        window: Sizes and coordinate rule; the values above are those of the default.
+        window: Sizes and coordinate rule.
     """
     next_frame = frame_ids[-1] + 1 if frame_ids else 0
-    slots = slots_to_keep(len(frame_ids), transition, window)
+    slots = slots_to_keep(len(frame_ids), transition, window)  # KV Flush
     visible = tuple(frame_ids[slot] for slot in slots)
-    context = context_coordinates(visible, next_frame + window.block - 1, window)
-    start = block_start(len(visible), next_frame, transition, window)
+    context = context_coordinates(visible, next_frame + window.block - 1, window)  # Block-Relativistic RoPE
+    start = block_start(len(visible), next_frame, transition, window)  # RoPE Cut
     return Layout(slots, context, tuple(range(start, start + window.block)))
 
 

@@ -74,7 +74,7 @@ class Rollout:
                 It is called once per block, under "recache" twice when the prompt changes.
             context_hook: Function that may wrap the contexts of every block, prefilled ones included, for example to
                 record attention weights. It is called after the visible keys are rotated and before the first
-                denoising pass; passes that "recache" adds are not shown to it.
+                denoising pass, but not for the passes that "recache" adds.
         """
         self.model, self.window, self.noise = model, window or Window(), noise
         self.schedule = Schedule.of(sampler or Sampler())
@@ -116,11 +116,11 @@ class Rollout:
         """
         text = self._project_text(embedding)
         started = time.perf_counter()
-        past = self._recached(text) if self._recaches and transition is Transition.SWITCH else self.cache
-        layout, contexts = self._gather_contexts(past, transition)
+        cache = self._recached(text) if self._recaches and transition is Transition.SWITCH else self.cache
+        layout, contexts = self._gather_contexts(cache, transition)
         latents = self._denoise(text, contexts)
         denoised = time.perf_counter()
-        self._commit(latents, text, contexts, layout, past)
+        self._commit(latents, text, contexts, layout, cache)
         self.timings = {"denoise_s": denoised - started, "commit_s": time.perf_counter() - denoised}
         self.next_block += 1
         return GeneratedBlock(self.next_block - 1, latents, transition, layout)
@@ -193,14 +193,14 @@ class Rollout:
         return recached
 
     def _gather_contexts(
-        self, past: KeyValueCache, transition: Transition
+        self, cache: KeyValueCache, transition: Transition
     ) -> tuple[Layout, Sequence[AttentionContext]]:
         """Lay out the next block and rotate the keys that it sees. Writes the buffers only."""
-        layout = self._layout_rule(past.frame_ids, transition, self.window)
-        contexts = self._buffers.gather(past, layout, self._rotary_table)
+        layout = self._layout_rule(cache.frame_ids, transition, self.window)
+        contexts = self._buffers.gather(cache, layout, self._rotary_table)
         if self._context_hook is None:
             return layout, contexts
-        return layout, self._context_hook(layout, tuple(past.frame_ids[slot] for slot in layout.slots), contexts)
+        return layout, self._context_hook(layout, tuple(cache.frame_ids[slot] for slot in layout.slots), contexts)
 
     def _denoise(self, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
         """Return the block's clean latents, b f c h w, after one forward pass per step of the schedule."""
@@ -214,12 +214,12 @@ class Rollout:
         return clean
 
     def _commit(
-        self, latents: Tensor, text: TextKV, contexts: Sequence[AttentionContext], layout: Layout, past: KeyValueCache
+        self, latents: Tensor, text: TextKV, contexts: Sequence[AttentionContext], layout: Layout, cache: KeyValueCache
     ) -> None:
         """Run the commit pass on the clean block, then drop the frames that it did not see and store its own."""
         self.model.update_cache(latents, self._modulations[-1], text, contexts)
-        if past is not self.cache:
-            self.cache.copy_from(past.keys, past.values, past.slot_of)
+        if cache is not self.cache:
+            self.cache.copy_from(cache.keys, cache.values, cache.slot_of)
         self.cache.keep(layout.slots)
         frames = range(self.next_frame, self.next_frame + self.window.block)
         self.cache.store(frames, self._buffers.fresh_keys, self._buffers.fresh_values)
