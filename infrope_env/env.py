@@ -24,7 +24,7 @@ from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_state import ActionIndex, EnvState, Frames, PromptRequest, StateOrigin
 from infrope_env.models.resolve import load_model
 from infrope_env.pixels.codec import DecoderState
-from infrope_env.pixels.picture import load_picture, still
+from infrope_env.pixels.picture import load_picture, static_video
 from infrope_env.player.key_codes import key_code
 from infrope_env.reward import compute_reward, find_reward
 from infrope_env.text.prompt_cache import PromptCache
@@ -316,8 +316,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         """Take the picture as the first block, as if it had been generated; its latents, b f c h w."""
         assert self.model.encoder is not None
         count = 1 + self.model.decoder.frames_per_latent * (self.window.block - 1)
-        latents = self.model.encoder.encode(still(picture, count)).to(self.model.device, self.model.dtype)
-        self._rollout.observe(latents, embedding)
+        latents = self.model.encoder.encode(static_video(picture, count)).to(self.model.device, self.model.dtype)
+        self._rollout.prefill(latents, embedding)
         return latents
 
     @torch.inference_mode()
