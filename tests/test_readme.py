@@ -82,7 +82,7 @@ def storyboards() -> dict[str, tuple[str, ...]]:
 @pytest.mark.parametrize("call", storyboards().values(), ids=list(storyboards()))
 def test_storyboards_are_read_and_have_only_prompts_that_their_world_knows(call: tuple[str, ...]) -> None:
     asked = cli._parse(call[1:])
-    assert isinstance(asked, cli.Steered) and asked.storyboard is not None
+    assert isinstance(asked, cli.RolloutOptions) and asked.storyboard is not None
     actions = ActionSet.load(call[0])
     board = StoryboardController.from_file(ROOT / asked.storyboard, lambda *_: None, actions.names, asked.compat)
     assert set(board.prompts) <= set(actions.prompts())
@@ -91,7 +91,7 @@ def test_storyboards_are_read_and_have_only_prompts_that_their_world_knows(call:
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"(?<=[`. ])(--[a-z][a-z-]*)", TEXT))))
 def test_options_exist(option: str) -> None:
-    sources = [ROOT / "infrope_env" / "cli.py", *(ROOT / "examples").rglob("*.py")]
+    sources = [*(ROOT / "infrope_env").glob("cli*.py"), *(ROOT / "examples").rglob("*.py")]
     elsewhere = {"--help", "--index-url"}  # everybody's, and pip's
     name = option.removeprefix("--").replace("-", "_")
     assert option in elsewhere or any(re.search(rf"^    {name}: ", path.read_text(), re.M) for path in sources)

@@ -64,7 +64,7 @@ def is_compiled(transformer: CausalWanTransformer) -> bool:
     return any(block._compiled_call_impl is not None for block in transformer.blocks)
 
 
-def compile_world(world: WorldModel, rollout: Rollout, backend: str = "inductor") -> float:
+def compile_model(world: WorldModel, rollout: Rollout, backend: str = "inductor") -> float:
     """Compile, and meet every shape of play; says on stderr what is going on and how long it took.
 
     Args:

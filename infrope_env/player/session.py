@@ -312,6 +312,4 @@ class PlaySession:
     # By the worker, right before a block.
 
     def _choose(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
-        if self._keyboard is not None:
-            self._keyboard.keep_motion = self._env.get_wrapper_attr("steering").free_text
         return self._controller(observation, info)

@@ -130,7 +130,7 @@ class RecordRollout(gymnasium.Wrapper, RecordConstructorArgs):
         before = self._world.newest
         if before is not None and before[1] is not self._kept:
             self._begin_restored(*before)
-        asked = self._world.asked
+        asked = self._world.pending_prompt
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._keep(observation, info, asked)
         return observation, reward, terminated, truncated, info
@@ -194,3 +194,12 @@ def _world_of(env: gymnasium.Env) -> InfinityRopeEnv:
     if not isinstance(env.unwrapped, InfinityRopeEnv):
         raise ValueError(f"expected an infrope environment to record, got {env.unwrapped}")
     return env.unwrapped
+
+
+def find_recorder(env: gymnasium.Env[Any, Any]) -> RecordRollout | None:
+    """Return the recorder among the wrappers around an environment; None when it is not recorded."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, RecordRollout):
+            return env
+        env = env.env
+    return None

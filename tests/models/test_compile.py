@@ -10,7 +10,7 @@ from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.models.compile import compile_world, paths_to_context_lengths
+from infrope_env.models.compile import compile_model, paths_to_context_lengths
 from infrope_env.models.world_folder import WorldModel, _load, load_world
 from infrope_env.recording.run_info import RunInfo
 
@@ -65,7 +65,7 @@ def compiled_agrees(world: WorldModel, backend: str, capsys: pytest.CaptureFixtu
     plain = play(world, rollout, seed=3)
     torch._dynamo.utils.counters.clear()
     made = RunInfo.of(world)
-    compile_world(world, rollout, backend)
+    compile_model(world, rollout, backend)
     (told,) = made.differences(RunInfo.of(world))
     assert told == "Another class of machine or setting: compiled was False, here it is True."
     assert "compiling for 3 context lengths" in capsys.readouterr().err

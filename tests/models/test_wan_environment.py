@@ -151,7 +151,7 @@ def test_taking_turns_on_the_device_changes_no_pixel(given: dict[str, Any], deco
 
 def test_a_world_is_compiled_when_it_is_asked_for(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[Any] = []
-    monkeypatch.setattr("infrope_env.models.compile.compile_world", lambda world, rollout: compiled.append(world))
+    monkeypatch.setattr("infrope_env.models.compile.compile_model", lambda world, rollout: compiled.append(world))
     gymnasium.make(ID, **given)
     assert compiled == []
     assert compiled_world(given) is compiled[0]

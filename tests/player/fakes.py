@@ -28,6 +28,8 @@ class FakeEnv(gymnasium.Env):
         self.block_shape = BLOCK_SHAPE
         self.window = SimpleNamespace(block=3)
         self.steering = self.action_set.start()
+        self.newest: tuple[Any, dict[str, Any]] | None = None
+        self.restores = 0
         self.log: list[tuple[Any, ...]] = []  # what was asked, in order
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -50,7 +52,10 @@ class FakeEnv(gymnasium.Env):
         if "unknown" in text:
             raise ValueError(f"The prompt {text!r} has words the text encoder does not know.")
         self.log.append(("set_prompt", text, cut))
-        self.steering, _ = self.action_set.set_prompt(self.steering, text, cut)
+        self.steering = self.action_set.set_prompt(self.steering, text)
+
+    def encode_prompts(self, texts: Any) -> None:
+        self.log.append(("encode_prompts", *texts))
 
     def save_state(self) -> tuple[int, Any]:
         return self.block, self.steering
@@ -58,12 +63,14 @@ class FakeEnv(gymnasium.Env):
     def restore_state(self, state: tuple[int, Any]) -> tuple[Any, dict[str, Any]]:
         self.log.append(("restore", state[0]))
         self.block, self.steering = state
+        self.restores += 1
         return self._present("continue", 0, 12)
 
     def _present(self, transition: str, action: int | None, num_frames: int) -> tuple[Any, dict[str, Any]]:
         names = {"subject": self.steering.subject, "scene": self.steering.scene, "motion": self.steering.motion}
         info = {"block": self.block, "num_frames": num_frames, "action": action, "transition": transition}
-        return np.full(BLOCK_SHAPE, self.block % 256, np.uint8), info | names | {"prompt": self.steering.prompt}
+        info |= names | {"prompt": self.steering.prompt, "free_prompt": self.steering.free_text}
+        return np.full(BLOCK_SHAPE, self.block % 256, np.uint8), info
 
     @property
     def actions(self) -> list[str]:
