@@ -229,7 +229,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         """Put free text in force from the next block on, until an action changes the motion or the scene.
 
         A subject or scene of the action set that the text mentions becomes the one that later actions keep. A text
-        that replaces one that was never shown keeps nothing of it.
+        that replaces one that was never shown keeps nothing of it. Ask for the motion in force to keep the text.
 
         Raises:
             ResetNeeded: Before the first reset.

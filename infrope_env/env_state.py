@@ -35,7 +35,7 @@ class PromptRequest:
 
 @dataclass(frozen=True)
 class StateOrigin:
-    """The settings under which a state was saved; an environment restores only states of its own settings.
+    """The settings under which a state was saved; an environment restores states of the same settings only.
 
     An experiment that changes only rules of the window replaces the origin of a state to restore it:
     `env.restore_state(dataclasses.replace(state, origin=env.origin))`.

@@ -184,8 +184,7 @@ class ActionSet:
     def prompts(self, subject: str | None = None) -> tuple[str, ...]:
         """Return every prompt that actions can lead to, each once.
 
-        The prompts of the default subject and scene come first: encoded in this order, those needed first are ready
-        first.
+        The prompts of the default subject and scene are the first, because they are needed first.
 
         Args:
             subject: Return the prompts of this subject only; None returns those of all subjects.

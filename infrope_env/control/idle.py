@@ -9,6 +9,11 @@ from typing import Any
 def idle_action(info: Mapping[str, Any], action_names: Sequence[str]) -> int:
     """Return the action of a player who presses nothing: 0, or the motion in force under a free prompt.
 
-    Another motion would replace the free prompt (`info["free_prompt"]`); asking for the motion in force keeps it.
+    Another motion would replace the free prompt; asking for the motion in force keeps it.
+
+    Args:
+        info: Info of the newest block. A prompt that was set since is not in it yet: pass
+            `info | {"free_prompt": True}` for the block that is to show it.
+        action_names: Name of every action, by index.
     """
     return action_names.index(info["motion"]) if info["free_prompt"] else 0
