@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from infrope_env import cli
 from infrope_env import env as env_module
+from infrope_env.block_codec import BlockCodec
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.resolve import load_model
@@ -128,7 +129,7 @@ def test_a_picture_that_is_none_changes_nothing(env: InfinityRopeEnv):
 
 
 def test_a_world_without_an_encoder_says_so(env: InfinityRopeEnv):
-    env.model = replace(env.model, encoder=None)
+    env._codec = BlockCodec(replace(env.model, encoder=None), env.window.block)
     with pytest.raises(ValueError, match="The world 'tiny-0' has no encoder: it cannot begin from an image"):
         env.reset(options={"image": PICTURE})
 

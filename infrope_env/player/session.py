@@ -312,4 +312,5 @@ class PlaySession:
     # By the worker, right before a block.
 
     def _choose(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
-        return self._controller(observation, info)
+        free_prompt = self._env.get_wrapper_attr("steering").free_text  # set_prompt may have changed it since the block
+        return self._controller(observation, {**info, "free_prompt": free_prompt})
