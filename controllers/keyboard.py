@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infrope_env.control.idle import idle_action
+
 Binding = tuple[str, ...]
 RECEIPTS_KEPT = 64
 
@@ -26,6 +28,7 @@ class Receipt:
     Attributes:
         keys: the binding it completed, ("right",) or ("shift", "right").
         action: what it asks for.
+        name: of the action.
         pressed_s: when, like `shown_s`, in seconds on the caller's clock.
         block: the block it was applied at; None while it waits.
         shown_s: when the first pixel frame of that block was shown; None before.
@@ -33,6 +36,7 @@ class Receipt:
 
     keys: Binding
     action: int
+    name: str
     pressed_s: float
     block: int | None = None
     shown_s: float | None = None
@@ -67,12 +71,8 @@ class KeyboardController:
         Args:
             keys_to_action: by key names, as `ActionSet.keys_to_action()` gives it.
             once: actions that act once per press however long the key is held: the cuts.
-            names: of the actions; needed for `keep_motion`.
-
-        Set `keep_motion` while a typed prompt is in force: then pressing nothing asks for the motion that already is,
-        which leaves the prompt alone, rather than for action 0.
+            names: of the actions.
         """
-        self.keep_motion = False
         self._actions = {frozenset(keys): (tuple(keys), action) for keys, action in keys_to_action.items()}
         self._once = frozenset(once)
         self._names = names
@@ -98,7 +98,7 @@ class KeyboardController:
                 keys, action = found
                 self._absorb(keys)
                 tap = generating or action in self._once
-                self._waiting.append(_Press(key, Receipt(keys, action, now), tap))
+                self._waiting.append(_Press(key, Receipt(keys, action, self._names[action] if self._names else "", now), tap))
 
     def release(self, key: str) -> None:
         """A key comes up; a press that no block has answered yet becomes a tap."""
@@ -167,6 +167,4 @@ class KeyboardController:
 
     def _idle(self, info: Mapping[str, Any]) -> int:
         """The action of pressing nothing."""
-        if self.keep_motion and info["motion"] in self._names:
-            return self._names.index(info["motion"])
-        return 0
+        return idle_action(info, self._names)

@@ -130,6 +130,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.picture: Frames | None = None
         self._memory: DecoderState | None = None
         self.newest: tuple[Frames, dict[str, Any]] | None = None
+        self.restores = 0
         self._unrendered: list[Frames] = []
         self._player_window: DisplayWindow | None = None
 
@@ -261,6 +262,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         if state.origin != self._origin:
             expected = "weights, device, dtype, window and action set"
             raise ValueError(f"expected a state of the same {expected} as this environment's")
+        self.restores += 1
         self._rollout.restore(state.rollout)
         self._memory = _cloned(state.memory)
         self.steering, self.asked = state.steering, state.asked
@@ -336,6 +338,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             "scene": self.steering.scene,
             "motion": self.steering.motion,
             "prompt": self.steering.prompt,
+            "free_prompt": self.steering.free_text,
             "transition": transition.value,
         }
 
