@@ -98,7 +98,9 @@ class KeyboardController:
                 keys, action = found
                 self._absorb(keys)
                 tap = generating or action in self._once
-                self._waiting.append(_Press(key, Receipt(keys, action, self._names[action] if self._names else "", now), tap))
+                self._waiting.append(
+                    _Press(key, Receipt(keys, action, self._names[action] if self._names else "", now), tap)
+                )
 
     def release(self, key: str) -> None:
         """A key comes up; a press that no block has answered yet becomes a tap."""

@@ -249,7 +249,7 @@ class Replay(Machine):
 
     def run(self) -> int:
         """Replay and report; without --verify a difference is told but is no failure."""
-        from infrope_env.recording.replay import replay
+        from infrope_env.recording import replay
 
         shown = not self.headless and not self.verify
         if shown:

@@ -18,9 +18,9 @@ import pytest
 from PIL import ImageGrab
 
 from examples.pocket_world.evaluate.detectors import Detectors
+from infrope_env.control.frames import valid_frames
 from infrope_env.player.window import BORDER
-from infrope_env.recording.wrapper import valid_frames
-from infrope_env.recording.writer import frames_digest
+from infrope_env.recording.episode import frames_digest
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = ROOT / "infrope_env" / "assets" / "pocket"
