@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from infrope_env.control.actions import ActionSet
-from infrope_env.player.bindings import as_text
+from infrope_env.player.bindings import format_bindings
 
 if TYPE_CHECKING:
     import gymnasium
 
     from infrope_env.control.controller import Controller
-    from infrope_env.player.headless import Report
+    from infrope_env.player.headless import BlockCallback
 
 DEFAULT_BLOCKS = 20  # of a headless run that nothing else ends
 MACHINE_ARGUMENTS = ("weights", "device", "text_device", "text_dtype", "offload")
@@ -160,7 +160,7 @@ class Steered(World):
         """How many blocks to make: as asked, or as many as what was written down has; None has no end."""
         return self.blocks or getattr(controller, "total_blocks", None)
 
-    def drive(self, env: gymnasium.Env[Any, Any], report: Report) -> int:
+    def drive(self, env: gymnasium.Env[Any, Any], report: BlockCallback) -> int:
         """Make all blocks without a window, report each, and sum up."""
         from infrope_env.player.headless import drive, stand_still, summarize
 
@@ -201,12 +201,15 @@ class Play(Steered):
     def _in_window(self, env: gymnasium.Env[Any, Any]) -> int:
         from infrope_env.player.session import PlaySession, keyboard_for
         from infrope_env.player.window import DisplayWindow
+        from infrope_env.recording.wrapper import find_recorder
 
         steers = self.controller(env)
         window = DisplayWindow(env.get_wrapper_attr("block_shape")[1:3], f"infrope: {self.env}")
         try:
             controller = steers or keyboard_for(env.get_wrapper_attr("action_set"))
-            session = PlaySession(env, controller, window, blocks=self.total_blocks(steers))
+            recorder = find_recorder(env)
+            problem = (lambda: None) if recorder is None else (lambda: recorder.problem)
+            session = PlaySession(env, controller, window, blocks=self.total_blocks(steers), problem=problem)
             session.run(self.seed, self.options(steers))
         finally:
             window.close()
@@ -348,7 +351,7 @@ def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | 
 
 def _subcommands() -> Any:
     keys = "Play a world live, or watch it being steered. Keys of the bundled actions:\n"
-    keys += as_text(ActionSet.load("pocket"))
+    keys += format_bindings(ActionSet.load("pocket"))
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Play, subcommand("play", description=keys)]
