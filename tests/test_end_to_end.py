@@ -213,6 +213,7 @@ def test_a_typed_prompt_is_in_force_and_its_letters_are_no_actions(player: Playe
     player.hand("type", "--delay", "20", "cave")
     player.hand("key", "Return")
     wait_for(lambda: player.blocks()[-1]["prompt"].endswith("frog waves hello in a dark cave"), "the prompt")
+    wait_for(lambda: len(player.blocks()) > before + 2, "blocks under the prompt")
     assert len({record["action"] for record in player.blocks()[before + 1 :]}) == 1
     player.hand("key", "space")
     in_the_cave = "a green frog jumps up and down in a dark cave"
