@@ -1,4 +1,4 @@
-"""Lists which key does what: the keys of an action set, then those of the window. Imports neither pygame nor torch."""
+"""The list of keys and their effects: those of an action set, then those of the window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generates blocks without a window, as fast as possible, and reports them."""
+"""Play without a window: blocks are generated as fast as possible and reported one by one."""
 
 from __future__ import annotations
 

@@ -58,10 +58,10 @@ class Readout:
 
 
 class Overlay:
-    """Draws readouts on the surface of one window; fonts become invalid when its display closes."""
+    """The overlay of one window; its fonts become invalid when the display closes."""
 
     def __init__(self) -> None:
-        self._pens: dict[int, Pen] = {}  # by text size
+        self._renderers: dict[int, TextRenderer] = {}  # by text size
 
     def draw(self, surface: pygame.Surface, readout: Readout, now: float) -> None:
         """Draw everything.
@@ -71,35 +71,35 @@ class Overlay:
             readout: The content.
             now: Time in seconds, which decides how far receipts and the notice have faded.
         """
-        pen = self._pen(surface)
-        margin, height = pen.size // 2, surface.get_height()
+        renderer = self._renderer(surface)
+        margin, height = renderer.size // 2, surface.get_height()
         width = surface.get_width() - 4 * margin
-        status = pen.panel(_status(readout, pen, width))
+        status = renderer.panel(_status(readout, renderer, width))
         surface.blit(status, (margin, margin))
-        _draw_receipts(surface, pen, readout.receipts, now, top=margin * 2 + status.get_height())
+        _draw_receipts(surface, renderer, readout.receipts, now, top=margin * 2 + status.get_height())
         bottom = height - margin
         if readout.bindings:
             pairs: list[Line] = [[(keys, KEY), (f" {effect}", DIM)] for keys, effect in readout.bindings]
-            bar = pen.panel(pen.flow(pairs, width, ("    ", DIM)))
+            bar = renderer.panel(renderer.flow(pairs, width, ("    ", DIM)))
             bottom -= bar.get_height()
             surface.blit(bar, (margin, bottom))
             bottom -= margin
-        _draw_essentials(surface, pen, readout, now, bottom)
+        _draw_essentials(surface, renderer, readout, now, bottom)
 
     def draw_essentials(self, surface: pygame.Surface, readout: Readout, now: float) -> None:
         """Draw only the text line and the notice, which are shown with the overlay off as well."""
-        pen = self._pen(surface)
-        _draw_essentials(surface, pen, readout, now, surface.get_height() - pen.size // 2)
+        renderer = self._renderer(surface)
+        _draw_essentials(surface, renderer, readout, now, surface.get_height() - renderer.size // 2)
 
-    def _pen(self, surface: pygame.Surface) -> Pen:
+    def _renderer(self, surface: pygame.Surface) -> TextRenderer:
         size = min(22, max(12, surface.get_width() // 60))
-        if size not in self._pens:
-            self._pens[size] = Pen(size)
-        return self._pens[size]
+        if size not in self._renderers:
+            self._renderers[size] = TextRenderer(size)
+        return self._renderers[size]
 
 
-class Pen:
-    """Lays out and renders lines of coloured text in one size."""
+class TextRenderer:
+    """Layout and rendering of coloured text in one size."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -137,7 +137,7 @@ class Pen:
         return panel
 
 
-def _status(readout: Readout, pen: Pen, width: int) -> list[Line]:
+def _status(readout: Readout, renderer: TextRenderer, width: int) -> list[Line]:
     facts: list[Span] = [
         (f"block {readout.block}", BRIGHT),
         (f"   {readout.transition}", TRANSITIONS.get(readout.transition, DIM)),
@@ -145,17 +145,19 @@ def _status(readout: Readout, pen: Pen, width: int) -> list[Line]:
     ]
     if readout.paused:
         facts.append(("   paused", KEY))
-    return [*pen.wrap([(readout.prompt, BRIGHT)], width), facts]
+    return [*renderer.wrap([(readout.prompt, BRIGHT)], width), facts]
 
 
-def _draw_receipts(surface: pygame.Surface, pen: Pen, receipts: Sequence[Receipt], now: float, top: int) -> None:
+def _draw_receipts(
+    surface: pygame.Surface, renderer: TextRenderer, receipts: Sequence[Receipt], now: float, top: int
+) -> None:
     """Draw the newest receipts below the status, each in its own panel, so that each fades separately."""
     visible = [receipt for receipt in receipts if _alpha(receipt.shown_s, now, RECEIPT_S) > 0]
     for receipt in visible[-RECEIPTS_SHOWN:]:
-        panel = pen.panel([_receipt_line(receipt)])
+        panel = renderer.panel([_receipt_line(receipt)])
         panel.set_alpha(_alpha(receipt.shown_s, now, RECEIPT_S))
-        surface.blit(panel, (pen.size // 2, top))
-        top += panel.get_height() + pen.size // 4
+        surface.blit(panel, (renderer.size // 2, top))
+        top += panel.get_height() + renderer.size // 4
 
 
 def _receipt_line(receipt: Receipt) -> Line:
@@ -167,15 +169,17 @@ def _receipt_line(receipt: Receipt) -> Line:
     return [*spans, (f"  block {receipt.block}  {1000 * receipt.latency_s:.0f} ms", DIM)]
 
 
-def _draw_essentials(surface: pygame.Surface, pen: Pen, readout: Readout, now: float, bottom: int) -> None:
-    margin = pen.size // 2
+def _draw_essentials(
+    surface: pygame.Surface, renderer: TextRenderer, readout: Readout, now: float, bottom: int
+) -> None:
+    margin = renderer.size // 2
     lines: list[Line] = []
     if readout.notice and _alpha(readout.notice_s, now, NOTICE_S):
-        lines += pen.wrap([(readout.notice, WARNING)], surface.get_width() - 4 * margin)
+        lines += renderer.wrap([(readout.notice, WARNING)], surface.get_width() - 4 * margin)
     if readout.typed is not None:
         lines += _prompt_lines(readout.typed, now)
     if lines:
-        panel = pen.panel(lines)
+        panel = renderer.panel(lines)
         surface.blit(panel, (margin, bottom - panel.get_height()))
 
 

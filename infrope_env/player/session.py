@@ -68,7 +68,7 @@ class TextLine:
 
 
 class PlaySession:
-    """Joins an environment, a controller and a window.
+    """A live session of an environment, a controller and a window.
 
     Attributes:
         window: The window.

@@ -1,4 +1,4 @@
-"""Generates the next block in a thread, just in time, and decides which pixel frame is shown.
+"""Just-in-time generation of blocks in a thread, and the choice of the pixel frame on show.
 
 A block begins as late as the slowest recent blocks allow, so that it answers the newest key. Where the model is slower
 than the screen, pixel frames are spread evenly over the time a block takes. This module does not import pygame.
@@ -36,7 +36,7 @@ class BlockFrames:
     Attributes:
         frames: Valid pixel frames, t H W 3 uint8.
         info: Info of the environment.
-        immediate: Whether the block replaces the one on show at once, because the player asked for a reset or restore.
+        immediate: Whether the block replaces the one on show at once, because of a reset or restore by the player.
     """
 
     frames: Frames
@@ -88,7 +88,7 @@ class Playback:
 
 
 class Stream:
-    """Generates blocks in a worker thread and hands pixel frames to the thread that shows them.
+    """A worker thread that generates blocks, and their pixel frames for the thread that shows them.
 
     The worker executes the commands `reset`, `new_world`, `save`, `restore` and `set_prompt` between two blocks, in
     order; each returns a Future.

@@ -87,7 +87,7 @@ class EpisodeMeta:
 
 @dataclass(frozen=True)
 class BlockRecord:
-    """What a replay needs to generate one block again and to compare it.
+    """One line of blocks.jsonl: the data to generate a block again and to compare it.
 
     Attributes:
         block: Index of the block; 0 is made by `reset`.
@@ -133,8 +133,8 @@ def chain_digest(previous: str, content: Mapping[str, object]) -> str:
     """Return the digest that ties a log line to every line before it.
 
     Args:
-        previous: Digest of the line before; for the first line, `chain_digest("", meta)`, so that an edit of the meta
-            data is noticed too.
+        previous: Digest of the line before; for the first line, `chain_digest("", meta)`, so that a change of the
+            meta data is noticed too.
         content: The line without its "chain" entry.
     """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Reads a recorded episode: its meta data, its blocks, and what was changed or is missing.
+"""The reader of recorded episodes: meta data, blocks, and what was changed or is missing.
 
 `writer.py` writes what this module reads; `episode.py` describes the format.
 """
@@ -94,7 +94,7 @@ class Recording:
 
 
 class LogReader:
-    """Reads blocks.jsonl line by line and follows its chain of digests.
+    """A reader of blocks.jsonl that follows its chain of digests.
 
     Attributes:
         chain: Digest of the newest line read.

@@ -1,4 +1,4 @@
-"""Replays a recorded rollout and compares it with its log, block by block.
+"""Replay of a recorded rollout and comparison with its log, block by block.
 
 The report names what was changed, what is missing, and how this machine differs from the one that recorded the rollout.
 A different block counts as a failure only where bytes must agree.

@@ -1,4 +1,4 @@
-"""Writes pixel frames to an mp4 file that stays playable when its writer is killed or the disk is full."""
+"""The mp4 file of an episode, which stays playable when its writer is killed or the disk is full."""
 
 from __future__ import annotations
 

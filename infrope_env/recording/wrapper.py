@@ -28,7 +28,7 @@ class RecordingStopped(UserWarning):
 
 
 class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructorArgs):
-    """Record every rollout in a folder: one episode for each reset or restored state.
+    """A wrapper that records every rollout in a folder: one episode for each reset or restored state.
 
     It belongs directly around the environment, inside FrameByFrame, LastFrame and StackChannels, because it needs all
     pixel frames of a block. When the disk fails during play, it warns once with RecordingStopped and play continues.

@@ -1,4 +1,4 @@
-"""Writes rollouts to a folder of episodes that stays readable up to the last block when the process is killed.
+"""The writer of recordings: folders of episodes that stay readable up to the last block when the process is killed.
 
 `reader.py` reads what this module writes; `episode.py` describes the format.
 """
