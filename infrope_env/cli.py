@@ -21,7 +21,7 @@ import tyro
 from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.playable import playable
-from infrope_env.player.bindings import as_text
+from infrope_env.player.bindings import format_bindings
 
 if TYPE_CHECKING:
     import gymnasium
@@ -58,12 +58,12 @@ class Play(RolloutOptions):
 
                 self.run_headless(env, print_block)
             else:
-                self._run_in_window(env)
+                self._run_in_window(env, recorder)
             if recorder is not None:
                 _print_episodes(recorder)
         return 0
 
-    def _run_in_window(self, env: gymnasium.Env[Any, Any]) -> None:
+    def _run_in_window(self, env: gymnasium.Env[Any, Any], recorder: RecordRollout | None) -> None:
         from infrope_env.player.session import PlaySession, keyboard_for
         from infrope_env.player.window import DisplayWindow
 
@@ -72,7 +72,8 @@ class Play(RolloutOptions):
         window = DisplayWindow((height, width), f"infrope: {self.env}")
         try:
             steering = controller or keyboard_for(player.action_set)
-            session = PlaySession(env, steering, window, blocks=self.total_blocks(controller))
+            problem = (lambda: None) if recorder is None else (lambda: recorder.problem)
+            session = PlaySession(env, steering, window, blocks=self.total_blocks(controller), problem=problem)
             session.run(self.seed, self.reset_options(controller))
         finally:
             window.close()
@@ -235,7 +236,7 @@ def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | 
 
 def _subcommands() -> Any:
     """Return the union type of all subcommands; the help of `play` lists the keys of the bundled actions."""
-    keys = as_text(ActionSet.load("pocket"))
+    keys = format_bindings(ActionSet.load("pocket"))
     play_help = f"Play a world live, or watch a controller play it. Keys of the bundled actions:\n{keys}"
     subcommand = tyro.conf.subcommand
     return (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import gymnasium
 
     from infrope_env.control.controller import Controller
-    from infrope_env.player.headless import Report
+    from infrope_env.player.headless import BlockCallback
 
 DEFAULT_BLOCKS = 20  # of a headless rollout that no other option ends
 MACHINE_ARGUMENTS = ("weights", "device", "text_device", "text_dtype", "offload")
@@ -150,7 +150,7 @@ class RolloutOptions(EnvironmentOptions):
         """Return --blocks, or else the length of the script or storyboard; None without either."""
         return self.blocks or getattr(controller, "total_blocks", None)
 
-    def run_headless(self, env: gymnasium.Env[Any, Any], report: Report) -> int:
+    def run_headless(self, env: gymnasium.Env[Any, Any], report: BlockCallback) -> int:
         """Make all blocks without a window, report each, print a summary and return the exit code."""
         from infrope_env.player.headless import drive, stand_still, summarize
 

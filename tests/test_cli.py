@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infrope_env import cli
-from infrope_env.recording.video import Video
+from infrope_env.recording.video import VideoWriter
 
 
 @pytest.fixture
@@ -216,10 +216,10 @@ def test_a_full_disk_ends_a_recording_with_a_sentence_and_a_code(weights: list[s
 def test_a_disk_that_is_full_at_the_last_frame_is_reported_too(
     weights: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: Video) -> None:
+    def fail(_: VideoWriter) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Video, "close", fail)
+    monkeypatch.setattr(VideoWriter, "close", fail)
     assert cli.main(["record", "--blocks", "2", "--out", str(tmp_path / "kept"), *weights]) == 2
     assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
 

@@ -20,7 +20,7 @@ from PIL import ImageGrab
 from examples.pocket_world.evaluate.detectors import Detectors
 from infrope_env.control.frames import valid_frames
 from infrope_env.player.window import BORDER
-from infrope_env.recording.writer import frames_digest
+from infrope_env.recording.episode import frames_digest
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = ROOT / "infrope_env" / "assets" / "pocket"
@@ -213,6 +213,7 @@ def test_a_typed_prompt_is_in_force_and_its_letters_are_not_actions(player: Play
     player.xdotool("type", "--delay", "20", "cave")
     player.xdotool("key", "Return")
     wait_for(lambda: player.blocks()[-1]["prompt"].endswith("frog waves hello in a dark cave"), "the prompt")
+    wait_for(lambda: len(player.blocks()) > before + 2, "blocks under the prompt")
     assert len({record["action"] for record in player.blocks()[before + 1 :]}) == 1
     player.xdotool("key", "space")
     in_the_cave = "a green frog jumps up and down in a dark cave"

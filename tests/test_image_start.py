@@ -20,7 +20,7 @@ from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.resolve import load_model
 from infrope_env.pixels.picture import load_picture, still
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
-from infrope_env.recording.replay import Verdict, verify
+from infrope_env.recording.verification import Verdict, verify
 from infrope_env.recording.wrapper import RecordRollout
 from tests.tiny_world import TINY_DECODER
 
@@ -184,7 +184,7 @@ def brighten(path: Path) -> None:
 def test_a_changed_picture_is_named(episode: Path, spoil: Callable[[Path], Any], sentence: str):
     spoil(episode / "image.png")
     report = verify(episode)
-    assert report.verdict is Verdict.TAMPERED and report.first_difference == 0
+    assert report.verdict is Verdict.TAMPERED and report.first_differing_block == 0
     assert report.tampering == (sentence,)
 
 

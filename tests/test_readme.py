@@ -12,9 +12,9 @@ from controllers.scripted import StoryboardController
 from infrope_env import cli
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Transition
+from infrope_env.control.key_names import WINDOW_COMMANDS
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.models.wan.memory import memory_table
-from infrope_env.player.bindings import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,7 +100,10 @@ def test_options_exist(option: str) -> None:
 def test_keys_are_the_action_set_s() -> None:
     table = TEXT.split("## Keys")[1].split("A tap is")[0].lower()
     actions = ActionSet.load("pocket").actions
-    for key in [*(key for action in actions for key in action.keys), *(key.lower() for key, _ in COMMANDS)]:
+    for key in [
+        *(key for action in actions for key in action.keys),
+        *(command.label.lower() for command in WINDOW_COMMANDS),
+    ]:
         assert re.search(rf"(?<![a-z0-9]){re.escape(key)}(?![a-z0-9])", table), key
 
 

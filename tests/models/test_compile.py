@@ -67,7 +67,7 @@ def compiled_agrees(world: WorldModel, backend: str, capsys: pytest.CaptureFixtu
     made = RunInfo.of(world)
     compile_model(world, rollout, backend)
     (told,) = made.differences(RunInfo.of(world))
-    assert told == "Another class of machine or setting: compiled was False, here it is True."
+    assert told == "Different machine or setting: compiled was False in the recording and is True now."
     assert "compiling for 3 context lengths" in capsys.readouterr().err
     before = dict(torch._dynamo.utils.counters["stats"])
     assert before["unique_graphs"] == 3 + 2  # layers share theirs; a decoder has one for its first block
