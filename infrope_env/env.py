@@ -22,6 +22,7 @@ from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_state import ActionIndex, EnvState, Frames, PromptRequest, StateOrigin
+from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.picture import load_picture, still
@@ -104,21 +105,16 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.action_names = self.action_set.names
         self.model = load_model(
             weights,
-            prompts=self.action_set.prompts(),
-            decoder=decoder,
-            device=device,
-            dtype=dtype,
-            text_device=text_device,
-            text_dtype=text_dtype,
-            offload=offload,
+            LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile),
+            self.action_set.prompts(),
         )
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
         self._rollout = Rollout(self.model.transformer, self.window, self.model.sampler)
         if compile:
-            from infrope_env.models.compile import compile_world
+            from infrope_env.models.compile import compile_model
 
-            compile_world(self.model, self._rollout)
+            compile_model(self.model, self._rollout)
         self.block_shape = (self.model.decoder.frames_per_latent * self.window.block, *self.model.frame_size, 3)
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
         self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # of NumPy integers, or ints

@@ -15,7 +15,7 @@ from gymnasium.utils.env_checker import check_env
 
 import infrope_env
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.models.world_folder import fast_dtype
+from infrope_env.models.options import fast_dtype
 from infrope_env.player.key_codes import key_code
 from tests.tiny_world import tiny_world
 

@@ -33,7 +33,7 @@ def worlds_bring_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         encoder = TAEHVEncoder(TAEHV(TINY_DECODER).requires_grad_(False))
-    monkeypatch.setattr(env_module, "load_world", lambda *a, **k: replace(load_model(*a, **k), encoder=encoder))
+    monkeypatch.setattr(env_module, "load_model", lambda *a, **k: replace(load_model(*a, **k), encoder=encoder))
 
 
 @pytest.fixture
