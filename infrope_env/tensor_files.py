@@ -139,7 +139,7 @@ def _load_pickle(path: Path, mapped: bool) -> Mapping[str, object]:
             f"{path}: holds more than tensors ({', '.join(sorted(names)[:SHOWN]) or 'unknown instructions'}), which "
             "reading would have to run. Only tensors are read: save its state dict alone, where you trust it."
         ) from error
-    except (RuntimeError, EOFError, KeyError, OSError) as error:
+    except (RuntimeError, EOFError, KeyError, OSError, SafetensorError) as error:  # torch.load goes by the suffix too
         raise WeightsError(f"{path}: truncated or damaged. Get it again.") from error
     if not isinstance(entries, Mapping):
         raise WeightsError(f"{path}: expected a table of tensors, got {type(entries).__name__}.")
