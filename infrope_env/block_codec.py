@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from infrope_env.control.frames import Frames
-from infrope_env.models.world_folder import WorldModel
+from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.picture import load_picture, still
 

@@ -160,23 +160,10 @@ class Weights:
 
     def run(self) -> int:
         """Print a description of one model or, without a name, of all of them; return the exit code."""
-        from infrope_env.models.wan import command as wan
-        from infrope_env.models.wan.generator_command import is_generator, list_generators, run_command
+        from infrope_env.models.wan.command import run_command
 
-        requests = (self.download, self.convert, self.verify)
-        if self.name is not None and wan.is_wan_part(self.name):
-            for line in wan.run_command(self.name, *requests, self.revision):
-                print(line)
-            return 0
-        if is_generator(self.name) or any(requests) or self.revision:
-            for line in run_command(self.name, *requests, self.revision):
-                print(line)
-            return 0
-        from infrope_env.models.world_folder import describe
-
-        print(describe(self.name))
-        if self.name is None:
-            print(f"\n{list_generators()}")
+        for line in run_command(self.name, self.download, self.convert, self.verify, self.revision):
+            print(line)
         return 0
 
 

@@ -10,7 +10,7 @@ import torch
 from gymnasium.error import ResetNeeded
 
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.models.world_folder import fast_dtype
+from infrope_env.models.options import fast_dtype
 from tests.env_play import ACTIONS, JUMP, STAND, WAVE, play
 from tests.tiny_world import tiny_world
 

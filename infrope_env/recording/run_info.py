@@ -12,8 +12,7 @@ from importlib import metadata
 
 import torch
 
-from infrope_env.models.compile import is_compiled
-from infrope_env.models.world_folder import WorldModel
+from infrope_env.models.world_model import WorldModel
 
 PACKAGES = ("infrope-env", "torch", "numpy", "tokenizers", "gymnasium")
 INSTRUCTION_CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -54,7 +53,7 @@ class RunInfo:
             threads=torch.get_num_threads(),
             sampler=str(model.sampler),
             versions={package: _version(package) for package in (*PACKAGES, *model.packages)},
-            compiled=is_compiled(model.transformer),
+            compiled=model.compiled,
         )
 
     def differences(self, now: RunInfo) -> Iterator[str]:

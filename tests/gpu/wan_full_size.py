@@ -29,7 +29,7 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.models.compile import compile_model, paths_to_context_lengths
-from infrope_env.models.world_folder import WorldModel
+from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import Decoder
 from infrope_env.pixels.taehv import TAEHV
 from infrope_env.pixels.wan_vae import WanVAE
@@ -289,6 +289,7 @@ def _world(transformer: CausalWanTransformer, decoder: Decoder, rollout: Rollout
         sha256={},
         device=rollout.device,
         dtype=rollout.dtype,
+        compiled=True,
     )
 
 
