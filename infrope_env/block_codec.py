@@ -9,7 +9,7 @@ from torch import Tensor
 from infrope_env.control.frames import Frames
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import DecoderState
-from infrope_env.pixels.picture import load_picture, still
+from infrope_env.pixels.picture import load_picture, static_video
 
 
 class BlockCodec:
@@ -74,5 +74,5 @@ class BlockCodec:
     def encode_still(self, picture: Frames) -> Tensor:
         """Return the latents of a first block that shows a still picture: H W 3 -> b f c h w."""
         assert self._model.encoder is not None
-        video = still(picture, self.block_shape[0] - self._dropped)
+        video = static_video(picture, self.block_shape[0] - self._dropped)
         return self._model.encoder.encode(video).to(self._model.device, self._model.dtype)

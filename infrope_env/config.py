@@ -1,4 +1,4 @@
-"""What can be chosen: the shape of the model, the window it looks through, the sampler. Knows no tensors, no files."""
+"""Shape of the model, attention window and sampler: frozen dataclasses that check themselves when they are made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 ROTARY_TABLE_LENGTH = 1024
-"""Coordinates a rotary table holds (official code: 1024)."""
+"""Number of temporal coordinates in the rotary table, as in the official code."""
 
 CoordinateRule = Literal["rank", "onset", "absolute"]
 SwitchPolicy = Literal["flush", "none", "no_cache", "recache"]
@@ -20,17 +20,24 @@ SWITCH_POLICIES: tuple[SwitchPolicy, ...] = ("flush", "none", "no_cache", "recac
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape of a causal Wan DiT. The same class describes pocket, 1.3B and 14B.
+    """Shape of a causal Wan DiT: pocket, 1.3B and 14B differ only in these numbers.
 
     Attributes:
-        latent_size: height and width of a latent frame, in latent pixels; multiples of the patch's.
-        patch: height and width of a patch, in latent pixels, or one number for a square; it spans one latent frame.
-            Where a picture scrolls by less than a patch a latent frame, no patch is ever a copy of an earlier one.
-        text_len: rows of a text embedding; rows after the prompt are zero and take part in attention.
-        prediction: what the network's output means: the velocity (noise - clean; Wan), or the clean latents themselves.
-            A narrow network spends most of its width on carrying noise to its output if it has to name the velocity.
-        learned_grid: add a learned vector to every place of the patch grid. Wan has none; without it a small model
-            takes long to find out where in the picture a patch of pure noise is.
+        dim: Width of a token; an even multiple of `num_heads`.
+        ffn_dim: Hidden width of the feed-forward layers.
+        num_heads: Attention heads per layer.
+        num_layers: Transformer layers.
+        latent_size: Height and width of a latent frame in latent pixels; multiples of `patch`.
+        latent_channels: Channels of a latent frame. Default 16, as in Wan 2.1.
+        patch: Height and width of a patch in latent pixels, or one number for a square; a patch spans one latent frame.
+            Default (2, 2). Scenery that scrolls by less than a patch per latent frame never repeats an earlier patch.
+        freq_dim: Width of the sinusoidal timestep embedding; even. Default 256.
+        text_dim: Width of one row of a text embedding. Default 4096, as in UMT5-XXL.
+        text_len: Rows of a text embedding. Rows after the prompt are zero and take part in attention. Default 512.
+        prediction: Meaning of the network's output: "velocity" (noise - clean, as in Wan; the default) or "clean", the
+            clean latents. A narrow network that predicts the velocity spends most of its width on copying the noise.
+        learned_grid: Whether a learned vector is added at every place of the patch grid. Wan has none (the default). It
+            shortens the training of a small model, which otherwise has to infer the place of a patch of pure noise.
     """
 
     dim: int
@@ -72,40 +79,41 @@ class ModelConfig:
 
     @property
     def patch_values(self) -> int:
-        """Numbers in a patch."""
+        """Number of values in a patch."""
         return self.latent_channels * self.patch[0] * self.patch[1]
 
     @property
     def rows(self) -> int:
-        """Patches from top to bottom."""
+        """Rows of the patch grid."""
         return self.latent_size[0] // self.patch[0]
 
     @property
     def cols(self) -> int:
-        """Patches from left to right."""
+        """Columns of the patch grid."""
         return self.latent_size[1] // self.patch[1]
 
     @property
     def tokens_per_frame(self) -> int:
-        """Patches in one latent frame."""
+        """Number of patches in one latent frame."""
         return self.rows * self.cols
 
 
 @dataclass(frozen=True)
 class Window:
-    """Which cached latent frames a block sees and by which rule they get their coordinates.
+    """Sizes and rules of the attention window. All sizes count latent frames.
 
     Attributes:
-        sink: first frames of the rollout, always visible.
-        context: newest cached frames a block sees while the prompt stays the same.
-        block: latent frames denoised together.
-        flush_context: newest frames that survive a KV Flush (paper 1, release 2).
-        cut_coordinate: coordinate at which a block starts on a RoPE Cut (release 45).
-        coordinates: "rank" in the window (release), "onset" (paper), "absolute" (Self-Forcing).
-        onset_index: coordinate at which the onset rule pins the newest frame, counted from 1 (paper 21).
-        on_switch: what a prompt change does to the cache: "flush"; for comparison, "none" keeps it, "no_cache"
-            loses it, sink included, and "recache" encodes what is visible again under the new prompt, as LongLive
-            does. A cut flushes whatever this says.
+        sink: First frames of the rollout, which stay visible for its whole length. Default 1.
+        context: Newest cached frames that a block sees while the prompt stays the same. Default 2.
+        block: Frames that are denoised together. Default 3.
+        flush_context: Newest cached frames that stay visible after a KV Flush. Default 1 (paper); the release has 2.
+        cut_coordinate: Coordinate of the block's first frame on a RoPE Cut. Default 45 (release).
+        coordinates: Rule for temporal coordinates: "rank" in the window (release, the default), "onset" (paper) or
+            "absolute" (Self-Forcing).
+        onset_index: Coordinate at which the onset rule pins the newest frame, counted from 1. Default 21 (paper).
+        on_switch: Treatment of the cache when the prompt changes: "flush" (the default), or a baseline. "none" keeps
+            the context, "no_cache" drops everything including the sink, and "recache" encodes the visible frames again
+            under the new prompt, as LongLive does. A cut flushes under every policy.
     """
 
     sink: int = 1
@@ -118,50 +126,81 @@ class Window:
     on_switch: SwitchPolicy = "flush"
 
     def __post_init__(self) -> None:
-        self._check_counts()
-        self._check_names()
-        self._check_fit()
-        self._check_cut()
+        for name, least in (("sink", 0), ("context", 0), ("block", 1), ("flush_context", 0), ("onset_index", 1)):
+            value = _integer(name, getattr(self, name))
+            if value < least:
+                raise ValueError(f"expected window {name} to be at least {least}, got {value}")
+        if self.coordinates not in COORDINATE_RULES:
+            raise ValueError(f"expected coordinates to be one of {COORDINATE_RULES}, got {self.coordinates!r}")
+        if self.on_switch not in SWITCH_POLICIES:
+            raise ValueError(f"expected on_switch to be one of {SWITCH_POLICIES}, got {self.on_switch!r}")
+        if self.size > ROTARY_TABLE_LENGTH:
+            raise ValueError(f"expected a window of at most {ROTARY_TABLE_LENGTH} frames, got {self.size}")
+        if self.coordinates == "onset" and self.onset_index <= self.block:
+            raise ValueError(
+                f"expected onset_index to be larger than the block's {self.block} frames, so that the context has room "
+                f"before it, got {self.onset_index}"
+            )
+        first_free = self.onset_index + 1 if self.coordinates == "onset" else self.sink + self.kept_on_flush
+        last_free = ROTARY_TABLE_LENGTH - self.block
+        if not first_free <= _integer("cut_coordinate", self.cut_coordinate) <= last_free:
+            raise ValueError(
+                f"expected cut_coordinate outside the context and inside the rotary table, "
+                f"{first_free} to {last_free}, got {self.cut_coordinate}"
+            )
 
     @property
     def size(self) -> int:
         """Latent frames that attention spans: sink, context and block (the release's local attention size)."""
         return self.sink + self.context + self.block
 
-    @classmethod
-    def from_size(cls, size: int, **changes: object) -> Self:
-        """A window of `size` latent frames; whatever sink and block leave is context.
-
-        Raises:
-            ValueError: if no frame is left for the context, or context is given too.
-        """
-        if "context" in changes:
-            raise ValueError("give a window either size or context, not both")
-        plain = cls(**changes)  # type: ignore[arg-type]
-        context = _whole("size", size) - plain.sink - plain.block
-        if context < 1:
-            least = plain.sink + plain.block + 1
-            raise ValueError(
-                f"expected a window of at least {least} frames (sink {plain.sink}, block {plain.block}), got {size}"
-            )
-        return dataclasses.replace(plain, context=context)
+    @property
+    def kept_on_flush(self) -> int:
+        """Newest cached frames that stay visible after a flush: `flush_context`, but at most `context`."""
+        return min(self.flush_context, self.context)
 
     @classmethod
     def release(cls) -> Self:
-        """The official code's window: a flush keeps 2 frames, coordinates are ranks."""
+        """Return the official code's window: a flush keeps 2 frames, coordinates are ranks."""
         return cls(flush_context=2)
 
     @classmethod
     def paper(cls) -> Self:
-        """The paper's window: a flush keeps 1 frame, coordinates count back from the onset index."""
+        """Return the paper's window: a flush keeps 1 frame, coordinates count back from the onset index."""
         return cls(coordinates="onset")
 
     @classmethod
-    def parse(cls, given: Mapping[str, object] | int | Self | None, default: Self | None = None) -> Self:
-        """Read what a keyword argument or a command line gives: a size, field names (and `size`), or nothing.
+    def from_size(cls, size: int, **changes: object) -> Self:
+        """Return a window of `size` latent frames; the context takes what sink and block leave over.
+
+        Args:
+            size: Latent frames of the whole window: 6 with the defaults gives a context of 2.
+            **changes: Other fields of the window.
 
         Raises:
-            ValueError: for a field that does not exist or a window that cannot work.
+            ValueError: No frame is left for the context, or `changes` sets the context too.
+        """
+        if "context" in changes:
+            raise ValueError("give a window either size or context, not both")
+        without_context = cls(**changes)  # type: ignore[arg-type]
+        least = without_context.sink + without_context.block + 1
+        if _integer("size", size) < least:
+            raise ValueError(
+                f"expected a window of at least {least} frames (sink {without_context.sink}, "
+                f"block {without_context.block}), got {size}"
+            )
+        return dataclasses.replace(without_context, context=size - least + 1)
+
+    @classmethod
+    def parse(cls, given: Mapping[str, object] | int | Self | None, default: Self | None = None) -> Self:
+        """Read the window from a keyword argument or a command line option.
+
+        Args:
+            given: A size, a table of field names (and "size"), a window, or None for the default.
+            default: Window that gives every field that `given` does not set. Default `Window()`.
+
+        Raises:
+            ValueError: A field does not exist, or the window is impossible.
         """
         base = default or cls()
         if given is None:
@@ -171,59 +210,27 @@ class Window:
         if not isinstance(given, Mapping | int):
             raise ValueError(f"expected window to be a size or a table of settings, got {given!r}")
         fields = {"size": given} if isinstance(given, int) else dict(given)
-        size = fields.pop("size", None)
-        unknown = fields.keys() - {field.name for field in dataclasses.fields(cls)}
+        names = [field.name for field in dataclasses.fields(cls)]
+        unknown = fields.keys() - {"size", *names}
         if unknown:
-            known = ", ".join(["size", *(field.name for field in dataclasses.fields(cls))])
-            raise ValueError(f"unknown window setting {min(map(str, unknown))!r}; known are {known}")
-        if size is not None and "context" in fields:
-            raise ValueError("give a window either size or context, not both")
-        changed = dataclasses.replace(base, **fields)
-        return changed if size is None else cls.from_size(_whole("size", size), **_without_context(changed))
-
-    def _check_counts(self) -> None:
-        for name, least in (("sink", 0), ("context", 0), ("block", 1), ("flush_context", 0), ("onset_index", 1)):
-            value = _whole(name, getattr(self, name))
-            if value < least:
-                raise ValueError(f"expected window {name} to be at least {least}, got {value}")
-
-    def _check_names(self) -> None:
-        if self.coordinates not in COORDINATE_RULES:
-            raise ValueError(f"expected coordinates to be one of {COORDINATE_RULES}, got {self.coordinates!r}")
-        if self.on_switch not in SWITCH_POLICIES:
-            raise ValueError(f"expected on_switch to be one of {SWITCH_POLICIES}, got {self.on_switch!r}")
-
-    def _check_fit(self) -> None:
-        if self.size > ROTARY_TABLE_LENGTH:
-            raise ValueError(f"expected a window of at most {ROTARY_TABLE_LENGTH} frames, got {self.size}")
-        if self.coordinates == "onset" and self.onset_index <= self.block:
             raise ValueError(
-                f"expected onset_index beyond the block's {self.block} frames, so that the context has room "
-                f"before it, got {self.onset_index}"
+                f"unknown window setting {min(map(str, unknown))!r}; known are {', '.join(['size', *names])}"
             )
-
-    def _check_cut(self) -> None:
-        first_free = self.onset_index + 1 if self.coordinates == "onset" else self.sink + self.kept_on_flush
-        last_free = ROTARY_TABLE_LENGTH - self.block
-        if not first_free <= _whole("cut_coordinate", self.cut_coordinate) <= last_free:
-            raise ValueError(
-                f"expected cut_coordinate outside the context and inside the rotary table, "
-                f"{first_free} to {last_free}, got {self.cut_coordinate}"
-            )
-
-    @property
-    def kept_on_flush(self) -> int:
-        """Newest frames visible after a flush: never more than the context holds."""
-        return min(self.flush_context, self.context)
+        if fields.get("size") is None:
+            fields.pop("size", None)
+            return dataclasses.replace(base, **fields)
+        size = _integer("size", fields.pop("size"))
+        return cls.from_size(size, **_fields_without_context(base) | fields)
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """The few denoising steps of a block.
+    """The denoising steps of a block.
 
     Attributes:
-        steps: noise levels on the unshifted scale, 1000 first; a trailing 0 would be a real extra step.
-        shift: how far `shift_timesteps` bends them towards high noise.
+        steps: Noise levels before the shift, falling from at most 1000 to above 0: a trailing 0 would run the network
+            once more. Default (1000, 750, 500, 250).
+        shift: Strength by which `shift_timesteps` bends the steps towards high noise; 1 does nothing. Default 5.
     """
 
     steps: tuple[int, ...] = (1000, 750, 500, 250)
@@ -240,14 +247,21 @@ class Sampler:
             raise ValueError(f"expected steps to fall from at most 1000 to above 0, got {self.steps}")
 
 
-def _whole(name: str, value: object) -> int:
+def _integer(name: str, value: object) -> int:
+    """Return `value` if it is an int and not a bool.
+
+    Raises:
+        ValueError: It is not; the message names the setting.
+    """
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"expected window {name} to be a whole number, got {value!r}")
     return value
 
 
-def _without_context(window: Window) -> dict[str, object]:
-    return {name: value for name, value in dataclasses.asdict(window).items() if name != "context"}
+def _fields_without_context(window: Window) -> dict[str, object]:
+    fields = dataclasses.asdict(window)
+    del fields["context"]
+    return fields
 
 
 WAN_1_3B = ModelConfig(dim=1536, ffn_dim=8960, num_heads=12, num_layers=30, latent_size=(60, 104))

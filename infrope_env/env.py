@@ -304,7 +304,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             self._codec.reset()
         if transition is Transition.START and self.picture is not None:
             self._latents = self._codec.encode_still(self.picture)
-            self._rollout.observe(self._latents, embedding)
+            self._rollout.prefill(self._latents, embedding)
         else:
             self._latents = self._rollout.advance(embedding, transition).latents
         advanced = time.perf_counter()

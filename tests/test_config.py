@@ -1,4 +1,4 @@
-"""What may be chosen, and the sentence that comes back when it may not."""
+"""Valid settings, and the error for every invalid one."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ def test_a_window_is_read_from_a_size_or_from_settings(given, expected):
     assert Window.parse(given) == expected
 
 
-def test_what_is_not_given_comes_from_the_default():
+def test_settings_that_are_not_given_have_the_defaults_value():
     assert Window.parse({"sink": 2}, default=Window.release()) == Window(sink=2, flush_context=2)
     assert Window.parse(21, default=Window.paper()) == Window(context=17, coordinates="onset")
     assert Window.parse(None, default=Window.paper()) == Window.paper()
@@ -49,18 +49,18 @@ def test_what_is_not_given_comes_from_the_default():
         ({"cut_coordinate": 1}, "expected cut_coordinate outside the context and inside the rotary table, 2 to 1021"),
         ({"cut_coordinate": 1022}, "2 to 1021, got 1022"),
         ({"coordinates": "onset", "cut_coordinate": 21}, "22 to 1021, got 21"),
-        ({"coordinates": "onset", "onset_index": 3}, "expected onset_index beyond the block's 3 frames"),
+        ({"coordinates": "onset", "onset_index": 3}, "expected onset_index to be larger than the block's 3 frames"),
         ({"context": 1021}, "expected a window of at most 1024 frames, got 1025"),
     ],
 )
-def test_a_window_that_cannot_work_is_refused_in_a_sentence(given, sentence):
-    with pytest.raises(ValueError) as refusal:
+def test_an_impossible_window_is_refused_with_the_reason(given, sentence):
+    with pytest.raises(ValueError) as caught:
         Window.parse(given)
-    assert sentence in str(refusal.value)
+    assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize(("size", "sink", "block"), [(6, 1, 3), (12, 3, 3), (21, 0, 3), (5, 2, 1)])
-def test_a_window_of_a_size_is_exactly_that_long(size, sink, block):
+def test_a_window_from_a_size_has_that_size(size, sink, block):
     window = Window.from_size(size, sink=sink, block=block)
     assert window.size == size == sink + window.context + block
 
@@ -75,7 +75,7 @@ def test_a_flush_never_keeps_more_than_the_context_holds():
     assert Window(context=8, flush_context=2).kept_on_flush == 2
 
 
-def test_the_named_windows_differ_only_where_paper_and_release_do():
+def test_the_named_windows_differ_from_the_default_in_one_field():
     assert Window.release() == dataclasses.replace(Window(), flush_context=2)
     assert Window.paper() == dataclasses.replace(Window(), coordinates="onset")
     assert (Window().size, Window().flush_context, Window().cut_coordinate, Window().onset_index) == (6, 1, 45, 21)
@@ -84,7 +84,7 @@ def test_the_named_windows_differ_only_where_paper_and_release_do():
 @pytest.mark.parametrize(
     ("config", "head_dim", "tokens"), [(WAN_1_3B, 128, 1560), (WAN_14B, 128, 1560), (ModelConfig(**SMALL), 12, 6)]
 )
-def test_sizes_that_follow_from_others_are_derived(config, head_dim, tokens):
+def test_head_and_token_counts_are_derived(config, head_dim, tokens):
     assert (config.head_dim, config.tokens_per_frame, config.rows * config.cols) == (head_dim, tokens, tokens)
 
 
@@ -103,13 +103,13 @@ def test_sizes_that_follow_from_others_are_derived(config, head_dim, tokens):
         ({"freq_dim": 7}, "expected freq_dim to be even and at least 2, got 7"),
     ],
 )
-def test_a_model_that_cannot_be_built_is_refused_in_a_sentence(change, sentence):
-    with pytest.raises(ValueError) as refusal:
+def test_an_impossible_model_is_refused_with_the_reason(change, sentence):
+    with pytest.raises(ValueError) as caught:
         ModelConfig(**(SMALL | change))
-    assert sentence in str(refusal.value)
+    assert sentence in str(caught.value)
 
 
-def test_settings_read_from_json_are_equal_to_those_written_in_python():
+def test_lists_from_json_equal_tuples_from_python():
     assert ModelConfig(**(SMALL | {"latent_size": [4, 6]})) == ModelConfig(**SMALL)
     assert ModelConfig(**(SMALL | {"patch": 2})) == ModelConfig(**(SMALL | {"patch": [2, 2]})) == ModelConfig(**SMALL)
     assert Sampler(steps=[1000, 500]) == Sampler((1000, 500))

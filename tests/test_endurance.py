@@ -1,6 +1,7 @@
-"""A world that holds: many blocks of random play cost no more memory and no more time than a few.
+"""Many blocks of random play: memory, time per block and coordinates stay bounded.
 
-150 blocks; INFROPE_ENDURANCE_BLOCKS=1000 plays as many. On the bundled weights, or a tiny world where they are missing.
+The default is 150 blocks; INFROPE_ENDURANCE_BLOCKS sets another number. The weights are the bundled ones, or tiny
+random ones if they are missing.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.world_folder import BUNDLED
 
 BLOCKS = int(os.environ.get("INFROPE_ENDURANCE_BLOCKS", "150"))
-SETTLED = 20
-"""Blocks after which everything that is made once has been made."""
+WARM_UP = 20
+"""Blocks after which every buffer and every cached embedding exists."""
 TRAINED_COORDINATES = 21
-"""Latent frames of a training clip."""
+"""Latent frames of a training clip, so coordinates 0 to 20."""
 
 pytestmark = pytest.mark.slow
 
 
 @dataclass
 class Log:
-    """What was noted of every block after the first: no latents, which would add up to what must not grow."""
+    """Measurements of every block after the first, in lists that are allocated before play and hold no latents."""
 
     transitions: list[Transition] = field(default_factory=lambda: [Transition.START] * BLOCKS)
     layouts: list[Layout | None] = field(default_factory=lambda: [None] * BLOCKS)
@@ -45,44 +46,44 @@ class Log:
 
 @pytest.fixture(scope="module")
 def log(tiny_weights: Path) -> Log:
-    """Random play, every block noted; the processor's own time is taken, which other processes do not lengthen."""
-    log, made = Log(), []
+    """Return measurements of random play; time is processor time, which other processes do not lengthen."""
+    log, newest = Log(), []
     weights = BUNDLED / "pocket" if (BUNDLED / "pocket" / "card.json").exists() else tiny_weights
     torch.set_num_threads(1)
     env = InfinityRopeEnv(weights=str(weights), device="cpu")
     advance, process = Rollout.advance, psutil.Process()
 
-    def noted(rollout: Rollout, *arguments: object) -> GeneratedBlock:
-        made[:] = [advance(rollout, *arguments)]
-        return made[0]
+    def recorded(rollout: Rollout, *arguments: object) -> GeneratedBlock:
+        newest[:] = [advance(rollout, *arguments)]
+        return newest[0]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rollout, "advance", noted)
+        patch.setattr(Rollout, "advance", recorded)
         env.reset(seed=5)
         for number, action in enumerate(random_actions(env.action_set, BLOCKS, seed=5)):
-            began_s = time.process_time()
+            started_s = time.process_time()
             env.step(action)
-            log.cpu_s[number] = time.process_time() - began_s
-            log.transitions[number], log.layouts[number] = made[0].transition, made[0].layout
-            log.finite[number] = bool(torch.isfinite(made[0].latents).all())
+            log.cpu_s[number] = time.process_time() - started_s
+            log.transitions[number], log.layouts[number] = newest[0].transition, newest[0].layout
+            log.finite[number] = bool(torch.isfinite(newest[0].latents).all())
             log.rss[number] = process.memory_info().rss
     return log
 
 
-def test_the_play_has_flushes_and_cuts_in_it(log: Log) -> None:
+def test_random_play_has_flushes_and_cuts(log: Log) -> None:
     assert all(log.transitions.count(transition) >= BLOCKS // 30 for transition in (Transition.SWITCH, Transition.CUT))
 
 
-def test_nothing_becomes_infinite(log: Log) -> None:
+def test_all_latents_are_finite(log: Log) -> None:
     assert all(log.finite)
 
 
 def test_memory_is_flat_to_5_mb(log: Log) -> None:
-    assert max(log.rss[SETTLED:]) - log.rss[SETTLED] < 5e6
+    assert max(log.rss[WARM_UP:]) - log.rss[WARM_UP] < 5e6
 
 
 def test_time_per_block_is_flat(log: Log) -> None:
-    early, late = np.array_split(log.cpu_s[SETTLED:], 2)
+    early, late = np.array_split(log.cpu_s[WARM_UP:], 2)
     assert np.median(late) < 1.25 * np.median(early)
 
 

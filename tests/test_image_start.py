@@ -1,4 +1,4 @@
-"""A rollout may begin from a picture: it is block 0, and play goes on from there, saved, recorded and replayed."""
+"""A rollout may start from a picture, which becomes block 0: play, saved states, recordings and replay."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from infrope_env.block_codec import BlockCodec
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.resolve import load_model
-from infrope_env.pixels.picture import load_picture, still
+from infrope_env.pixels.picture import load_picture, static_video
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 from infrope_env.recording.verification import Verdict, verify
 from infrope_env.recording.wrapper import RecordRollout
@@ -29,8 +29,8 @@ PICTURE = np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 
 
 @pytest.fixture(autouse=True)
-def worlds_bring_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a world folder would; its weights are random."""
+def models_have_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every loaded model a picture encoder with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(2)
         encoder = TAEHVEncoder(TAEHV(TINY_DECODER).requires_grad_(False))
@@ -43,22 +43,23 @@ def env(tiny_weights: Path) -> InfinityRopeEnv:
 
 
 def play(env: InfinityRopeEnv, image: object = PICTURE, seed: int = 3) -> list[bytes]:
-    """The pixels of five blocks, the first from the picture."""
-    clips = [env.reset(seed=seed, options={"image": image})[0]]
-    return [clip.tobytes() for clip in clips + [env.step(action)[0] for action in (STAND, WALK_RIGHT, JUMP, JUMP)]]
+    """Return the bytes of five observations, the first from the picture."""
+    blocks = [env.reset(seed=seed, options={"image": image})[0]]
+    blocks += [env.step(action)[0] for action in (STAND, WALK_RIGHT, JUMP, JUMP)]
+    return [frames.tobytes() for frames in blocks]
 
 
-def test_the_first_block_is_the_picture_as_the_decoder_shows_it(env: InfinityRopeEnv):
+def test_the_first_block_is_the_picture_encoded_and_decoded(env: InfinityRopeEnv):
     observation, info = env.reset(seed=3, options={"image": PICTURE, "subject": "frog"})
     assert env.model.encoder is not None
-    latents = env.model.encoder.encode(still(PICTURE, 9))
-    shown, _ = env.model.decoder.decode(latents, None)
-    assert np.array_equal(observation[3:], shown[0].numpy())
+    latents = env.model.encoder.encode(static_video(PICTURE, 9))
+    decoded, _ = env.model.decoder.decode(latents, None)
+    assert np.array_equal(observation[3:], decoded[0].numpy())
     assert (info["block"], info["num_frames"], info["transition"]) == (0, 9, "start")
     assert info["subject"] == "frog" and "frog" in info["prompt"]
 
 
-def test_play_goes_on_from_the_picture(env: InfinityRopeEnv):
+def test_play_continues_from_the_picture(env: InfinityRopeEnv):
     env.reset(seed=3, options={"image": PICTURE})
     observation, _, _, _, info = env.step(STAND)
     assert (info["block"], info["num_frames"], info["transition"]) == (1, 12, "continue")
@@ -67,17 +68,17 @@ def test_play_goes_on_from_the_picture(env: InfinityRopeEnv):
     assert env.reset(seed=3)[1]["block"] == 0 and env.picture is None
 
 
-def test_the_past_is_the_picture_s_latents_under_the_prompt(env: InfinityRopeEnv):
+def test_the_cache_holds_the_pictures_latents_under_the_prompt(env: InfinityRopeEnv):
     env.reset(seed=3, options={"image": PICTURE})
-    world = env.model
-    assert world.encoder is not None
-    rollout = Rollout(world.transformer, env.window, world.sampler)
-    rollout.observe(world.encoder.encode(still(PICTURE, 9)), world.text_encoder([env.steering.prompt]))
+    model = env.model
+    assert model.encoder is not None
+    rollout = Rollout(model.transformer, env.window, model.sampler)
+    rollout.prefill(model.encoder.encode(static_video(PICTURE, 9)), model.text_encoder([env.steering.prompt]))
     assert env._rollout.cache.frame_ids == rollout.cache.frame_ids == (0, 1, 2)
     assert torch.equal(env._rollout.cache.keys, rollout.cache.keys)
 
 
-def test_blocks_count_from_the_picture_on(tiny_weights: Path):
+def test_the_picture_counts_as_a_block(tiny_weights: Path):
     env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", max_blocks=3)
     env.reset(seed=3, options={"image": PICTURE})
     assert [env.step(STAND)[3] for _ in range(2)] == [False, True]
@@ -97,14 +98,14 @@ def test_a_file_is_scaled_and_cropped_to_the_frame(env: InfinityRopeEnv, tmp_pat
     assert env.picture is not None and env.picture.shape == (32, 48, 3)
 
 
-def test_another_block_size_takes_as_many_frames_of_the_picture(tiny_weights: Path):
+def test_the_picture_fills_a_block_of_another_size(tiny_weights: Path):
     env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", window={"block": 1})
     observation, info = env.reset(seed=3, options={"image": PICTURE})
     assert observation.shape[0] == 4 and info["num_frames"] == 1
     assert env.step(STAND)[-1]["num_frames"] == 4
 
 
-def test_a_state_from_before_another_picture_goes_on_as_it_would_have(env: InfinityRopeEnv):
+def test_a_restored_state_continues_from_its_own_picture(env: InfinityRopeEnv):
     blocks = play(env)
     env.reset(seed=3, options={"image": PICTURE})
     state = env.save_state()
@@ -120,7 +121,7 @@ def test_timings_have_the_same_parts(env: InfinityRopeEnv):
     assert env.timings["denoise_s"] == 0.0 < env.timings["commit_s"]
 
 
-def test_a_picture_that_is_none_changes_nothing(env: InfinityRopeEnv):
+def test_an_invalid_picture_changes_nothing(env: InfinityRopeEnv):
     blocks = play(env)
     env.reset(seed=3, options={"image": PICTURE})
     with pytest.raises(ValueError, match=r"expected an image to be a uint8 array of shape \(H, W, 3\)"):
@@ -128,7 +129,7 @@ def test_a_picture_that_is_none_changes_nothing(env: InfinityRopeEnv):
     assert env.step(STAND)[0].tobytes() == blocks[1]
 
 
-def test_a_world_without_an_encoder_says_so(env: InfinityRopeEnv):
+def test_a_model_without_an_encoder_refuses_a_picture(env: InfinityRopeEnv):
     env._codec = BlockCodec(replace(env.model, encoder=None), env.window.block)
     with pytest.raises(ValueError, match="The world 'tiny-0' has no encoder: it cannot begin from an image"):
         env.reset(options={"image": PICTURE})
@@ -144,7 +145,7 @@ def episode(tiny_weights: Path, tmp_path: Path) -> Path:
     return tmp_path / "kept" / "episode_000"
 
 
-def test_a_recording_keeps_the_picture_and_is_made_again(episode: Path):
+def test_a_recording_keeps_the_picture_and_replays(episode: Path):
     meta = json.loads((episode / "meta.json").read_text())
     assert meta["options"]["subject"] == "frog" and meta["options"]["image"]["file"] == "image.png"
     assert np.asarray(Image.open(episode / "image.png")).shape == (32, 48, 3)
@@ -152,19 +153,19 @@ def test_a_recording_keeps_the_picture_and_is_made_again(episode: Path):
     assert report.ok and report.blocks == 2
 
 
-def test_the_command_starts_from_a_file(tiny_weights: Path, tmp_path: Path):
+def test_the_play_command_starts_from_a_file(tiny_weights: Path, tmp_path: Path):
     Image.fromarray(PICTURE).save(tmp_path / "fox.png")
     given = ["--image", str(tmp_path / "fox.png"), "--blocks", "2", "--record", str(tmp_path / "kept")]
     assert cli.main(["play", "--headless", "--weights", str(tiny_weights), *given]) == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "kept" / "episode_000" / "image.png")), PICTURE)
 
 
-def test_a_photo_stands_upright_as_its_camera_says(tmp_path: Path):
-    lying = np.zeros((64, 96, 3), np.uint8)
-    lying[:, :48] = 255  # held upright, turned by a quarter: what was left is above
+def test_a_photo_is_rotated_by_its_exif_orientation(tmp_path: Path):
+    stored = np.zeros((64, 96, 3), np.uint8)
+    stored[:, :48] = 255  # orientation 6 rotates by a quarter: the left half becomes the upper half
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(lying).save(tmp_path / "photo.jpg", exif=exif)
+    Image.fromarray(stored).save(tmp_path / "photo.jpg", exif=exif)
     upright = load_picture(tmp_path / "photo.jpg", (96, 64)).astype(int)
     assert np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "photo.jpg"))).shape == (96, 64, 3)
     assert upright[:48].mean() > 250 and upright[48:].mean() < 5
@@ -175,20 +176,20 @@ def brighten(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("change", "sentence"),
     [
         (brighten, "image.png was changed after it was written."),
         (Path.unlink, "image.png, the picture that the rollout began from, was removed."),
     ],
 )
-def test_a_changed_picture_is_named(episode: Path, spoil: Callable[[Path], Any], sentence: str):
-    spoil(episode / "image.png")
+def test_a_changed_picture_is_reported_as_tampering(episode: Path, change: Callable[[Path], Any], sentence: str):
+    change(episode / "image.png")
     report = verify(episode)
     assert report.verdict is Verdict.TAMPERED and report.first_differing_block == 0
     assert report.tampering == (sentence,)
 
 
-def test_a_restored_state_is_made_again_from_its_own_picture(tiny_weights: Path, tmp_path: Path):
+def test_an_episode_from_a_restored_state_replays_from_its_own_picture(tiny_weights: Path, tmp_path: Path):
     made = gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights), disable_env_checker=True)
     env = RecordRollout(made, tmp_path)
     env.reset(seed=3, options={"image": PICTURE})

@@ -1,12 +1,13 @@
-"""How the world advances by one block.
+"""The engine: how the video advances by one block. Modules in the order in which a block meets them.
 
-    coordinates.py  what the next block sees and where it sits: flushes and cuts happen here (no torch)
-    rollout.py      the algorithm: lay out, denoise, commit, move on; nobody else writes the cache
-    cache.py        what is remembered, un-rotated, and the rotated window of it that one block reads
-    rope.py         rotates; is told its coordinates
-    schedule.py     noise levels, re-noising, velocity to clean estimate
-    transformer.py  the causal Wan DiT; is told its window
-    state.py        what comes out of a rollout, and what it needs to go on
+    rollout.py      The algorithm: lay out, gather, denoise, commit. Only `Rollout` writes the cache.
+    coordinates.py  Visible frames and their coordinates: KV Flush, Block-Relativistic RoPE, RoPE Cut. Imports no torch.
+    cache.py        Un-rotated keys and values by frame id, and the rotated buffers that a block's attention reads.
+    rope.py         Rotary embedding over time, row and column, at given coordinates.
+    schedule.py     Noise levels, re-noising, velocity to clean estimate.
+    transformer.py  The causal Wan DiT.
+    state.py        A finished block, and the copy of a rollout's state.
 
-A transition (control/actions.py) comes in with a prompt's embedding; clean latent frames go out to pixels/.
+A rollout takes a prompt's embedding (from text/) with a transition (from control/actions.py), and gives clean latent
+frames (to pixels/).
 """

@@ -1,4 +1,4 @@
-"""Rotary position embedding over time, row and column. It is told its coordinates and knows no cache and no block."""
+"""Rotary position embedding over time, row and column, at coordinates that the caller gives."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from infrope_env.config import ROTARY_TABLE_LENGTH
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines for a run of tokens, each (frames * tokens_per_frame, head_dim / 2), float32."""
+    """Cosines and sines of a run of tokens, each (frames * tokens_per_frame, head_dim / 2), float32."""
 
     cos: Tensor
     sin: Tensor
 
 
 class RotaryTable:
-    """Angles for every coordinate, made once.
+    """Rotations of every coordinate, computed once.
 
-    A head is split between time, row and column as Wan does: of head_dim / 2 pairs, a third (rounded down) goes to
-    rows, as many to columns, the rest to time; each part has its own base-10000 frequencies. `length` is how many
-    coordinates there are; the official tables have as many as the default.
+    A head is split between time, row and column as in Wan: of its head_dim / 2 pairs, a third (rounded down) goes to
+    rows, as many to columns, and the rest to time. Each part has its own base-10000 frequencies.
+
+    Attributes:
+        length: Number of temporal coordinates, 0 to `length` - 1.
     """
 
     def __init__(
@@ -34,19 +36,28 @@ class RotaryTable:
         device: torch.device | str = "cpu",
         length: int = ROTARY_TABLE_LENGTH,
     ) -> None:
+        """Compute the table.
+
+        Args:
+            head_dim: Width of an attention head; even.
+            rows: Rows of the patch grid.
+            cols: Columns of the patch grid.
+            device: Device of every rotation.
+            length: Number of temporal coordinates. Default 1024, as in the official code.
+        """
         self.length = length
         pairs = head_dim // 2
-        spatial = head_dim // 6
-        time = _angles(length, pairs - 2 * spatial)
-        grid = _grid_angles(_angles(rows, spatial), _angles(cols, spatial))
-        self._time = _rotation(time, device)
-        self._grid = _rotation(grid, device)
+        spatial_pairs = head_dim // 6
+        down = _angles(rows, spatial_pairs).repeat_interleave(cols, dim=0)
+        across = _angles(cols, spatial_pairs).repeat(rows, 1)
+        self._time = _rotation(_angles(length, pairs - 2 * spatial_pairs), device)
+        self._grid = _rotation(torch.cat((down, across), dim=1), device)  # patches in reading order
 
     def at(self, coordinates: Sequence[int]) -> Rotation:
-        """Rotation of all tokens of frames at these coordinates, frame by frame, row by row.
+        """Return the rotation of all tokens of frames at these coordinates, frame by frame and row by row.
 
         Raises:
-            ValueError: for a coordinate outside the table.
+            ValueError: A coordinate is outside the table.
         """
         for coordinate in coordinates:
             if not 0 <= coordinate < self.length:
@@ -54,35 +65,28 @@ class RotaryTable:
                     f"coordinate {coordinate} is outside the rotary table of {self.length}; absolute "
                     "coordinates end there, use coordinates='rank' or 'onset' for longer rollouts"
                 )
-        parts = [self._frames(table, grid, coordinates) for table, grid in zip(self._time, self._grid, strict=True)]
+        parts = [self._frames(time, grid, coordinates) for time, grid in zip(self._time, self._grid, strict=True)]
         return Rotation(*parts)
 
     @staticmethod
     def _frames(time: Tensor, grid: Tensor, coordinates: Sequence[int]) -> Tensor:
-        rows = [torch.cat((time[c].expand(len(grid), -1), grid), dim=1) for c in coordinates]  # n (head_dim / 2)
-        return torch.cat(rows) if rows else torch.cat((time[:0], grid[:0]), dim=1)
+        frames = [torch.cat((time[c].expand(len(grid), -1), grid), dim=1) for c in coordinates]  # each n (head_dim / 2)
+        return torch.cat(frames) if frames else torch.cat((time[:0], grid[:0]), dim=1)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate pairs (2i, 2i+1) of the last axis; x is ... n head_dim, computed in float32, returned in x's dtype.
+    """Rotate pairs (2i, 2i + 1) of the last axis; x is ... n head_dim. Computes in float32, returns x's dtype.
 
-    A pair is a complex number and its rotation one product: several times faster than by even and odd halves.
+    A pair is one complex number and its rotation one product, several times faster than even and odd halves.
     """
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * torch.complex(*rotation)).flatten(-2).to(x.dtype)
 
 
 def _angles(length: int, pairs: int) -> Tensor:
-    """Position times frequency, (length, pairs), float64."""
+    """Return position times frequency, (length, pairs), float64."""
     frequencies = 10000.0 ** -(torch.arange(pairs, dtype=torch.float64) / max(pairs, 1))
     return torch.outer(torch.arange(length, dtype=torch.float64), frequencies)
-
-
-def _grid_angles(rows: Tensor, cols: Tensor) -> Tensor:
-    """Row and column angles of every patch in reading order, (rows * cols, 2 * pairs)."""
-    down = rows.repeat_interleave(len(cols), dim=0)
-    across = cols.repeat(len(rows), 1)
-    return torch.cat((down, across), dim=1)
 
 
 def _rotation(angles: Tensor, device: torch.device | str) -> Rotation:

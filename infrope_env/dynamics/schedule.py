@@ -1,4 +1,4 @@
-"""Noise levels: shifted timesteps, re-noising, and the step from velocity to clean estimate."""
+"""Noise levels: shifted timesteps, re-noising, and the clean estimate from the network's output."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from torch import Tensor
 from infrope_env.config import Prediction, Sampler
 
 TABLE_STEPS = 1000
-"""Entries of the release's timestep table, which the few steps index into."""
+"""Entries of the release's timestep table; a sampler's steps are indices into it."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The denoising steps as the network is told them.
+    """Noise levels of the denoising steps after the shift.
 
     Attributes:
-        timesteps: 0..1000, falling; shift 5 takes (1000, 750, 500, 250) to (1000, 937.5, 833.33, 625).
-        sigmas: noise share at each, 0..1.
+        timesteps: Input of the network, 1000 to 0, falling; shift 5 takes steps (1000, 750, 500, 250) to
+            (1000, 937.5, 833.33, 625).
+        sigmas: Noise share at each step, 1 to 0; timestep / 1000.
     """
 
     timesteps: tuple[float, ...]
@@ -27,7 +28,7 @@ class Schedule:
 
     @classmethod
     def of(cls, sampler: Sampler) -> Schedule:
-        """Look the sampler's steps up in the float32 table, as the release does."""
+        """Return the schedule of a sampler, looked up in a float32 table as in the release."""
         fractions = torch.linspace(1, 0, TABLE_STEPS + 1)
         timesteps = shift_timesteps(fractions, sampler.shift)
         sigmas = sampler.shift * fractions / (1 + (sampler.shift - 1) * fractions)
@@ -39,25 +40,32 @@ def shift_timesteps(fractions: Tensor, shift: float) -> Tensor:
     """Bend evenly spaced noise fractions towards high noise.
 
     Args:
-        fractions: noise fractions in [0, 1], any shape.
-        shift: 1 leaves them unchanged; ∞-RoPE uses 5.
+        fractions: Noise fractions in [0, 1], any shape.
+        shift: Strength; 1 leaves the fractions unchanged, ∞-RoPE uses 5.
 
     Returns:
-        timesteps in [0, 1000], same shape; shift 5 takes [1, .75, .5, .25] to [1000, 937.5, 833.3, 625].
+        Timesteps in [0, 1000], same shape; shift 5 takes [1, .75, .5, .25] to [1000, 937.5, 833.3, 625].
     """
     return shift * fractions / (1 + (shift - 1) * fractions) * 1000
 
 
 def add_noise(clean: Tensor, noise: Tensor, sigma: float | Tensor) -> Tensor:
-    """Mix a clean latent with Gaussian noise at level sigma, in float32, returned in the noise's dtype."""
+    """Mix a clean latent with Gaussian noise at level sigma. Computes in float32, returns the noise's dtype."""
     return ((1 - sigma) * clean.float() + sigma * noise.float()).to(noise.dtype)
 
 
-def read_clean(prediction: Prediction, output: Tensor, noisy: Tensor, sigma: float | Tensor) -> Tensor:
-    """The clean latent that a network's output stands for, see `ModelConfig.prediction`."""
-    return output if prediction == "clean" else clean_estimate(noisy, output, sigma)
+def clean_estimate(prediction: Prediction, output: Tensor, noisy: Tensor, sigma: float | Tensor) -> Tensor:
+    """Return the clean latent that the network's output implies, for either kind of prediction.
+
+    Args:
+        prediction: Meaning of the output, see `ModelConfig.prediction`.
+        output: Output of the network.
+        noisy: Input of the network, same shape.
+        sigma: Noise level of the input, 0 to 1.
+    """
+    return output if prediction == "clean" else velocity_to_clean(noisy, output, sigma)
 
 
-def clean_estimate(noisy: Tensor, velocity: Tensor, sigma: float | Tensor) -> Tensor:
-    """The clean latent that a velocity (noise - clean) at level sigma implies; in float64 as the release does."""
+def velocity_to_clean(noisy: Tensor, velocity: Tensor, sigma: float | Tensor) -> Tensor:
+    """Return noisy - sigma * velocity, where velocity is noise - clean. Computes in float64, as in the release."""
     return (noisy.double() - sigma * velocity.double()).to(velocity.dtype)

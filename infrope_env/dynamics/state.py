@@ -1,4 +1,4 @@
-"""What a rollout hands out and what it needs to go on."""
+"""Data that leaves a rollout: a finished block, and a copy of the rollout's state."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from infrope_env.dynamics.coordinates import Layout
 
 @dataclass(frozen=True)
 class GeneratedBlock:
-    """One finished block.
+    """A finished block.
 
     Attributes:
-        index: 0 for the first block after reset.
-        latents: clean latent frames, b f c h w.
-        transition: how it followed from the block before.
-        layout: what it saw and where everything sat.
+        index: Number of the block; 0 is the first block after reset.
+        latents: Clean latent frames, b f c h w.
+        transition: How the block follows the one before it.
+        layout: Cached frames that the block saw, and the coordinates of context and block.
     """
 
     index: int
@@ -29,16 +29,17 @@ class GeneratedBlock:
 
 @dataclass(frozen=True)
 class RolloutState:
-    """A copy of all that the future of a rollout depends on, besides weights and settings.
+    """A copy of everything that a rollout's future depends on, except weights and settings.
 
     Attributes:
-        keys: the cache's un-rotated keys, layers b heads slots n head_dim.
-        values: the same for values.
-        slot_of: frame id to slot, oldest first.
-        next_frame: id of the next latent frame.
-        next_block: index of the next block.
-        seed: of the noise.
-        latents: clean latents of the cached frames, b c h w by frame id; kept by the policy "recache" alone.
+        keys: Un-rotated keys of the cache, layers b heads slots n head_dim.
+        values: Values of the cache, same shape.
+        slot_of: Slot of each cached frame by frame id, oldest first.
+        next_frame: Id of the next latent frame.
+        next_block: Index of the next block.
+        seed: Seed of the noise.
+        latents: Clean latents of the cached frames, b c h w by frame id. Only the policy "recache" needs them; empty
+            under the others.
     """
 
     keys: Tensor

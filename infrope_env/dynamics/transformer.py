@@ -1,8 +1,8 @@
-"""The causal Wan DiT: noisy latent frames in, velocity (or clean frames) out. It is told its coordinates and context.
+"""The causal Wan DiT: noisy latent frames in, velocity (or clean latent frames) out.
 
-Parameter names are the official ones, so released checkpoints load as they are. What does not change between passes
-comes in ready-made: text keys and values once per prompt (`project_text`), modulations once per timestep
-(`modulate`), rotated context keys once per block (`LayerContext`).
+Parameter names are the official ones, so released checkpoints load unchanged. Everything that several passes share is
+an input and is computed once: text keys and values per prompt (`project_text`), modulations per timestep (`modulate`),
+rotated context keys per block (`AttentionContext`).
 """
 
 from __future__ import annotations
@@ -25,36 +25,45 @@ GELU_SLOPE = 2 * (2 / pi) ** 0.5
 
 
 class AttentionContext(Protocol):
-    """What self-attention is told about time and memory; `LayerContext` is the one used for play."""
+    """One layer's view of the cached frames, with their coordinates; `cache.LayerContext` is the one for play."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of the block to all it sees; query, key, value are its own, un-rotated, b heads n d."""
+        """Attend from the block to everything it sees, itself included.
+
+        Args:
+            query: Un-rotated queries of the block, b heads n d.
+            key: Un-rotated keys of the block, same shape.
+            value: Values of the block, same shape.
+
+        Returns:
+            Attention output, same shape.
+        """
         ...
 
     def write_kv(self, key: Tensor, value: Tensor) -> None:
-        """Only receive the block's keys and values, un-rotated; nothing is attended to."""
+        """Store the block's un-rotated keys and values, b heads n d, without attending."""
         ...
 
 
 @dataclass(frozen=True)
 class TimeModulation:
-    """What a timestep does to the network.
+    """Modulation of the network by a timestep.
 
     Attributes:
-        head: b dim, for the output layer.
-        blocks: b 6 dim, for every block.
+        head: Time embedding for the output layer, b dim.
+        layers: Shift, scale and gate of attention, then of the feed-forward, the same for every layer: b 6 dim.
     """
 
     head: Tensor
-    blocks: Tensor
+    layers: Tensor
 
 
 TextKV = Sequence[tuple[Tensor, Tensor]]
-"""Cross-attention keys and values of a prompt, per layer, each b heads text_len head_dim."""
+"""Cross-attention keys and values of a prompt by layer, each b heads text_len head_dim."""
 
 
 class CausalWanTransformer(nn.Module):
-    """Predicts the velocity of one block of latent frames, or the clean frames, see `ModelConfig.prediction`."""
+    """Network that predicts the velocity of one block, or its clean latents; see `ModelConfig.prediction`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -72,50 +81,63 @@ class CausalWanTransformer(nn.Module):
     def forward(
         self, latents: Tensor, time: TimeModulation, text: TextKV, contexts: Sequence[AttentionContext]
     ) -> Tensor:
-        """Prediction from noisy latents, both b f c h w."""
+        """Predict from noisy latents.
+
+        Args:
+            latents: Noisy latent frames of one block, b f c h w.
+            time: Modulation of their timestep, from `modulate`.
+            text: Keys and values of the prompt, from `project_text`.
+            contexts: Context of each layer.
+
+        Returns:
+            Velocity or clean latents, same shape as the latents.
+        """
         x = self.patchify(latents)
-        for block, keys_values, context in zip(self.blocks, text, contexts, strict=True):
-            x = block(x, time.blocks, keys_values, context)
+        for layer, text_kv, context in zip(self.blocks, text, contexts, strict=True):
+            x = layer(x, time.layers, text_kv, context)
         return self.unpatchify(self.head(x, time.head))
 
     def update_cache(
         self, latents: Tensor, time: TimeModulation, text: TextKV, contexts: Sequence[AttentionContext]
     ) -> None:
-        """Run the commit pass: as `forward`, but only for the keys and values it writes to the contexts."""
+        """Run the commit pass: write the keys and values of clean latents to the contexts, and predict nothing.
+
+        Arguments are those of `forward`. The last layer stops at its keys and values.
+        """
         x = self.patchify(latents)
-        for block, keys_values, context in zip(self.blocks[:-1], text, contexts, strict=False):
-            x = block(x, time.blocks, keys_values, context)
+        for layer, text_kv, context in zip(self.blocks[:-1], text, contexts, strict=False):
+            x = layer(x, time.layers, text_kv, context)
         last = self.blocks[-1]
         assert isinstance(last, DiTBlock)
-        _, key, value = last.self_attn.project(last.attention_input(x, time.blocks))
+        _, key, value = last.self_attn.project(last.attention_input(x, time.layers))
         contexts[-1].write_kv(key, value)
 
     def project_text(self, embedding: Tensor) -> TextKV:
-        """Cross-attention keys and values of a prompt embedding, b text_len text_dim; rows of zeros take part."""
+        """Project a prompt embedding, b text_len text_dim, to cross-attention keys and values; zero rows take part."""
         tokens = self.text_embedding(embedding)
-        return [block.cross_attn.project_text(tokens) for block in self.blocks]  # type: ignore[union-attr, operator]
+        return [layer.cross_attn.project_text(tokens) for layer in self.blocks]  # type: ignore[union-attr, operator]
 
     def modulate(self, timesteps: Tensor) -> TimeModulation:
-        """Modulations for timesteps in 0..1000, shape (b,)."""
-        waves = sinusoid(timesteps, self.config.freq_dim).to(self.head.modulation.dtype)
-        embedding = self.time_embedding(waves)
+        """Return the modulation of timesteps in [0, 1000], shape (b,)."""
+        frequencies = sinusoid(timesteps, self.config.freq_dim).to(self.head.modulation.dtype)
+        embedding = self.time_embedding(frequencies)
         return TimeModulation(embedding, self.time_projection(embedding).unflatten(1, (6, -1)))
 
     def patchify(self, latents: Tensor) -> Tensor:
-        """Latents b f c h w to tokens b (f rows cols) dim; a convolution with kernel = stride is one matrix product."""
+        """Embed latents b f c h w as tokens b (f rows cols) dim: the convolution has kernel = stride, so one matmul."""
         p, q = self.config.patch
         patches = rearrange(latents, "b f c (r p) (k q) -> b (f r k) (c p q)", p=p, q=q)
         tokens = F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
         return tokens + self.grid.repeat(latents.shape[1], 1) if self.config.learned_grid else tokens
 
     def unpatchify(self, tokens: Tensor) -> Tensor:
-        """Output tokens b (f rows cols) (p q c) to latents b f c h w."""
+        """Rearrange output tokens b (f rows cols) (p q c) to latents b f c h w."""
         c, (p, q) = self.config, self.config.patch
         return rearrange(tokens, "b (f r k) (p q c) -> b f c (r p) (k q)", r=c.rows, k=c.cols, p=p, q=q)
 
 
 class DiTBlock(nn.Module):
-    """Self-attention over the context, cross-attention to the text, feed-forward; two of them modulated by time."""
+    """Transformer layer: self-attention, cross-attention to the text, feed-forward; time modulates first and last."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -129,14 +151,14 @@ class DiTBlock(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
 
     def forward(self, x: Tensor, time: Tensor, text: tuple[Tensor, Tensor], context: AttentionContext) -> Tensor:
-        """Tokens b n dim to tokens b n dim; `time` is b 6 dim."""
+        """Apply the layer to tokens b n dim; `time` is b 6 dim, `text` the keys and values for this layer."""
         _, _, gate_attn, shift_ffn, scale_ffn, gate_ffn = (self.modulation + time).chunk(6, dim=1)  # each b 1 dim
         x = x + gate_attn * self.self_attn(self.attention_input(x, time), context)
         x = x + self.cross_attn(self.norm3(x), text)
         return x + gate_ffn * self.ffn(self.norm2(x) * (1 + scale_ffn) + shift_ffn)
 
     def attention_input(self, x: Tensor, time: Tensor) -> Tensor:
-        """Normalised and modulated tokens, what self-attention reads."""
+        """Return the normalised and modulated tokens that self-attention reads."""
         shift, scale = (self.modulation + time)[:, :2].chunk(2, dim=1)
         return self.norm1(x) * (1 + scale) + shift
 
@@ -151,40 +173,40 @@ class Attention(nn.Module):
         self.norm_q, self.norm_k = RMSNorm(dim), RMSNorm(dim)
 
     def split(self, x: Tensor) -> Tensor:
-        """B n (heads d) -> b heads n d."""
+        """Split b n (heads d) into heads, b heads n d."""
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
     def merge(self, x: Tensor) -> Tensor:
-        """Attention output b heads n d, heads merged and projected: b n dim."""
+        """Merge the heads of b heads n d and project to b n dim."""
         return self.o(x.transpose(1, 2).flatten(2))
 
 
 class SelfAttention(Attention):
-    """Attention of a block's tokens to the context, themselves included."""
+    """Attention from a block's tokens to the context and to themselves."""
 
     def forward(self, x: Tensor, context: AttentionContext) -> Tensor:
-        """Tokens b n dim to tokens b n dim."""
+        """Attend with tokens b n dim, result in the same shape."""
         return self.merge(context.attend(*self.project(x)))
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Un-rotated query, key and value, each b heads n d."""
+        """Return un-rotated query, key and value, each b heads n d."""
         return self.split(self.norm_q(self.q(x))), self.split(self.norm_k(self.k(x))), self.split(self.v(x))
 
 
 class CrossAttention(Attention):
-    """Attention of a block's tokens to the prompt."""
+    """Attention from a block's tokens to the prompt."""
 
     def forward(self, x: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
-        """Tokens b n dim to tokens b n dim."""
+        """Attend with tokens b n dim to keys and values of the text, result in the same shape."""
         return self.merge(F.scaled_dot_product_attention(self.split(self.norm_q(self.q(x))), *text))
 
     def project_text(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of text tokens b text_len dim."""
+        """Return keys and values of text tokens b text_len dim, each b heads text_len head_dim."""
         return self.split(self.norm_k(self.k(tokens))), self.split(self.v(tokens))
 
 
 class Head(nn.Module):
-    """Output layer; channels come out ordered (patch row, patch column, latent channel)."""
+    """Output layer; its channels are ordered patch row, patch column, latent channel."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -193,22 +215,23 @@ class Head(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Tokens b n dim to b n (p q c); `time` is b dim."""
+        """Map tokens b n dim to b n (p q c); `time` is b dim."""
         shift, scale = (self.modulation + time.unsqueeze(1)).chunk(2, dim=1)
         return self.head(self.norm(x) * (1 + scale) + shift)
 
 
 class TanhGELU(nn.GELU):
-    """GELU by its tanh approximation, x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).
+    """GELU in its tanh approximation, x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).
 
-    That is x sigmoid(2 u), which a CPU computes twice as fast as PyTorch's own kernel, in place and without gradients.
+    This equals x sigmoid(2 u). A CPU computes that form, in place and without gradients, twice as fast as PyTorch's
+    kernel.
     """
 
     def __init__(self) -> None:
         super().__init__(approximate="tanh")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Every value by itself."""
+        """Apply GELU to every element."""
         if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled():
             return super().forward(x)
         twice_u = x.square().mul_(0.044715 * GELU_SLOPE).add_(GELU_SLOPE).mul_(x)
@@ -216,7 +239,7 @@ class TanhGELU(nn.GELU):
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square normalisation, float32 inside, weighted in the input's dtype."""
+    """Root-mean-square normalisation, computed in float32 and weighted in the input's dtype."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -228,7 +251,7 @@ class RMSNorm(nn.Module):
 
 
 def sinusoid(timesteps: Tensor, width: int) -> Tensor:
-    """Cosines then sines of timesteps (b,) at `width` / 2 frequencies: b width, float64."""
+    """Return cosines, then sines, of timesteps (b,) at `width` / 2 frequencies: b width, float64."""
     half = width // 2
     exponents = torch.arange(half, dtype=torch.float64, device=timesteps.device) / half
     angles = torch.outer(timesteps.double(), LARGEST_PERIOD**-exponents)

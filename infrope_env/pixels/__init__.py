@@ -1,10 +1,10 @@
 """Latent frames to RGB, block by block, and pictures to latent frames.
 
-    codec.py    what a decoder promises: a pure function of latents and an explicit memory; what an encoder does
-    taehv.py    the tiny one; its widths are in the world folder's card, or those of `taew2_1`
-    wan_vae.py  the full VAE of Wan 2.1, through diffusers
-    load.py     the codecs of Wan 2.1 by name, from released files
-    picture.py  pictures that a rollout begins from
+    codec.py        Protocols: a streaming decoder with an explicit state, and the encoder of a first block.
+    patch_codec.py  The pocket world's codec: principal components of patches, solved for in closed form.
+    taehv.py        TAEHV, the tiny video autoencoder; fast, for Wan (`taew2_1`) and world folders.
+    wan_vae.py      The full VAE of Wan 2.1, through diffusers.
+    picture.py      The picture that a rollout starts from: read, resized, written as PNG.
 
-Another decoder is another class here that keeps that promise; `weights.py` chooses it when it loads a world.
+models/ chooses and loads a codec; a new one is a class here that follows the protocols.
 """

@@ -1,4 +1,4 @@
-"""What codecs promise: a decoder works block by block with an explicit memory, an encoder only at the beginning."""
+"""Protocols of codecs: a decoder streams block by block with an explicit state, an encoder makes the first block."""
 
 from __future__ import annotations
 
@@ -7,39 +7,44 @@ from typing import Protocol
 from torch import Tensor
 
 DecoderState = tuple[Tensor, ...]
-"""All a decoder remembers of earlier blocks. Pure data: copy it and you have copied the decoder's past."""
+"""Everything that a decoder keeps of earlier blocks. Tensors only, so that a state can be copied and saved."""
 
 
 class Decoder(Protocol):
-    """Turns latent frames into pixel frames. Holds weights only, so that many rollouts can share one."""
+    """Decoder of latent frames to pixel frames. Holds weights only, so that many rollouts can share it.
+
+    Attributes:
+        frames_per_latent: Pixel frames per latent frame; 4 for Wan.
+    """
 
     frames_per_latent: int
 
-    def decode(self, latents: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
+    def decode(self, latents: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block.
 
         Args:
-            latents: b f c h w.
-            memory: what the previous call returned; None for the first block of a rollout.
+            latents: Latent frames, b f c h w.
+            state: State that the previous call returned; None for the first block of a rollout.
 
         Returns:
-            frames: b t H W 3, uint8; t is 4 f - 3 for the first block (it starts with a single frame), then 4 f.
-            memory: for the next call.
+            frames: Pixel frames, b t H W 3, uint8; t is 4 f - 3 for the first block, whose first latent frame gives a
+                single pixel frame, and 4 f for later ones.
+            state: State for the next call; the given one is not changed.
         """
         ...
 
 
 class Encoder(Protocol):
-    """Turns the beginning of a video into the latent frames of a rollout's first block: a decoder's inverse."""
+    """Encoder of the beginning of a video to the latent frames of a rollout's first block."""
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Encode pixel frames, the first of which stands alone as it does in a first block.
+        """Encode pixel frames, the first of which becomes a latent frame alone.
 
         Args:
-            frames: b t 3 H W in [0, 1], on any device; t is 4 f - 3.
+            frames: Pixel frames, b t 3 H W in [0, 1], on any device; t is 4 f - 3.
 
         Returns:
-            latents, b f c h w, on the scale that the generator makes and the decoder takes.
+            Latent frames, b f c h w, on the scale of the generator's output and the decoder's input.
 
         Raises:
             ValueError: t is not 4 f - 3.
@@ -48,10 +53,10 @@ class Encoder(Protocol):
 
 
 def latent_frames(pixel_frames: int, frames_per_latent: int) -> int:
-    """How many latent frames the beginning of a video becomes: 1 is 1, 5 are 2, 9 are 3 at four to a latent frame.
+    """Return how many latent frames encode the beginning of a video: at four per latent frame, 1, 5, 9 give 1, 2, 3.
 
     Raises:
-        ValueError: for a number that no first block has.
+        ValueError: No first block has this number of pixel frames.
     """
     if pixel_frames < 1 or pixel_frames % frames_per_latent != 1 % frames_per_latent:
         counts = f"1, {1 + frames_per_latent}, {1 + 2 * frames_per_latent}, ..."

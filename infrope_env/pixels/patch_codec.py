@@ -1,9 +1,9 @@
-"""The pocket world's codec: principal components of patches, and the best linear way back. Nothing in it is trained.
+"""The pocket world's codec: principal components of patches, and a linear decoder by least squares. No training.
 
-A patch of 4 frames x 8 x 8 pixels becomes one latent pixel. The way back sees each latent pixel, its eight neighbours
-and the latent frame before, so that edges and movement run on across patches. Both maps are solved for, in a minute.
-What a linear map cannot do is to tell an even sky from its own mistakes, so neighbours of nearly one colour are then
-drawn together.
+A patch of 4 frames x 8 x 8 pixels becomes one latent pixel. The decoder sees the 3 x 3 neighbourhood of each latent
+pixel in its own and in the previous latent frame, so that edges and motion continue across patches. Both maps are
+solved for in closed form. The errors of a linear map show as grain in areas of one colour; a bilateral filter removes
+it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from infrope_env.pixels.codec import DecoderState, latent_frames
 
-NEARLY_ONE_COLOUR = 24 / 255
-"""Neighbours that differ by less are drawn together; a drawn edge is a larger step."""
-HALF_OF_THE_NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
+EDGE_THRESHOLD = 24 / 255
+"""Colour difference of two neighbouring pixels from which the bilateral filter keeps them apart, as an edge."""
+FORWARD_NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
+"""(row, column) offsets of four of a pixel's eight neighbours: every pair of neighbours occurs once."""
 
 
 @dataclass(frozen=True)
@@ -28,31 +29,35 @@ class PatchCodecConfig:
     """Sizes of a patch codec.
 
     Attributes:
-        latent_channels: principal components kept.
-        side: pixels a side of a patch.
+        latent_channels: Principal components that the latents keep, at most `patch_pixels`. Default 144.
+        side: Height and width of a patch in pixels. Default 8.
     """
 
     latent_channels: int = 144
     side: int = 8
 
     def __post_init__(self) -> None:
-        """Refuse more components than a patch has pixels."""
+        """Check that a patch has as many components."""
         if not 0 < self.latent_channels <= self.patch_pixels:
             raise ValueError(f"expected 1 to {self.patch_pixels} latent_channels, got {self.latent_channels}")
 
     @property
     def space_factor(self) -> int:
-        """Pixels a side of one latent pixel."""
+        """Height and width of one latent pixel, in pixels."""
         return self.side
 
     @property
     def patch_pixels(self) -> int:
-        """Values in a patch: frames, colours, rows, columns."""
+        """Values in a patch: frames x colours x rows x columns."""
         return 3 * PatchEncoder.frames_per_latent * self.side**2
 
 
 class PatchEncoder(nn.Module):
-    """Video to latents: each channel is a principal component at mean 0 and deviation 1, the strongest last."""
+    """Linear map from video to latents: each channel is a principal component of mean 0 and variance 1.
+
+    Attributes:
+        variances: Variance of each component before normalisation, increasing: the last channel is the strongest.
+    """
 
     frames_per_latent = 4
     variances: Tensor
@@ -64,34 +69,34 @@ class PatchEncoder(nn.Module):
         self.register_buffer("variances", torch.ones(config.latent_channels))
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Encode the beginning of a video, t = 4 f - 3; see `Encoder.encode`."""
-        latent_frames(frames.shape[1], self.frames_per_latent)  # raises where there is no such beginning
-        first = frames[:, :1].expand(-1, self.frames_per_latent - 1, -1, -1, -1)
-        return self.encode_whole(torch.cat((first, frames), 1).to(self.components.weight.device))
+        """Encode the beginning of a video, t = 4 f - 3, with its first frame repeated; see `Encoder.encode`."""
+        latent_frames(frames.shape[1], self.frames_per_latent)  # raises for another number of frames
+        padding = frames[:, :1].expand(-1, self.frames_per_latent - 1, -1, -1, -1)
+        return self.encode_whole(torch.cat((padding, frames), 1).to(self.components.weight.device))
 
     def encode_whole(self, video: Tensor) -> Tensor:
-        """Encode video b t 3 H W in [0, 1], t = 4 f, to latents b f c h w, each from its own four frames."""
+        """Encode video b t 3 H W in [0, 1], t = 4 f, to latents b f c h w; every four frames give one latent frame."""
         return self.components(self.patches(video).flatten(0, 1)).unflatten(0, (len(video), -1))
 
     def patches(self, video: Tensor) -> Tensor:
-        """One column of pixels a latent pixel: b t c H W -> b f (t c y x) h w."""
+        """Rearrange video b t c H W to one column of values per latent pixel, b f (t c y x) h w."""
         t, side = self.frames_per_latent, self.config.side
         return rearrange(video, "b (f t) c (h y) (w x) -> b f (t c y x) h w", t=t, y=side, x=side)
 
     @torch.no_grad()
     def fit(self, sample: Tensor) -> None:
-        """Take the principal components of patches (n pixels), and keep their variances."""
+        """Set components and variances to the strongest ones of a sample of patches, n x patch_pixels."""
         values, vectors = torch.linalg.eigh(torch.cov(sample.T).double())
-        kept = slice(-self.config.latent_channels, None)
-        weight = (vectors[:, kept] / values[kept].sqrt()).T.float()
+        strongest = slice(-self.config.latent_channels, None)
+        weight = (vectors[:, strongest] / values[strongest].sqrt()).T.float()
         self.components.weight.copy_(weight[:, :, None, None])
         assert self.components.bias is not None
         self.components.bias.copy_(-weight @ sample.mean(0))
-        self.variances.copy_(values[kept])
+        self.variances.copy_(values[strongest])
 
 
 class PatchDecoder(nn.Module):
-    """Latents to video; see `Decoder`. Its memory is the last latent frame."""
+    """Linear map from latents to video, then a bilateral filter; a `Decoder` whose state is the last latent frame."""
 
     frames_per_latent = PatchEncoder.frames_per_latent
 
@@ -100,76 +105,85 @@ class PatchDecoder(nn.Module):
         self.config = config
         self.pixels = nn.Conv2d(2 * config.latent_channels, config.patch_pixels, 3, padding=1)
 
-    def decode(self, latents: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
+    def decode(self, latents: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block to uint8 frames, b t H W 3; see `Decoder.decode`."""
         latents = latents.to(self.pixels.weight.dtype)
-        frames = self._decode_bounded(latents, before(latents, memory)).mul_(255).round_().to(torch.uint8)
-        frames = frames if memory is not None else frames[:, self.frames_per_latent - 1 :]
-        return frames.contiguous(), (latents[:, -1].clone(),)
-
-    def _decode_bounded(self, latents: Tensor, past: Tensor) -> Tensor:
-        """Frames in [0, 1], b t H W 3, the three before time zero included."""
-        pixels = self.pixels(torch.cat((latents, past), 2).flatten(0, 1)).float().clamp_(0, 1)
+        features = torch.cat((latents, previous_latent_frames(latents, state)), 2)
+        pixels = self.pixels(features.flatten(0, 1)).float().clamp_(0, 1)
         t, side = self.frames_per_latent, self.config.side
         shape = {"b": len(latents), "t": t, "y": side, "x": side}
-        return smoothed(rearrange(pixels, "(b f) (t c y x) h w -> b (f t) (h y) (w x) c", **shape))
+        frames = rearrange(pixels, "(b f) (t c y x) h w -> b (f t) (h y) (w x) c", **shape)
+        frames = bilateral_filter(frames).mul_(255).round_().to(torch.uint8)
+        frames = frames if state is not None else frames[:, t - 1 :]
+        return frames.contiguous(), (latents[:, -1].clone(),)
 
     @torch.no_grad()
     def fit(self, encoder: PatchEncoder, videos: Iterable[Tensor], noise: float) -> None:
-        """Solve for the least squared error.
+        """Set weight and bias to the least-squares solution for latents with noise.
 
         Args:
-            encoder: makes the latents.
-            videos: each 1 t 3 H W in [0, 1], t = 4 f.
-            noise: deviation of the errors that the faintest channel will have in play; a stronger one is taken to be
-                more exact. Keeps the map from relying on faint differences.
+            encoder: Encoder that makes the latents.
+            videos: Videos, each 1 t 3 H W in [0, 1], t = 4 f.
+            noise: Standard deviation of the expected error of the weakest channel; `channel_noise_scale` gives the
+                others'. Keeps the map from relying on differences that the generator cannot reproduce.
         """
-        seen_twice = seen_pixels = torch.zeros(())
+        features_features = features_pixels = torch.zeros(())  # sums of products, for the normal equations
         count = 0
         for video in videos:
             latents = encoder.encode_whole(video)
-            seen, pixels = _looking_around(latents), encoder.patches(video)[0].movedim(1, -1).flatten(0, 2)
-            seen_twice, seen_pixels = seen_twice + seen.T @ seen, seen_pixels + seen.T @ pixels
-            count += len(seen)
-        errors = noise * roughness(encoder.variances)
-        spread = torch.cat((errors.repeat(2).repeat_interleave(9), errors.new_zeros(1))) ** 2 * count
-        solution = torch.linalg.solve((seen_twice + spread.diag()).double(), seen_pixels.double()).float()
+            features, pixels = _neighbourhood_features(latents), encoder.patches(video)[0].movedim(1, -1).flatten(0, 2)
+            features_features = features_features + features.T @ features
+            features_pixels = features_pixels + features.T @ pixels
+            count += len(features)
+        deviations = noise * channel_noise_scale(encoder.variances)
+        ridge = torch.cat((deviations.repeat(2).repeat_interleave(9), deviations.new_zeros(1))) ** 2 * count
+        solution = torch.linalg.solve((features_features + ridge.diag()).double(), features_pixels.double()).float()
         self.pixels.weight.copy_(solution[:-1].T.unflatten(1, (-1, 3, 3)))
         assert self.pixels.bias is not None
         self.pixels.bias.copy_(solution[-1])
 
 
-def smoothed(frames: Tensor) -> Tensor:
-    """Take the grain out of even areas and leave edges as they are; frames b t H W c in [0, 1].
+def bilateral_filter(frames: Tensor) -> Tensor:
+    """Remove grain from areas of one colour and keep edges (Tomasi and Manduchi, 1998).
 
-    A bilateral filter (Tomasi and Manduchi, 1998) of 3 x 3 pixels, its weight in colour a triangle. What one pixel
-    gains its neighbour loses, so no colour drifts.
+    The kernel is 3 x 3 pixels, and its weight falls linearly with the difference in colour to 0 at `EDGE_THRESHOLD`.
+    Every pixel gains what its neighbour loses, so the mean colour stays the same.
+
+    Args:
+        frames: Pixel frames, b t H W c in [0, 1].
+
+    Returns:
+        Filtered frames, a new tensor of the same shape.
     """
     result = frames.clone()
     height, width = frames.shape[2:4]
-    for down, right in HALF_OF_THE_NEIGHBOURS:
+    for down, right in FORWARD_NEIGHBOURS:
         here = (..., slice(0, height - down), slice(max(0, -right), width - max(0, right)), slice(None))
         there = (..., slice(down, height), slice(max(0, right), width - max(0, -right)), slice(None))
         step = frames[there] - frames[here]
-        step *= step.abs().mul_(-1 / NEARLY_ONE_COLOUR).add_(1).clamp_(min=0).div_(9)  # in place: much faster
+        step *= step.abs().mul_(-1 / EDGE_THRESHOLD).add_(1).clamp_(min=0).div_(9)  # in place: much faster
         result[here] += step
         result[there] -= step
     return result
 
 
-def roughness(variances: Tensor) -> Tensor:
-    """How wrong each channel may be, the faintest one 1: what is strong in the picture has to be more exact."""
+def channel_noise_scale(variances: Tensor) -> Tensor:
+    """Return the relative standard deviation of latent errors per channel: 1 for the weakest, less for stronger ones.
+
+    A strong component covers more of the picture's variance, so an error of the same size in its latent shows more.
+    Variances (1, 16) give (1, 0.5).
+    """
     return (variances / variances.min()) ** -0.25
 
 
-def before(latents: Tensor, memory: DecoderState | None) -> Tensor:
-    """Latents b f c h w one frame earlier; zeros before time zero."""
-    first = torch.zeros_like(latents[:, :1]) if memory is None else memory[0].unsqueeze(1)
+def previous_latent_frames(latents: Tensor, state: DecoderState | None) -> Tensor:
+    """Shift latents b f c h w by one latent frame; the state's frame, or zeros without one, comes first."""
+    first = torch.zeros_like(latents[:, :1]) if state is None else state[0].unsqueeze(1)
     return torch.cat((first, latents[:, :-1]), 1)
 
 
-def _looking_around(latents: Tensor) -> Tensor:
-    """All that the decoder sees, and a one for its bias: latents 1 f c h w to rows (f h w)."""
-    around = F.unfold(torch.cat((latents, before(latents, None)), 2)[0], 3, padding=1)  # f 2c h w -> f (2c 3 3) (h w)
-    rows = around.movedim(1, -1).flatten(0, 1)
+def _neighbourhood_features(latents: Tensor) -> Tensor:
+    """Return the decoder's input for each latent pixel and a 1 for the bias: latents 1 f c h w to rows (f h w)."""
+    both = torch.cat((latents, previous_latent_frames(latents, None)), 2)[0]
+    rows = F.unfold(both, 3, padding=1).movedim(1, -1).flatten(0, 1)  # f 2c h w -> f (2c 3 3) (h w) -> (f h w) (2c 3 3)
     return torch.cat((rows, torch.ones_like(rows[:, :1])), 1)

@@ -1,8 +1,8 @@
-"""TAEHV, the tiny autoencoder for video (Ollin Boer Bohan), with its streaming memory held outside the network.
+"""TAEHV, the tiny video autoencoder (Ollin Boer Bohan), with its streaming state outside the network.
 
-The parameter names are upstream's, so that `taew2_1` loads as it is; the widths are configuration, so that small
-ones use the same class. Takes latents on the generator's own scale, without the Wan VAE's mean and deviation. Knows
-nothing about blocks: any number of frames may come at a time.
+Parameter names are upstream's, so that `taew2_1` loads unchanged; widths are configuration, so that a small decoder
+uses the same class. Latents are on the generator's scale, without the Wan VAE's mean and standard deviation. A call may
+decode any number of latent frames.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from infrope_env.pixels.codec import DecoderState, latent_frames
 
 @dataclass(frozen=True)
 class TAEHVConfig:
-    """Widths of a TAEHV. The defaults are `taew2_1` (Wan 2.1).
+    """Widths of a TAEHV. The defaults are those of `taew2_1` (Wan 2.1).
 
     Attributes:
-        decoder_widths: channels of the decoder's four stages, coarse to fine.
-        space_upscale: which of the decoder's three stages double height and width; the encoder mirrors it.
-        patch: pixels a side that the last convolution shuffles out of its channels.
+        latent_channels: Channels of a latent frame. Default 16.
+        encoder_width: Channels of the encoder. Default 64.
+        decoder_widths: Channels of the decoder's four stages, coarse to fine. Default (256, 128, 64, 64).
+        space_upscale: Which of the decoder's first three stages double height and width; the encoder mirrors them.
+            Default: all.
+        patch: Height and width of the pixel square that the last convolution shuffles out of its channels. Default 1.
     """
 
     latent_channels: int = 16
@@ -35,12 +38,12 @@ class TAEHVConfig:
 
     @property
     def space_factor(self) -> int:
-        """Pixels a side of one latent pixel."""
+        """Height and width of one latent pixel, in pixels."""
         return self.patch * 2 ** sum(self.space_upscale)
 
 
 class TAEHV(nn.Module):
-    """Encoder and decoder between video in [0, 1] and latents, four pixel frames to a latent frame."""
+    """Encoder and decoder between video in [0, 1] and latents, four pixel frames per latent frame."""
 
     frames_per_latent = 4
 
@@ -50,46 +53,49 @@ class TAEHV(nn.Module):
         self.encoder = _encoder(self.config)
         self.decoder = _decoder(self.config)
 
-    def decode(self, latents: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
+    def decode(self, latents: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block to uint8 frames; see `Decoder.decode`."""
-        frames, memory = self.decode_float(latents, memory)
+        frames, state = self.decode_float(latents, state)
         pixels = frames.float().mul(255).round_().to(torch.uint8)
-        return pixels.permute(0, 1, 3, 4, 2).contiguous(), memory  # b t c H W -> b t H W c
+        return pixels.permute(0, 1, 3, 4, 2).contiguous(), state  # b t c H W -> b t H W c
 
-    def decode_float(self, latents: Tensor, memory: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
-        """Decode to frames in [0, 1], b t 3 H W. Without a memory the three frames before time zero are dropped."""
-        frames, memory = self.decode_unbounded(latents, memory)
-        return frames.clamp(0, 1), memory
+    def decode_float(self, latents: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
+        """Decode latents b f c h w to frames b t 3 H W in [0, 1]; without a state the first 3 of 4 f are dropped."""
+        frames, state = self.decode_unclamped(latents, state)
+        return frames.clamp(0, 1), state
 
-    def decode_unbounded(self, latents: Tensor, memory: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
-        """As `decode_float` without the final clamp, which would hide errors outside [0, 1] from training."""
+    def decode_unclamped(self, latents: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
+        """Decode as `decode_float`, without the final clamp, which has no gradient outside [0, 1]."""
         dtype = next(self.decoder.parameters()).dtype
-        frames, next_memory = _run(self.decoder, latents.to(dtype), memory)
-        frames = _unpatch(frames, self.config.patch)
-        return (frames[:, self.frames_per_latent - 1 :] if memory is None else frames), next_memory
+        frames, next_state = _run_layers(self.decoder, latents.to(dtype), state)
+        if self.config.patch > 1:
+            frames = F.pixel_shuffle(frames, self.config.patch)
+        return (frames[:, self.frames_per_latent - 1 :] if state is None else frames), next_state
 
-    def encode(self, frames: Tensor, memory: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
-        """Encode frames in [0, 1], b t 3 H W with t a multiple of four, to latents b t/4 c h w."""
-        return _run(self.encoder, _patch(frames, self.config.patch), memory)
+    def encode(self, frames: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
+        """Encode frames b t 3 H W in [0, 1], t = 4 f, to latents b f c h w."""
+        if self.config.patch > 1:
+            frames = F.pixel_unshuffle(frames, self.config.patch)
+        return _run_layers(self.encoder, frames, state)
 
 
 class TAEHVEncoder:
-    """The encoder half as an `Encoder`: what the decoder drops at the start of time, it puts in front again."""
+    """The encoder of a TAEHV as an `Encoder` of first blocks."""
 
     def __init__(self, network: TAEHV) -> None:
         self.network = network
 
     def encode(self, frames: Tensor) -> Tensor:
-        """See `Encoder.encode`; the first frame is repeated to fill the first latent frame."""
-        latent_frames(frames.shape[1], self.network.frames_per_latent)
-        before = frames[:, :1].expand(-1, self.network.frames_per_latent - 1, -1, -1, -1)
+        """Encode with the first frame repeated, which fills the first latent frame; see `Encoder.encode`."""
+        latent_frames(frames.shape[1], self.network.frames_per_latent)  # raises for another number of frames
+        padding = frames[:, :1].expand(-1, self.network.frames_per_latent - 1, -1, -1, -1)
         weight = next(self.network.encoder.parameters())
-        latents, _ = self.network.encode(torch.cat((before, frames), 1).to(weight))
+        latents, _ = self.network.encode(torch.cat((padding, frames), 1).to(weight))
         return latents
 
 
 class Clamp(nn.Module):
-    """Soft bound on latents: a few outliers must not set the scale of everything."""
+    """Soft bound on latents, which keeps a few outliers from dominating the scale."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Squash to (-3, 3)."""
@@ -97,7 +103,7 @@ class Clamp(nn.Module):
 
 
 class MemBlock(nn.Module):
-    """Residual block of three convolutions that also sees the same features one frame earlier."""
+    """Residual block of three convolutions over the features of a frame and of the previous frame."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -107,16 +113,16 @@ class MemBlock(nn.Module):
         self.skip = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
     def forward(self, x: Tensor, past: Tensor) -> Tensor:
-        """Map features n c h w and their one-frame-older copy to n c' h w."""
+        """Map features n c h w, with those of the previous frames in `past`, to n c' h w."""
         first = self.conv[0]
         assert isinstance(first, nn.Conv2d)
-        now, then = first.weight.chunk(2, dim=1)  # joining x and past instead would cost more than the additions
-        y = F.conv2d(x, now, first.bias, padding=1).add_(F.conv2d(past, then, padding=1))
+        weight, past_weight = first.weight.chunk(2, dim=1)  # two convolutions are faster than concatenating the inputs
+        y = F.conv2d(x, weight, first.bias, padding=1).add_(F.conv2d(past, past_weight, padding=1))
         return F.relu_(self.conv[1:](y).add_(self.skip(x)))
 
 
 class TPool(nn.Module):
-    """Merges `stride` consecutive frames into one."""
+    """Layer that merges `stride` consecutive frames into one."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -124,12 +130,12 @@ class TPool(nn.Module):
         self.conv = nn.Conv2d(channels * stride, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b t) c h w -> (b t/stride) c h w."""
+        """Map (b t) c h w to (b t/stride) c h w."""
         return self.conv(x.reshape(-1, self.stride * x.shape[1], *x.shape[2:]))
 
 
 class TGrow(nn.Module):
-    """Splits each frame into `stride` consecutive ones."""
+    """Layer that expands each frame to `stride` consecutive ones."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -137,7 +143,7 @@ class TGrow(nn.Module):
         self.conv = nn.Conv2d(channels, channels * stride, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b t) c h w -> (b t*stride) c h w."""
+        """Map (b t) c h w to (b t*stride) c h w."""
         return self.conv(x).reshape(-1, *x.shape[1:])
 
 
@@ -164,39 +170,40 @@ def _decoder(config: TAEHVConfig) -> nn.Sequential:
     return nn.Sequential(*layers, nn.ReLU(), _conv(widths[-1], 3 * config.patch**2))
 
 
-def _run(network: nn.Sequential, x: Tensor, memory: DecoderState | None) -> tuple[Tensor, DecoderState]:
-    """Send b t c h w through a stack of 2-D layers; each MemBlock takes its past from, and leaves it in, the memory."""
+def _run_layers(network: nn.Sequential, x: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
+    """Apply a stack of 2-D layers to b t c h w; the state holds each MemBlock's newest input frame, b c h w."""
     batch = x.shape[0]
-    past: Iterator[Tensor | None] = iter(memory) if memory is not None else iter(lambda: None, 0)
-    kept: list[Tensor] = []
+    newest: Iterator[Tensor | None] = iter(state) if state is not None else iter(lambda: None, 0)
+    next_state: list[Tensor] = []
     x = x.flatten(0, 1)  # b t c h w -> (b t) c h w
     layers = iter(network)
     for layer in layers:
         if isinstance(layer, nn.Upsample):
             grow, conv = next(layers), next(layers)
             assert isinstance(grow, TGrow) and isinstance(conv, nn.Conv2d)
-            x = _grow(x, layer.scale_factor == 2, grow, conv)
+            x = _upsample(x, layer.scale_factor == 2, grow, conv)
         elif isinstance(layer, MemBlock):
             frames = x.unflatten(0, (batch, -1))  # (b t) c h w -> b t c h w
-            x = layer(x, _one_frame_earlier(frames, next(past)).flatten(0, 1))
-            kept.append(frames[:, -1].detach().clone())
+            x = layer(x, _previous_frames(frames, next(newest)).flatten(0, 1))
+            next_state.append(frames[:, -1].detach().clone())
         else:
             x = layer(x)
-    return x.unflatten(0, (batch, -1)), tuple(kept)
+    return x.unflatten(0, (batch, -1)), tuple(next_state)
 
 
-def _one_frame_earlier(frames: Tensor, last: Tensor | None) -> Tensor:
-    """Shift b t c h w by one frame, memory layout kept; `last` (b c h w), or zeros at the start of time, in front."""
+def _previous_frames(frames: Tensor, first: Tensor | None) -> Tensor:
+    """Shift b t c h w by one frame; `first` (b c h w), or zeros without one, comes first. Keeps the memory format."""
     shifted = torch.empty_like(frames)
-    shifted[:, 0] = 0 if last is None else last
+    shifted[:, 0] = 0 if first is None else first
     shifted[:, 1:] = frames[:, :-1]
     return shifted
 
 
-def _grow(x: Tensor, doubles: bool, grow: TGrow, conv: nn.Conv2d) -> Tensor:
-    """Upsampling, growth and convolution as one convolution: all are linear, with nothing between.
+def _upsample(x: Tensor, doubles: bool, grow: TGrow, conv: nn.Conv2d) -> Tensor:
+    """Apply upsampling, TGrow and convolution, three linear layers in a row, as one convolution.
 
-    Maps (b t) c h w to (b t*stride) c' H W. The kernel is made anew at every call, which costs a hundredth of using it.
+    Maps (b t) c h w to (b t*stride) c' H W. Every call computes the kernel again, which takes a hundredth of the time
+    of applying it.
     """
     inner = grow.conv.weight[:, :, 0, 0].unflatten(0, (grow.stride, -1))  # (s k) c 1 1 -> s k c
     kernel = torch.einsum("skc,okyx->socyx", inner, conv.weight)
@@ -207,14 +214,15 @@ def _grow(x: Tensor, doubles: bool, grow: TGrow, conv: nn.Conv2d) -> Tensor:
 
 
 def _convolve_doubled(x: Tensor, kernel: Tensor) -> Tensor:
-    """Double n c h w in height and width and convolve it with s o c 3 3, to (n s) o 2h 2w.
+    """Double n c h w in height and width (nearest neighbour) and convolve with s o c 3 3, to (n s) o 2h 2w.
 
-    A pixel of the result sees only 2 x 2 pixels of x, and which depends on the corner of x's pixel that it is: four
-    kernels of that size do less than half of the work.
+    After doubling, the 3 x 3 pixels under the kernel are copies of only 2 x 2 pixels of x; which ones depends on the
+    parity of the output pixel's row and column. Four 2 x 2 kernels therefore give the same result for less than half
+    of the work.
     """
     (n, _, h, w), (s, o) = x.shape, kernel.shape[:2]
-    corners = _taps_of_corners(kernel)
-    kernel = torch.einsum("pay,qbx,socyx->pqsocab", corners, corners, kernel).flatten(0, 3)
+    taps = _taps_by_parity(kernel)
+    kernel = torch.einsum("pay,qbx,socyx->pqsocab", taps, taps, kernel).flatten(0, 3)
     y = F.conv2d(x, kernel, padding=1).unflatten(1, (2, 2, s, o))
     result = y.new_empty(n, s, h, 2, w, 2, o)
     for p, q in ((0, 0), (0, 1), (1, 0), (1, 1)):
@@ -222,16 +230,8 @@ def _convolve_doubled(x: Tensor, kernel: Tensor) -> Tensor:
     return result.view(n * s, 2 * h, 2 * w, o).permute(0, 3, 1, 2)
 
 
-def _taps_of_corners(like: Tensor) -> Tensor:
-    """Which of three taps meet in which of two pixels, for both sides of a pixel: 2 2 3; made on the device."""
+def _taps_by_parity(like: Tensor) -> Tensor:
+    """Return which of a kernel's 3 taps fall on which of 2 pixels, for even and odd output: parity pixel tap, 2 2 3."""
     taps = like.new_zeros(2, 2, 3)
     taps[0, 0, :1], taps[0, 1, 1:], taps[1, 0, :2], taps[1, 1, 2:] = 1, 1, 1, 1
     return taps
-
-
-def _unpatch(frames: Tensor, patch: int) -> Tensor:
-    return F.pixel_shuffle(frames, patch) if patch > 1 else frames
-
-
-def _patch(frames: Tensor, patch: int) -> Tensor:
-    return F.pixel_unshuffle(frames, patch) if patch > 1 else frames

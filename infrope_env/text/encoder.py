@@ -1,8 +1,9 @@
-"""Text to embedding: what every encoder promises, and the small bundled one. Wan's stands in umt5.py.
+"""Text encoders: the protocol, and the small encoder of the pocket model. Wan's is in umt5.py.
 
-An encoder gives `text_len` rows per text and exact zeros after the last word; the generator attends to the zero rows
-too. Knows nothing of actions or caching.
+An encoder gives `text_len` rows per text, exactly zero after the last word. The generator attends to the zero rows too.
 """
+
+from __future__ import annotations
 
 import difflib
 import hashlib
@@ -17,10 +18,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor, nn
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
+"""Tokens of padding and of words outside the vocabulary, ids 0 and 1."""
 
 
 class TextEncoder(Protocol):
-    """What the engine needs from a text encoder; a function with three attributes will do."""
+    """Text encoder as the engine uses it; a function with three attributes is enough."""
 
     @property
     def text_len(self) -> int:
@@ -32,45 +34,54 @@ class TextEncoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Names the weights: equal fingerprints give equal embeddings."""
+        """Digest of the weights; equal fingerprints give equal embeddings."""
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """Embeddings [b, text_len, text_dim] without gradient, zero after each text's last token."""
+        """Encode texts to b text_len text_dim, without gradient, zero after each text's last token."""
 
 
 @runtime_checkable
 class Releasable(Protocol):
-    """A text encoder whose weights need not stay in memory between prompts."""
+    """Text encoder whose weights can leave the memory between prompts."""
 
     def release(self) -> None:
-        """Let the weights go; the next call brings them back."""
+        """Free the weights; the next call loads them again."""
 
 
 class TextEncoderAbsent(ValueError):
-    """A text would have to be encoded, and there is nothing to do it with; the sentence says why and what to do."""
+    """A new text cannot be encoded because there is no text encoder; the message says why, and what to do."""
 
     def __init__(self, texts: list[str], reason: str, remedy: str) -> None:
-        """Quote the first text."""
-        super().__init__(f"The prompt {_short(texts[0])!r} was never encoded before, and {reason}. {remedy}")
+        """Compose the message.
+
+        Args:
+            texts: Texts that cannot be encoded; the message quotes the first, cut to 60 characters.
+            reason: Why there is no encoder, as a clause.
+            remedy: What to do, as a sentence.
+        """
+        quoted = texts[0] if len(texts[0]) <= 60 else f"{texts[0][:57]}..."
+        super().__init__(f"The prompt {quoted!r} was never encoded before, and {reason}. {remedy}")
 
 
 class UnknownWords(ValueError):
-    """A prompt uses words that the bundled encoder was never taught.
+    """A prompt has words that are not in the pocket encoder's vocabulary.
 
     Attributes:
-        words: the unknown words, in the order of the text.
+        words: Unknown words, each once, in the order of the text.
     """
 
     def __init__(self, text: str, words: list[str], known: Iterable[str]) -> None:
-        """Name the words and, where one is close, the known word that may have been meant."""
+        """Compose the message, which names the unknown words and for each the most similar known word, if any.
+
+        Args:
+            text: The prompt.
+            words: Its unknown words.
+            known: The vocabulary.
+        """
         self.words = tuple(dict.fromkeys(words))
         known = list(known)
         hints = ", ".join(f"{word!r}{_did_you_mean(word, known)}" for word in self.words)
         super().__init__(f"The prompt {text!r} has words the text encoder does not know: {hints}.")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:
@@ -80,7 +91,15 @@ def _did_you_mean(word: str, known: list[str]) -> str:
 
 @dataclass(frozen=True)
 class PocketTextConfig:
-    """Sizes of the bundled encoder; the vocabulary is the tokenizer's."""
+    """Sizes of the pocket encoder; the size of the vocabulary is the tokenizer's.
+
+    Attributes:
+        dim: Width of a token in the transformer; a multiple of `num_heads`. Default 192.
+        num_layers: Transformer layers. Default 2.
+        num_heads: Attention heads per layer. Default 4.
+        text_len: Rows of an embedding, the most words of a prompt. Default 24.
+        text_dim: Width of a row of an embedding. Default 192.
+    """
 
     dim: int = 192
     num_layers: int = 2
@@ -89,7 +108,7 @@ class PocketTextConfig:
     text_dim: int = 192
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no encoder can have."""
+        """Check that the sizes are positive and divisible."""
         for name, value in asdict(self).items():
             if value < 1:
                 raise ValueError(f"expected PocketTextConfig.{name} to be at least 1, got {value}")
@@ -98,10 +117,10 @@ class PocketTextConfig:
 
 
 def build_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """Make a word-level tokenizer that knows every word of `texts` (words or whole captions).
+    """Return a word-level tokenizer whose vocabulary is every word of `texts` (words or whole captions).
 
-    Letters are lowered and punctuation, commas included, is dropped: "A fox, waving." reads as a | fox | waving.
-    The same texts in any order give the same ids; id 0 is padding, id 1 stands for an unknown word.
+    Text is lower-cased and punctuation is dropped: "A fox, waving." gives a | fox | waving. The order of the texts does
+    not change the ids.
     """
     tokenizer = Tokenizer(models.WordLevel({PAD: 0, UNKNOWN: 1}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -114,37 +133,46 @@ def build_tokenizer(texts: Iterable[str]) -> Tokenizer:
 
 
 def split_words(tokenizer: Tokenizer, text: str) -> list[str]:
-    """The words of a text as the tokenizer sees them, known or not."""
+    """Split a text into the tokenizer's words, known or not."""
     return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))]
 
 
 class PocketTextEncoder(nn.Module):
-    """The bundled encoder: known words, learned positions, a small bidirectional transformer."""
+    """The pocket model's encoder: a closed vocabulary, learned positions, a small bidirectional transformer."""
 
     def __init__(self, tokenizer: Tokenizer, config: PocketTextConfig | None = None) -> None:
-        """Start from random weights.
+        """Make an encoder with random weights.
 
         Args:
-            tokenizer: from `build_tokenizer` or `Tokenizer.from_str` of a saved tokenizer.json.
-            config: sizes; the defaults when omitted.
+            tokenizer: Tokenizer from `build_tokenizer`, or from `Tokenizer.from_str` with a saved tokenizer.json.
+            config: Sizes. Default `PocketTextConfig()`.
         """
         super().__init__()
         self.tokenizer, self.config = tokenizer, config or PocketTextConfig()
         self.embedding = nn.Embedding(tokenizer.get_vocab_size(), self.config.dim)
-        # words and positions begin as large as what the layers add: a smaller word is drowned by the scene's for good
+        # as large as the layers' output at the start: smaller words and positions stay drowned out in training
         self.position = nn.Parameter(0.5 * torch.randn(self.config.text_len, self.config.dim))
-        self.layers = _transformer(self.config)
+        layer = nn.TransformerEncoderLayer(
+            self.config.dim,
+            self.config.num_heads,
+            dim_feedforward=4 * self.config.dim,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.layers = nn.TransformerEncoder(layer, self.config.num_layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(self.config.dim)
         self.head = nn.Linear(self.config.dim, self.config.text_dim)
 
     @classmethod
-    def from_words(cls, words: Iterable[str], config: PocketTextConfig | None = None) -> "PocketTextEncoder":
-        """A fresh encoder that knows every word of `words` (words or whole captions)."""
+    def from_words(cls, words: Iterable[str], config: PocketTextConfig | None = None) -> PocketTextEncoder:
+        """Return an encoder with random weights whose vocabulary is every word of `words` (words or whole captions)."""
         return cls(build_tokenizer(words), config)
 
     @property
     def text_len(self) -> int:
-        """Rows of every embedding: the longest text, in words."""
+        """Rows of every embedding, the most words of a text."""
         return self.config.text_len
 
     @property
@@ -154,36 +182,36 @@ class PocketTextEncoder(nn.Module):
 
     @property
     def known_words(self) -> tuple[str, ...]:
-        """The words a prompt may use, sorted."""
+        """The vocabulary: words that a prompt may have, sorted."""
         return tuple(sorted(set(self.tokenizer.get_vocab()) - {PAD, UNKNOWN}))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of sizes, vocabulary and weights as they are at the first reading; do not read it while training."""
+        """Sha256 of sizes, vocabulary and weights, computed at the first access: do not access it during training."""
         digest = hashlib.sha256(json.dumps(asdict(self.config)).encode() + self.tokenizer.to_str().encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(name.encode())
-            digest.update(_bytes(value))
+            digest.update(value.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        """Turn texts into padded ids on the encoder's device.
+        """Convert texts to padded token ids on the encoder's device.
 
         Returns:
-            ids [b, text_len] and lengths [b], both int64.
+            Token ids, b text_len, and the number of tokens of each text, b; both int64.
 
         Raises:
-            UnknownWords: a word is not in the vocabulary.
-            ValueError: a text has more than `text_len` words.
+            UnknownWords: A word is not in the vocabulary.
+            ValueError: A text has more than `text_len` words.
         """
-        rows = [self._ids(text) for text in texts]
+        rows = [self._token_ids(text) for text in texts]
         ids = torch.zeros(len(rows), self.text_len, dtype=torch.int64)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row, dtype=torch.int64)
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         return ids.to(self.position.device), lengths.to(self.position.device)
 
-    def _ids(self, text: str) -> list[int]:
+    def _token_ids(self, text: str) -> list[int]:
         words = split_words(self.tokenizer, text)
         unknown = [word for word in words if self.tokenizer.token_to_id(word) is None]
         if unknown:
@@ -193,40 +221,23 @@ class PocketTextEncoder(nn.Module):
         return self.tokenizer.encode(text).ids
 
     def encode_ids(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Embed token ids; differentiable, for training.
+        """Encode token ids; differentiable, for training.
 
         Args:
-            ids: [b, text_len] int64, anything after a row's length is ignored.
-            lengths: [b] int64, valid tokens of each row; 0 gives all zeros.
+            ids: Token ids, b text_len, int64; those from a row's length on are ignored.
+            lengths: Number of tokens of each row, b, int64; 0 gives zeros.
 
         Returns:
-            embeddings [b, text_len, text_dim], exactly zero after the valid tokens.
+            Embeddings, b text_len text_dim, exactly zero from a row's length on.
         """
-        places = torch.arange(self.text_len, device=ids.device)
-        valid = places < lengths[:, None]  # [b, text_len]
-        seen = valid | (places == 0)  # attention over nothing may be nan: an empty text sees one padding
-        x = self.embedding(ids) + self.position  # [b, text_len, dim]
-        x = self.layers(x, src_key_padding_mask=~seen)
+        positions = torch.arange(self.text_len, device=ids.device)
+        valid = positions < lengths[:, None]  # b text_len
+        attended = valid | (positions == 0)  # an empty text attends to one padding token: over none, it may be nan
+        x = self.embedding(ids) + self.position  # b text_len dim
+        x = self.layers(x, src_key_padding_mask=~attended)
         return self.head(self.norm(x)).masked_fill(~valid[..., None], 0)
 
     @torch.no_grad()
     def forward(self, texts: list[str]) -> Tensor:
-        """Embed texts for play, without gradient: [b, text_len, text_dim]. Errors as in `tokenize`."""
+        """Encode texts to b text_len text_dim, without gradient. Errors are those of `tokenize`."""
         return self.encode_ids(*self.tokenize(texts))
-
-
-def _transformer(config: PocketTextConfig) -> nn.TransformerEncoder:
-    layer = nn.TransformerEncoderLayer(
-        config.dim,
-        config.num_heads,
-        dim_feedforward=4 * config.dim,
-        dropout=0.0,
-        activation="gelu",
-        batch_first=True,
-        norm_first=True,
-    )
-    return nn.TransformerEncoder(layer, config.num_layers, enable_nested_tensor=False)
-
-
-def _bytes(value: Tensor) -> bytes:
-    return value.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().tobytes()

@@ -1,8 +1,9 @@
-"""Every text is encoded once: embeddings are remembered in memory and, if a folder is given, on disk.
+"""A cache of prompt embeddings, in memory and, if it has a folder, on disk: every text is encoded once.
 
-A large encoder is let go as soon as it has done its work. Knows no actions; what a text means is the encoder's
-business.
+An encoder that can be released is released as soon as the new texts are encoded.
 """
+
+from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ from infrope_env.text.prompt_files import EncoderId, read_embedding, write_embed
 
 
 class PromptCache:
-    """Text to embedding, encoded at its first use."""
+    """Embeddings by text, encoded at their first use; the least recently used leave the memory first."""
 
     def __init__(
         self,
@@ -27,53 +28,56 @@ class PromptCache:
         capacity: int = 64,
         keep_encoder: bool = False,
     ) -> None:
-        """Start empty.
+        """Make an empty cache.
 
         Args:
-            encoder: asked once for each text; one that can be released is, after use.
-            folder: embeddings are kept here between processes; made at the first write. None keeps nothing.
-            device: where every embedding is handed out.
-            capacity: embeddings kept in memory; the ones used longest ago go first. One of UMT5-XXL is 4 MB.
-            keep_encoder: never release the encoder: the next new text is quicker, memory is fuller.
+            encoder: Encoder of new texts; a `Releasable` one is released after use.
+            folder: Folder that keeps embeddings between processes, made at the first write. Default None: none is kept.
+            device: Device of every returned embedding. Default "cpu".
+            capacity: Number of embeddings in memory. One of UMT5-XXL takes 4 MB. Default 64.
+            keep_encoder: Whether the encoder stays loaded after use, which takes memory and saves loading it again.
+
+        Raises:
+            ValueError: The capacity is below 1.
         """
         if capacity < 1:
             raise ValueError(f"expected capacity to be at least 1, got {capacity}")
         self.encoder, self.folder, self.device, self.capacity = encoder, folder, torch.device(device), capacity
         self.keep_encoder = keep_encoder
-        self._recent: OrderedDict[str, Tensor] = OrderedDict()
+        self._embeddings: OrderedDict[str, Tensor] = OrderedDict()  # least recently used first
 
     def __getitem__(self, text: str) -> Tensor:
         """Same as `embedding`."""
         return self.embedding(text)
 
     def __len__(self) -> int:
-        """Embeddings in memory."""
-        return len(self._recent)
+        """Return the number of embeddings in memory."""
+        return len(self._embeddings)
 
     def embedding(self, text: str) -> Tensor:
-        """The embedding [1, text_len, text_dim] of a text; shared, so not to be written to.
+        """Return the embedding of a text, 1 text_len text_dim; the tensor is shared, so do not write to it.
 
         Raises:
-            ValueError: the encoder does not accept the text; TextEncoderAbsent, a ValueError, when there is none.
+            ValueError: The encoder does not accept the text. `TextEncoderAbsent` is a ValueError.
         """
-        if not self._recall(text):
+        if not self._load(text):
             self.encode_all([text])
-        self._recent.move_to_end(text)
-        return self._recent[text]
+        self._embeddings.move_to_end(text)
+        return self._embeddings[text]
 
     def encode_all(self, texts: Iterable[str], report: Callable[[int, int], None] | None = None) -> None:
-        """Encode texts ahead of play, so that no block waits for one of them.
+        """Encode texts ahead of play, so that no block waits for one.
 
-        One by one: in a batch the last bits could differ, and with them the pixels of a replay.
+        Texts are encoded one by one: in a batch the last bits could differ, and with them the pixels of a replay.
 
         Args:
-            texts: those encoded before are only looked up.
-            report: called as report(done, total) before and after each text that has to be encoded.
+            texts: Texts; those that were encoded before are only looked up.
+            report: Progress callback, report(done, total), before each new text and after the last.
 
         Raises:
-            ValueError: as in `embedding`.
+            ValueError: As in `embedding`.
         """
-        missing = [text for text in dict.fromkeys(texts) if not self._recall(text)]
+        missing = [text for text in dict.fromkeys(texts) if not self._load(text)]
         try:
             for done, text in enumerate(missing):
                 if report is not None:
@@ -82,33 +86,26 @@ class PromptCache:
             if report is not None and missing:
                 report(len(missing), len(missing))
         finally:
-            self._release(missing)
+            if missing and isinstance(self.encoder, Releasable) and not self.keep_encoder:
+                self.encoder.release()
 
-    def _recall(self, text: str) -> bool:
-        """Whether the embedding is in memory, fetched from the disk if need be."""
-        if text not in self._recent and self.folder is not None:
-            kept = self._kept_encoder
-            found = read_embedding(kept.file(self.folder, text), kept)
-            if found is not None:
-                self._remember(text, found)
-        return text in self._recent
+    def _load(self, text: str) -> bool:
+        """Read an embedding from disk unless it is in memory; return whether it is in memory now."""
+        if text not in self._embeddings and self.folder is not None:
+            encoder = EncoderId.of(self.encoder)
+            embedding = read_embedding(encoder.path_of(self.folder, text), encoder)
+            if embedding is not None:
+                self._insert(text, embedding)
+        return text in self._embeddings
 
     def _encode(self, text: str) -> None:
         embedding = self.encoder([text])
         if self.folder is not None:
-            kept = self._kept_encoder
-            write_embedding(kept.file(self.folder, text), embedding, kept, text)
-        self._remember(text, embedding)
+            encoder = EncoderId.of(self.encoder)
+            write_embedding(encoder.path_of(self.folder, text), embedding, encoder, text)
+        self._insert(text, embedding)
 
-    def _remember(self, text: str, embedding: Tensor) -> None:
-        self._recent[text] = embedding.to(self.device)
-        if len(self._recent) > self.capacity:
-            self._recent.popitem(last=False)
-
-    def _release(self, encoded: list[str]) -> None:
-        if encoded and isinstance(self.encoder, Releasable) and not self.keep_encoder:
-            self.encoder.release()
-
-    @property
-    def _kept_encoder(self) -> EncoderId:
-        return EncoderId(self.encoder.fingerprint, self.encoder.text_len, self.encoder.text_dim)
+    def _insert(self, text: str, embedding: Tensor) -> None:
+        self._embeddings[text] = embedding.to(self.device)
+        if len(self._embeddings) > self.capacity:
+            self._embeddings.popitem(last=False)

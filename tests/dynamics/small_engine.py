@@ -1,4 +1,4 @@
-"""An engine small enough that a block takes milliseconds, and what the tests feed it."""
+"""An engine small enough that a block takes milliseconds, with prompts and a player for the tests."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ SMALL_MODEL = ModelConfig(
 
 
 def small_model(dtype: torch.dtype = torch.float32, seed: int = 0) -> CausalWanTransformer:
-    """Random weights; text and attention weigh enough to be noticed."""
+    """Return a network with random weights, scaled so that text and attention change the output."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = CausalWanTransformer(SMALL_MODEL)
@@ -27,12 +27,12 @@ def small_model(dtype: torch.dtype = torch.float32, seed: int = 0) -> CausalWanT
 
 
 def prompt(seed: int, batch: int = 1) -> Tensor:
-    """An embedding, b text_len text_dim."""
+    """Return a random embedding, b text_len text_dim."""
     return torch.randn(batch, SMALL_MODEL.text_len, SMALL_MODEL.text_dim, generator=torch.Generator().manual_seed(seed))
 
 
 def play(rollout: Rollout, transitions: list[Transition], first_prompt: int = 0) -> Tensor:
-    """Latents of as many blocks as transitions; every SWITCH and CUT brings another prompt. B f c h w."""
+    """Advance by one block per transition, with another prompt at every SWITCH and CUT; return latents b f c h w."""
     blocks, index = [], first_prompt
     embedding = prompt(index, rollout.cache.shape.batch)
     for transition in transitions:

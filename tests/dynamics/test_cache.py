@@ -1,4 +1,4 @@
-"""What is remembered, in which slot, and what of it a block gets to see."""
+"""The cache keeps frames by id; the buffers show a block the visible ones, rotated."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def cache() -> KeyValueCache:
 
 
 def _frames(ids: range) -> torch.Tensor:
-    """Keys in which every number is the frame's id: layers b heads (frames n) head_dim."""
+    """Return keys that equal the frame's id everywhere, layers b heads (frames n) head_dim."""
     values = torch.tensor(ids).float().repeat_interleave(SHAPE.tokens_per_frame)[:, None]
     return values.expand(SHAPE.layers, SHAPE.batch, SHAPE.heads, -1, SHAPE.head_dim)
 
@@ -27,7 +27,7 @@ def _store(cache: KeyValueCache, ids: range) -> None:
     cache.store(ids, _frames(ids), -_frames(ids))
 
 
-def test_frames_are_found_where_they_were_put(cache):
+def test_slots_hold_the_frames_that_were_stored_in_them(cache):
     _store(cache, range(3))
     cache.keep((0, 2))
     _store(cache, range(3, 6))
@@ -37,7 +37,7 @@ def test_frames_are_found_where_they_were_put(cache):
         assert (cache.values[:, :, :, slot] == -frame).all()
 
 
-def test_forgetting_copies_nothing_and_frees_slots(cache):
+def test_dropping_frames_copies_nothing_and_frees_their_slots(cache):
     _store(cache, range(6))
     before = cache.keys.clone()
     cache.keep((0, 4, 5))
@@ -46,47 +46,47 @@ def test_forgetting_copies_nothing_and_frees_slots(cache):
     assert sorted(cache.slots) == list(range(6))
 
 
-def test_a_full_cache_takes_no_more(cache):
+def test_a_full_cache_refuses_another_frame(cache):
     _store(cache, range(6))
     with pytest.raises(ValueError):
         _store(cache, range(6, 7))
 
 
-def test_a_block_sees_its_context_rotated_and_the_values_that_belong_to_it(cache):
+def test_contexts_hold_the_visible_keys_rotated_and_their_values(cache):
     cache.store(range(6), torch.randn(2, 1, 2, 24, 12), torch.randn(2, 1, 2, 24, 12))
-    window = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
-    layers = window.gather(cache, Layout(slots=(0, 4, 5), context=(0, 7, 9), block=(10, 11, 12)), TABLE)
-    for index, layer in enumerate(layers):
-        assert layer.keys.shape == layer.values.shape == (1, 2, 6 * 4, 12)
+    buffers = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
+    contexts = buffers.gather(cache, Layout(slots=(0, 4, 5), context=(0, 7, 9), block=(10, 11, 12)), TABLE)
+    for index, context in enumerate(contexts):
+        assert context.keys.shape == context.values.shape == (1, 2, 6 * 4, 12)
         for place, (frame, coordinate) in enumerate(((0, 0), (4, 7), (5, 9))):
             tokens = slice(place * 4, place * 4 + 4)
             expected = rotate(cache.keys[index, :, :, frame], TABLE.at((coordinate,)))
-            assert torch.equal(layer.keys[:, :, tokens], expected)
-            assert torch.equal(layer.values[:, :, tokens], cache.values[index, :, :, frame])
+            assert torch.equal(context.keys[:, :, tokens], expected)
+            assert torch.equal(context.values[:, :, tokens], cache.values[index, :, :, frame])
 
 
-def test_a_block_leaves_its_keys_rotated_behind_the_context_and_unrotated_for_the_commit(cache):
-    window = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
-    layers = window.gather(cache, Layout((), (), (45, 46, 47)), TABLE)
+def test_a_block_writes_its_keys_rotated_behind_the_context_and_unrotated_for_the_commit(cache):
+    buffers = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
+    contexts = buffers.gather(cache, Layout((), (), (45, 46, 47)), TABLE)
     key, value = torch.randn(2, 1, 2, 12, 12).unbind()
-    layers[1].write_kv(key, value)
-    assert torch.equal(layers[1].keys, rotate(key, TABLE.at((45, 46, 47))))
-    assert torch.equal(window.fresh_keys[1], key)
-    assert torch.equal(window.fresh_values[1], value)
+    contexts[1].write_kv(key, value)
+    assert torch.equal(contexts[1].keys, rotate(key, TABLE.at((45, 46, 47))))
+    assert torch.equal(buffers.fresh_keys[1], key)
+    assert torch.equal(buffers.fresh_values[1], value)
 
 
-def test_what_a_shorter_window_hides_cannot_be_read(cache):
+def test_a_shorter_context_hides_what_a_longer_one_gathered(cache):
     _store(cache, range(6))
-    window = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
-    window.gather(cache, Layout((0, 4, 5), (0, 1, 2), (3, 4, 5)), TABLE)
-    (layer, _) = window.gather(cache, Layout((0,), (0,), (1, 2, 3)), TABLE)
-    assert layer.keys.shape[2] == layer.values.shape[2] == 4 * SHAPE.tokens_per_frame
+    buffers = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
+    buffers.gather(cache, Layout((0, 4, 5), (0, 1, 2), (3, 4, 5)), TABLE)
+    (context, _) = buffers.gather(cache, Layout((0,), (0,), (1, 2, 3)), TABLE)
+    assert context.keys.shape[2] == context.values.shape[2] == 4 * SHAPE.tokens_per_frame
 
 
-def test_looking_changes_nothing_that_is_remembered(cache):
+def test_gathering_and_writing_to_a_context_leave_the_cache_unchanged(cache):
     _store(cache, range(6))
     keys, slots = cache.keys.clone(), cache.slots
-    window = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
-    window.gather(cache, Layout((0,), (0,), (1, 2, 3)), TABLE)[0].write_kv(*torch.ones(2, 1, 2, 12, 12).unbind())
+    buffers = ContextBuffers(SHAPE, block=3, device=CPU, dtype=torch.float32)
+    buffers.gather(cache, Layout((0,), (0,), (1, 2, 3)), TABLE)[0].write_kv(*torch.ones(2, 1, 2, 12, 12).unbind())
     assert torch.equal(cache.keys, keys)
     assert cache.slots == slots

@@ -1,4 +1,4 @@
-"""The paper's three ideas as integers: literal layouts, and what holds in every rollout however long."""
+"""The paper's three ideas as integers: literal layouts, and invariants over long random rollouts."""
 
 import random
 import subprocess
@@ -8,11 +8,11 @@ import pytest
 
 from infrope_env.config import COORDINATE_RULES, Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.coordinates import Layout, lay_out, onset_coordinates, re_encoding, visible_slots
+from infrope_env.dynamics.coordinates import Layout, lay_out, onset_coordinates, recache_passes, visible_slots
 
 START, CONTINUE, SWITCH, CUT = Transition
 EARLY = (0, 1, 2)
-AT_6 = (0, 8, 9, 10, 11, 12)  # what a cache holds in mid-rollout: sink, context, last block
+AT_6 = (0, 8, 9, 10, 11, 12)  # the cache in mid-rollout: sink, context, newest block
 AT_12 = (0, *range(2, 13))
 AT_21 = (0, *range(80, 100))
 CUT_BLOCK = (45, 46, 47)
@@ -21,7 +21,7 @@ CUT_BLOCK = (45, 46, 47)
 @pytest.mark.parametrize(
     ("window", "cached", "transition", "slots", "context", "block"),
     [
-        # the beginning: nothing to see, then the first block
+        # the first block sees nothing, the second one the first
         (Window(), (), START, (), (), (0, 1, 2)),
         (Window(), EARLY, CONTINUE, (0, 1, 2), (0, 1, 2), (3, 4, 5)),
         # window 6 in mid-rollout: the sink and the newest two
@@ -31,7 +31,7 @@ CUT_BLOCK = (45, 46, 47)
         (Window.release(), AT_6, SWITCH, (0, 4, 5), (0, 1, 2), (3, 4, 5)),
         (Window(), EARLY, SWITCH, (0, 2), (0, 1), (2, 3, 4)),
         (Window(), (), SWITCH, (), (), (0, 1, 2)),
-        # RoPE Cut: a flush, and the block itself far away
+        # RoPE Cut: a flush, and the block far away
         (Window(), AT_6, CUT, (0, 5), (0, 1), CUT_BLOCK),
         (Window.release(), AT_6, CUT, (0, 4, 5), (0, 1, 2), CUT_BLOCK),
         (Window(), EARLY, CUT, (0, 2), (0, 1), CUT_BLOCK),
@@ -54,14 +54,14 @@ CUT_BLOCK = (45, 46, 47)
         # one frame at a time
         (Window.from_size(6, block=1), (0, 5, 6, 7, 8, 9), CONTINUE, (0, 2, 3, 4, 5), (0, 1, 2, 3, 4), (5,)),
         (Window.from_size(6, block=1), (0,), CUT, (0,), (0,), (45,)),
-        # what a prompt change does in the baselines; a cut flushes all the same
+        # prompt changes under the baselines; a cut flushes under all of them
         (Window(on_switch="none"), AT_6, SWITCH, (0, 4, 5), (0, 1, 2), (3, 4, 5)),
         (Window(on_switch="none"), AT_6, CUT, (0, 5), (0, 1), CUT_BLOCK),
         (Window(on_switch="recache"), AT_6, SWITCH, (0, 4, 5), (0, 1, 2), (3, 4, 5)),
         (Window(on_switch="recache"), AT_6, CUT, (0, 5), (0, 1), CUT_BLOCK),
         (Window(on_switch="no_cache"), AT_6, SWITCH, (), (), (0, 1, 2)),
         (Window(on_switch="no_cache"), AT_6, CUT, (0, 5), (0, 1), CUT_BLOCK),
-        # absolute coordinates (Self-Forcing) count from the first frame; a cut jumps from where it would have been
+        # absolute coordinates (Self-Forcing) count from the first frame; a cut adds to the coordinate it would have
         (Window(coordinates="absolute"), AT_6, CONTINUE, (0, 4, 5), (0, 11, 12), (13, 14, 15)),
         (Window(coordinates="absolute"), AT_6, SWITCH, (0, 5), (0, 12), (13, 14, 15)),
         (Window(coordinates="absolute"), AT_6, CUT, (0, 5), (0, 12), (58, 59, 60)),
@@ -77,14 +77,14 @@ PAPER_12 = Window.from_size(12, coordinates="onset")
 @pytest.mark.parametrize(
     ("window", "cached", "transition", "context", "block"),
     [
-        # up to the onset index a frame, counted from 1, is its own coordinate
+        # up to the onset index a frame's coordinate is its number, counted from 1
         (Window.paper(), (), START, (), (1, 2, 3)),
         (Window.paper(), EARLY, CONTINUE, (1, 2, 3), (4, 5, 6)),
         (Window.paper(), (0, 13, 14, 15, 16, 17), CONTINUE, (1, 17, 18), (19, 20, 21)),
-        # one block later frame 22, 23, 24 sits at 19, 20, 21, and everything is counted back from it
+        # one block later frames 22, 23, 24 are at 19, 20, 21, and the others count back from them
         (Window.paper(), (0, 16, 17, 18, 19, 20), CONTINUE, (1, 17, 18), (19, 20, 21)),
         (Window.paper(), (0, 970, 971, 972, 973, 974), CONTINUE, (1, 17, 18), (19, 20, 21)),
-        # a flush leaves coordinates as they are: the gap stays
+        # a flush keeps the coordinates of what it keeps: the gap stays
         (Window.paper(), (0, 970, 971, 972, 973, 974), SWITCH, (1, 18), (19, 20, 21)),
         (Window.paper(), EARLY, SWITCH, (1, 3), (4, 5, 6)),
         (Window.paper(), (0, 970, 971, 972, 973, 974), CUT, (1, 18), CUT_BLOCK),
@@ -92,7 +92,7 @@ PAPER_12 = Window.from_size(12, coordinates="onset")
         (PAPER_12, AT_12, CONTINUE, (1, *range(6, 14)), (14, 15, 16)),
         (PAPER_12, (0, *range(40, 51)), CONTINUE, (1, *range(11, 19)), (19, 20, 21)),
         (Window.from_size(21, coordinates="onset"), AT_21, CONTINUE, (1, *range(2, 19)), (19, 20, 21)),
-        # semanticization: what lies more than 20 frames back collapses onto 1
+        # semanticization: frames more than 20 back collapse onto 1
         (
             Window.from_size(24, coordinates="onset"),
             (0, *range(80, 100)),
@@ -111,13 +111,13 @@ def test_old_frames_collapse_onto_coordinate_one():
     assert onset_coordinates((0, 3, 4, 5, 24), newest=24, onset_index=21) == (1, 1, 1, 2, 21)
 
 
-def test_frames_are_encoded_again_block_by_block_each_seeing_the_ones_before():
-    assert list(re_encoding((0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4, 5), block=3)) == [
+def test_recache_encodes_block_by_block_and_every_pass_sees_the_ones_before():
+    assert list(recache_passes((0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4, 5), block=3)) == [
         ((0,), Layout((), (), (0,))),
         ((16, 17), Layout((0,), (0,), (1, 2))),
         ((18, 19, 20), Layout((0, 1, 2), (0, 1, 2), (3, 4, 5))),
     ]
-    assert list(re_encoding((), (), block=3)) == []
+    assert list(recache_passes((), (), block=3)) == []
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_cut_moves_only_the_block(rule):
 
 
 def _next_cached(cached: tuple[int, ...], layout: Layout, block: int) -> tuple[int, ...]:
-    """What is cached after a block: what it saw, and itself."""
+    """Return the cached frames after a block: the visible ones and its own."""
     first = cached[-1] + 1 if cached else 0
     return (*(cached[slot] for slot in layout.slots), *range(first, first + block))
 
@@ -172,21 +172,21 @@ def _random_window(rng: random.Random) -> Window:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_whatever_happens_for_250_blocks_a_block_sees_the_sink_and_the_newest_frames(seed):
+def test_in_250_blocks_of_random_transitions_every_block_sees_the_sink_and_the_newest_frames(seed):
     rng = random.Random(seed)
     window, cached = _random_window(rng), ()
     for index in range(250):
         transition = rng.choice((CONTINUE, CONTINUE, CONTINUE, SWITCH, CUT)) if index else START
         layout = lay_out(cached, transition, window)
         visible = tuple(cached[slot] for slot in layout.slots)
-        _check_what_is_seen(visible, transition, window, made=index * window.block)
+        _check_visible_frames(visible, transition, window, made=index * window.block)
         _check_coordinates(layout, transition, window)
         cached = _next_cached(cached, layout, window.block)
     assert cached[: window.sink] == tuple(range(window.sink))
 
 
-def _check_what_is_seen(visible: tuple[int, ...], transition: Transition, window: Window, made: int) -> None:
-    """Only frames that exist, the rollout's first ones in front, the newest ones behind, never too many."""
+def _check_visible_frames(visible: tuple[int, ...], transition: Transition, window: Window, made: int) -> None:
+    """Check that the visible frames are the rollout's first and its newest ones, and fit the window."""
     sink, recent = visible[: window.sink], visible[window.sink :]
     assert sink == tuple(range(min(window.sink, made)))
     assert recent == tuple(range(made - len(recent), made))
@@ -196,7 +196,7 @@ def _check_what_is_seen(visible: tuple[int, ...], transition: Transition, window
 
 
 def _check_coordinates(layout: Layout, transition: Transition, window: Window) -> None:
-    """Ordered in time, the block behind its context without a gap, inside the trained range unless it is a cut."""
+    """Check that coordinates are ordered, the block behind its context, and in the trained range except on a cut."""
     last = window.size - 1 if window.coordinates == "rank" else window.onset_index
     first = 0 if window.coordinates == "rank" else 1
     assert layout.block == tuple(range(layout.block[0], layout.block[0] + window.block))
@@ -212,6 +212,6 @@ def _check_coordinates(layout: Layout, transition: Transition, window: Window) -
         assert layout.context == tuple(range(len(layout.slots)))
 
 
-def test_coordinates_need_no_tensor_library():
+def test_coordinates_import_no_torch():
     code = "import sys, infrope_env.dynamics.coordinates; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

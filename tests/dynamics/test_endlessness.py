@@ -1,4 +1,4 @@
-"""A rollout may go on for ever: its memory does not grow, and no block waits for a number from the device."""
+"""A rollout has no end: its memory does not grow, and no block waits for a number from the device."""
 
 import gc
 import tracemalloc
@@ -36,7 +36,7 @@ def test_300_blocks_need_no_more_memory_than_30(model):
 
 
 def _addresses(rollout: Rollout) -> list[int]:
-    return [tensor.data_ptr() for tensor in (rollout.cache.keys, rollout.cache.values, rollout._attention._keys)]
+    return [tensor.data_ptr() for tensor in (rollout.cache.keys, rollout.cache.values, rollout._buffers._keys)]
 
 
 def _tensor_bytes() -> int:
@@ -44,8 +44,8 @@ def _tensor_bytes() -> int:
     return sum(x.numel() * x.element_size() for x in gc.get_objects() if type(x) is torch.Tensor)
 
 
-class NoWaiting(TorchDispatchMode):
-    """Fails where a number would be read back from the device."""
+class ForbidDeviceReads(TorchDispatchMode):
+    """Dispatch mode that fails when a number is read back from the device."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         assert func not in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default), func
@@ -54,7 +54,7 @@ class NoWaiting(TorchDispatchMode):
 
 def test_a_block_never_waits_for_a_number_from_the_device(model):
     rollout = Rollout(model)
-    with NoWaiting():
+    with ForbidDeviceReads():
         for transition in (START, CONTINUE, SWITCH, CONTINUE, CUT, CONTINUE):
             rollout.advance(prompt(0), transition)
         with pytest.raises(AssertionError):

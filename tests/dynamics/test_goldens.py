@@ -1,7 +1,8 @@
-"""Our engine against numbers that the official code computed.
+"""Rollouts of the engine against rollouts of the official code.
 
-The directory comes from INFROPE_GOLDENS; without it, the small subset in tests/goldens is used. A case is normative,
-and must match, unless the release does something in it that we deliberately do not copy (then it is skipped, by name).
+INFROPE_GOLDENS names the directory of goldens; without it, the small subset in tests/goldens is used. Every case must
+match, except where the release does something that this engine deliberately does not copy; such a case is compared up
+to that block, and then skipped with the reason.
 """
 
 import json
@@ -42,7 +43,7 @@ class Case:
 
     @property
     def departure(self) -> int | None:
-        """First block at which the release does what we do not copy; None if it never does."""
+        """First block in which the release does something that the engine does not copy; None without one."""
         facts = self.facts
         if facts["tree"] == "selfforcing":
             return None
@@ -79,14 +80,14 @@ def test_a_rollout_of_the_official_code_is_reproduced(case: Case):
 
 
 def _roll_out(case: Case, num_blocks: int) -> torch.Tensor:
-    """Latents of the first blocks, from the golden's own noise, draws and texts."""
+    """Return latents of the first blocks, from the golden's own noise, draws and texts."""
     torch.set_num_threads(1)
     inputs = case.tensors("inputs")
     rollout = Rollout(_model(case), case.window, _sampler(case), _stored_noise(case, inputs))
     texts = {key.removeprefix("text."): value[None] for key, value in inputs.items() if key.startswith("text.")}
     schedule = case.facts["schedule"]
     if case.facts["initial_latent_frames"]:
-        rollout.observe(case.tensors("tensors")["initial_latent"], texts[schedule[0]["text"]])
+        rollout.prefill(case.tensors("tensors")["initial_latent"], texts[schedule[0]["text"]])
     blocks = [rollout.advance(texts[e["text"]], _transition(e)).latents for e in schedule[:num_blocks]]
     return torch.cat(blocks, dim=1)
 

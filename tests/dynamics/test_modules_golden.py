@@ -1,6 +1,6 @@
-"""Our parts one by one against numbers that the official code computed: modules.json and modules.safetensors.
+"""Parts of the engine, one by one, against the official code: modules.json and modules.safetensors.
 
-They are not among the few goldens kept in this repository; INFROPE_GOLDENS names the folder that holds them.
+These goldens are too large for this repository; INFROPE_GOLDENS names the folder that holds them.
 """
 
 import json
@@ -18,7 +18,7 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rope import RotaryTable, rotate
-from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate, shift_timesteps
+from infrope_env.dynamics.schedule import Schedule, add_noise, shift_timesteps, velocity_to_clean
 from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, sinusoid
 
 FOLDER = Path(os.environ.get("INFROPE_GOLDENS") or Path(__file__).parents[1] / "goldens") / "rollouts"
@@ -85,9 +85,11 @@ def test_shifted_timesteps(golden, shift, steps):
 def test_velocity_to_clean_and_noise_to_noisier(golden):
     flow, noisy, noise, clean = (golden[f"conv.{name}"] for name in ("flow", "xt", "noise", "clean"))
     for row, sigma in enumerate(FACTS["conv"]["nearest_sigma"]):
-        assert torch.allclose(clean_estimate(noisy[row], flow[row], sigma), golden["conv.x0_from_flow"][row], atol=1e-6)
+        assert torch.allclose(
+            velocity_to_clean(noisy[row], flow[row], sigma), golden["conv.x0_from_flow"][row], atol=1e-6
+        )
         assert torch.allclose(add_noise(clean[row], noise[row], sigma), golden["conv.add_noise"][row], atol=1e-6)
-        half = clean_estimate(noisy[row].bfloat16(), flow[row].bfloat16(), sigma)
+        half = velocity_to_clean(noisy[row].bfloat16(), flow[row].bfloat16(), sigma)
         assert torch.equal(half, golden["conv.x0_from_flow_bf16"][row])
         half = add_noise(clean[row].bfloat16(), noise[row].bfloat16(), sigma)
         assert torch.allclose(half.float(), golden["conv.add_noise_bf16"][row].float(), atol=2e-2)
@@ -98,7 +100,7 @@ def test_time_embedding(golden, model):
     modulation = model.modulate(golden["time.t"])
     assert torch.allclose(waves, golden["time.sinusoid256_f64"], atol=1e-9)
     assert torch.allclose(modulation.head, golden["time.e"], atol=1e-5)
-    assert torch.allclose(modulation.blocks, golden["time.e0"], atol=1e-5)
+    assert torch.allclose(modulation.layers, golden["time.e0"], atol=1e-5)
 
 
 def test_patches_and_head(golden, model):
@@ -138,15 +140,15 @@ def test_one_layer_of_self_attention_over_twelve_blocks(golden, model, case):
     table = RotaryTable(32, rows, cols)
     shape = CacheShape(1, 1, 3, window.size, rows * cols, 32)
     cache = KeyValueCache(shape, torch.device("cpu"), torch.float32)
-    room = ContextBuffers(shape, frames, torch.device("cpu"), torch.float32)
+    buffers = ContextBuffers(shape, frames, torch.device("cpu"), torch.float32)
     for block, inputs in enumerate(golden["self_attn.x"]):
         transition = Transition(facts["flush_blocks"].get(str(block), "continue").replace("flush", "switch"))
         layout = lay_out(cache.frame_ids, transition, window)
-        (layer,) = room.gather(cache, layout, table)
+        (context,) = buffers.gather(cache, layout, table)
         for call, x in enumerate(inputs):
-            assert torch.allclose(attention(x, layer), golden[f"self_attn.{case}.y"][block, call], atol=2e-5)
+            assert torch.allclose(attention(x, context), golden[f"self_attn.{case}.y"][block, call], atol=2e-5)
         cache.keep(layout.slots)
-        cache.store(range(block * frames, (block + 1) * frames), room.fresh_keys, room.fresh_values)
+        cache.store(range(block * frames, (block + 1) * frames), buffers.fresh_keys, buffers.fresh_values)
 
 
 def test_gelu_is_the_tanh_one(model):

@@ -1,4 +1,4 @@
-"""A network may name the clean latents instead of the velocity, and know where in the picture a patch is."""
+"""A network may predict clean latents in place of the velocity, and have a learned vector per patch position."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import torch
 from infrope_env.config import ModelConfig, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.dynamics.schedule import add_noise, read_clean
+from infrope_env.dynamics.schedule import add_noise, clean_estimate
 from infrope_env.dynamics.transformer import CausalWanTransformer
 
 SMALL = ModelConfig(
@@ -27,14 +27,14 @@ def first_block(model: CausalWanTransformer) -> torch.Tensor:
     return rollout.advance(torch.zeros(1, model.config.text_len, model.config.text_dim), Transition.START).latents
 
 
-def test_both_predictions_lead_to_the_same_clean_latents() -> None:
+def test_both_predictions_give_the_same_clean_estimate() -> None:
     clean, noise = torch.randn(2, 1, 3, 4, 4, 6)
     noisy = add_noise(clean, noise, 0.8)
-    assert torch.allclose(read_clean("velocity", noise - clean, noisy, 0.8), clean, atol=1e-6)
-    assert torch.equal(read_clean("clean", clean, noisy, 0.8), clean)
+    assert torch.allclose(clean_estimate("velocity", noise - clean, noisy, 0.8), clean, atol=1e-6)
+    assert torch.equal(clean_estimate("clean", clean, noisy, 0.8), clean)
 
 
-def test_a_rollout_reads_the_output_as_its_model_means_it() -> None:
+def test_a_rollout_interprets_the_output_by_its_models_prediction() -> None:
     velocity, clean = network(SMALL), network(replace(SMALL, prediction="clean"))
     with torch.no_grad():
         for model in (velocity, clean):
@@ -53,7 +53,7 @@ def test_a_learned_grid_tells_equal_patches_apart_and_is_the_same_in_every_frame
     assert (frames[0, 0, 0] - frames[0, 0, 1]).abs().max() > 1e-3
 
 
-def test_only_a_network_with_a_learned_grid_has_one_to_load() -> None:
+def test_only_a_network_with_a_learned_grid_has_its_parameter() -> None:
     names = {grid: set(network(replace(SMALL, learned_grid=grid)).state_dict()) for grid in (False, True)}
     assert names[True] - names[False] == {"grid"}
 
@@ -64,7 +64,7 @@ def test_an_unknown_prediction_is_refused() -> None:
 
 
 def test_patches_need_not_be_square() -> None:
-    """Two latent rows and one column: what scrolls by a column moves whole patches."""
+    """With patches of two latent rows and one column, scrolling by a column moves whole patches."""
     config = replace(SMALL, patch=(2, 1))
     model = CausalWanTransformer(config)
     latents = torch.randn(1, 3, config.latent_channels, *config.latent_size)

@@ -1,4 +1,4 @@
-"""The baseline "recache": what is visible is encoded again under the new prompt, exactly, and nothing else changes."""
+"""The baseline "recache": the visible frames are encoded again under the new prompt, and nothing else changes."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ WINDOWS = [
 
 
 class BlockCausalAttention:
-    """All visible frames in one pass: each attends to the frames of its own block and of earlier ones."""
+    """Attention of all visible frames in one pass: each sees the frames of its own block and of earlier ones."""
 
     def __init__(self, frames: tuple[int, ...], coordinates: tuple[int, ...], block: int) -> None:
         owner = torch.tensor(frames).div(block, rounding_mode="floor").repeat_interleave(N)
@@ -29,20 +29,20 @@ class BlockCausalAttention:
         self.rotation = table.at(coordinates)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """B heads n d to the same."""
+        """Attend with tensors b heads n d."""
         self.write_kv(key, value)
         scores = rotate(query, self.rotation) @ rotate(key, self.rotation).mT / SMALL_MODEL.head_dim**0.5
         return (scores + self.mask).softmax(-1) @ value
 
     def write_kv(self, key: Tensor, value: Tensor) -> None:
-        """Keep them to be compared."""
+        """Keep keys and values for the comparison."""
         self.key, self.value = key, value
 
 
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("blocks", [1, 2, 6])
 @torch.inference_mode()
-def test_the_cache_holds_what_one_pass_from_scratch_gives_under_the_new_prompt(window: Window, blocks: int) -> None:
+def test_the_cache_equals_one_masked_pass_under_the_new_prompt(window: Window, blocks: int) -> None:
     model = small_model(torch.float64)
     rollout = Rollout(model, window)
     past = [rollout.advance(prompt(0).double(), START if n == 0 else CONTINUE).latents for n in range(blocks)]
@@ -51,35 +51,35 @@ def test_the_cache_holds_what_one_pass_from_scratch_gives_under_the_new_prompt(w
     old = _cached(rollout, visible)
     rollout.advance(prompt(1).double(), SWITCH)
 
-    windows = [BlockCausalAttention(visible, layout.context, window.block) for _ in range(SMALL_MODEL.num_layers)]
+    contexts = [BlockCausalAttention(visible, layout.context, window.block) for _ in range(SMALL_MODEL.num_layers)]
     latents = torch.cat(past, dim=1)[:, list(visible)]
-    model.update_cache(latents, model.modulate(torch.tensor([0.0])), model.project_text(prompt(1).double()), windows)
+    model.update_cache(latents, model.modulate(torch.tensor([0.0])), model.project_text(prompt(1).double()), contexts)
     keys, values = _cached(rollout, visible)
     assert not torch.allclose(keys[1], old[0][1], atol=1e-3)
-    for layer, scratch in enumerate(windows):
-        assert torch.allclose(keys[layer], scratch.key, atol=1e-5)
-        assert torch.allclose(values[layer], scratch.value, atol=1e-5)
+    for layer, context in enumerate(contexts):
+        assert torch.allclose(keys[layer], context.key, atol=1e-5)
+        assert torch.allclose(values[layer], context.value, atol=1e-5)
 
 
 def _cached(rollout: Rollout, frames: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Keys and values of remembered frames, each layers b heads (frames n) head_dim."""
+    """Return keys and values of cached frames, each layers b heads (frames n) head_dim."""
     slots = [rollout.cache.slot_of[frame] for frame in frames]
     return rollout.cache.keys[:, :, :, slots].flatten(3, 4), rollout.cache.values[:, :, :, slots].flatten(3, 4)
 
 
-def test_without_a_prompt_change_it_is_the_plain_rollout() -> None:
+def test_without_a_prompt_change_recache_changes_nothing() -> None:
     model, story = small_model(), [START, CONTINUE, CONTINUE, CUT, CONTINUE]
     assert torch.equal(play(Rollout(model, WINDOWS[0]), story), play(Rollout(model), story))
 
 
-def test_it_is_not_what_keeping_the_old_cache_does() -> None:
+def test_recache_differs_from_keeping_the_old_cache() -> None:
     model, story = small_model(), [START, CONTINUE, CONTINUE, SWITCH]
     recached, kept = play(Rollout(model, WINDOWS[0]), story), play(Rollout(model, Window(on_switch="none")), story)
     assert torch.equal(recached[:, :9], kept[:, :9])
     assert not torch.allclose(recached[:, 9:], kept[:, 9:], atol=1e-3)
 
 
-def test_a_saved_state_brings_the_latents_along() -> None:
+def test_a_saved_state_holds_the_latents_of_the_cached_frames() -> None:
     rollout = Rollout(small_model(), WINDOWS[1])
     play(rollout, [START, CONTINUE, SWITCH, CONTINUE])
     state = rollout.save()
@@ -98,7 +98,7 @@ def test_a_state_without_latents_is_refused() -> None:
         rollout.restore(plain.save())
 
 
-def test_a_block_stopped_after_encoding_again_leaves_the_rollout_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_block_leaves_the_rollout_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model()
     rollout, undisturbed = Rollout(model, WINDOWS[0]), Rollout(model, WINDOWS[0])
     for each in (rollout, undisturbed):

@@ -1,4 +1,4 @@
-"""Cached = recomputed: a rollout's velocities against one plain forward over all blocks, with an explicit mask."""
+"""Cached = recomputed: a rollout's velocities against one forward over all blocks, without a cache, under a mask."""
 
 import pytest
 import torch
@@ -16,19 +16,19 @@ N = SMALL_MODEL.tokens_per_frame
 
 
 class MaskedAttention:
-    """No cache: the batch axis is blocks, and each attends over every block's tokens through a mask."""
+    """Attention without a cache: the batch axis is blocks, and each attends to all blocks' tokens under a mask."""
 
-    def __init__(self, seen: list[tuple[tuple[int, ...], Layout]]) -> None:
-        self.seen = seen
+    def __init__(self, history: list[tuple[tuple[int, ...], Layout]]) -> None:
+        self.history = history
         self.table = RotaryTable(SMALL_MODEL.head_dim, SMALL_MODEL.rows, SMALL_MODEL.cols)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Blocks heads n d to the same."""
+        """Attend with tensors blocks heads n d."""
         keys, values = (x.transpose(0, 1).flatten(1, 2) for x in (key, value))  # heads (all n) d
         return torch.stack([self._row(index, row, keys, values) for index, row in enumerate(query)])
 
     def _row(self, index: int, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        visible, layout = self.seen[index]
+        visible, layout = self.history[index]
         block = len(layout.block)
         coordinates = dict(zip(visible, layout.context, strict=True))
         coordinates |= {index * block + place: c for place, c in enumerate(layout.block)}
@@ -54,7 +54,7 @@ class MaskedAttention:
     ],
 )
 @torch.inference_mode()
-def test_a_cached_rollout_computes_what_a_plain_forward_over_everything_computes(window, monkeypatch):
+def test_a_cached_rollout_equals_one_masked_forward_over_all_blocks(window, monkeypatch):
     model = small_model(torch.float64)
     forward, last_pass = type(model).forward, {}
 
@@ -63,25 +63,25 @@ def test_a_cached_rollout_computes_what_a_plain_forward_over_everything_computes
         return last_pass["velocity"]
 
     monkeypatch.setattr(model, "forward", record)
-    rollout, past, seen, texts = Rollout(model, window), [], [], []
+    rollout, past, history, texts = Rollout(model, window), [], [], []
     for index, transition in enumerate(STORY):
         texts.append(prompt(sum(t in (SWITCH, CUT) for t in STORY[: index + 1])).double())
-        cached = _cached(seen, window.block)
+        cached = _cached(history, window.block)
         block = rollout.advance(texts[-1], transition)
-        seen.append((tuple(cached[slot] for slot in block.layout.slots), block.layout))
-        recomputed = _recompute(model, forward, [*past, last_pass["noisy"]], texts, seen)
+        history.append((tuple(cached[slot] for slot in block.layout.slots), block.layout))
+        recomputed = _recompute(model, forward, [*past, last_pass["noisy"]], texts, history)
         assert torch.allclose(recomputed, last_pass["velocity"], atol=1e-5)
         past.append(block.latents)
 
 
-def _cached(seen: list[tuple[tuple[int, ...], Layout]], block: int) -> tuple[int, ...]:
-    made = len(seen) * block
-    return (*seen[-1][0], *range(made - block, made)) if seen else ()
+def _cached(history: list[tuple[tuple[int, ...], Layout]], block: int) -> tuple[int, ...]:
+    made = len(history) * block
+    return (*history[-1][0], *range(made - block, made)) if history else ()
 
 
-def _recompute(model, forward, blocks, texts, seen) -> Tensor:
-    """Velocity of the last block, noisy at the schedule's last step; the ones before it are clean, at timestep 0."""
+def _recompute(model, forward, blocks, texts, history) -> Tensor:
+    """Return the velocity of the last block at the schedule's last step; earlier blocks are clean, at timestep 0."""
     times = [model.modulate(torch.tensor([0.0 if index + 1 < len(blocks) else 625.0])) for index in range(len(blocks))]
-    time = TimeModulation(torch.cat([t.head for t in times]), torch.cat([t.blocks for t in times]))
-    windows = [MaskedAttention(seen)] * SMALL_MODEL.num_layers
-    return forward(model, torch.cat(blocks), time, model.project_text(torch.cat(texts)), windows)[-1:]
+    time = TimeModulation(torch.cat([t.head for t in times]), torch.cat([t.layers for t in times]))
+    contexts = [MaskedAttention(history)] * SMALL_MODEL.num_layers
+    return forward(model, torch.cat(blocks), time, model.project_text(torch.cat(texts)), contexts)[-1:]

@@ -1,4 +1,4 @@
-"""One block after another: what a pass computes, what lasts, and what must never show."""
+"""The rollout: its denoising passes, its cache, its saved states and its noise."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def model():
 
 
 def _recorded(model, monkeypatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """(noisy latents, velocity) of every denoising pass from now on."""
+    """Return a list that collects (noisy latents, velocity) of every denoising pass from now on."""
     passes, forward = [], type(model).forward
 
     def record(noisy, *others):
@@ -29,15 +29,14 @@ def _recorded(model, monkeypatch) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def _poison(rollout: Rollout) -> None:
-    """Whatever is not remembered becomes nan."""
-    kept = rollout.cache.slots
-    for slot in set(range(rollout.window.size)) - set(kept):
+    """Fill every free slot and every buffer with nan."""
+    for slot in set(range(rollout.window.size)) - set(rollout.cache.slots):
         rollout.cache.keys[:, :, :, slot] = rollout.cache.values[:, :, :, slot] = torch.nan
-    for scratch in (rollout._attention._keys, rollout._attention._values, rollout._attention.fresh_keys):
-        scratch.fill_(torch.nan)
+    for buffer in (rollout._buffers._keys, rollout._buffers._values, rollout._buffers.fresh_keys):
+        buffer.fill_(torch.nan)
 
 
-def test_four_passes_lead_from_the_noise_of_the_block_to_its_latents(model, monkeypatch):
+def test_four_passes_denoise_the_blocks_noise_to_its_latents(model, monkeypatch):
     passes = _recorded(model, monkeypatch)
     block = Rollout(model).advance(prompt(0), START)
     noise = seeded_noise(0, 0, (4, 1, 3, 16, 4, 6))
@@ -52,7 +51,7 @@ def test_four_passes_lead_from_the_noise_of_the_block_to_its_latents(model, monk
             assert torch.allclose(passes[step + 1][0], expected, atol=1e-5)
 
 
-def test_a_block_says_what_it_is(model):
+def test_a_block_has_its_index_transition_layout_and_latents(model):
     rollout = Rollout(model)
     blocks = [rollout.advance(prompt(0), transition) for transition in (START, CONTINUE, CUT, CONTINUE)]
     assert [block.index for block in blocks] == [0, 1, 2, 3]
@@ -64,7 +63,7 @@ def test_a_block_says_what_it_is(model):
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_what_is_not_remembered_is_never_seen(model, window):
+def test_free_slots_and_old_buffers_are_never_read(model, window):
     clean = play(Rollout(model, window), STORY)
     rollout, latents = Rollout(model, window), []
     for index, transition in enumerate(STORY):
@@ -74,26 +73,26 @@ def test_what_is_not_remembered_is_never_seen(model, window):
     assert torch.equal(torch.cat(latents, dim=1), clean)
 
 
-def test_context_keys_stay_as_they_were_rotated_through_every_pass(model, monkeypatch):
-    rollout, seen = Rollout(model), []
+def test_context_keys_are_the_same_in_every_pass(model, monkeypatch):
+    rollout, passes = Rollout(model), []
     play(rollout, STORY[:3])
     forward = type(model).forward
 
-    def look(noisy, time, text, windows):
-        seen.append([window.keys[:, :, : -3 * SMALL_MODEL.tokens_per_frame].clone() for window in windows])
-        return forward(model, noisy, time, text, windows)
+    def record(noisy, time, text, contexts):
+        passes.append([context.keys[:, :, : -3 * SMALL_MODEL.tokens_per_frame].clone() for context in contexts])
+        return forward(model, noisy, time, text, contexts)
 
-    monkeypatch.setattr(model, "forward", look)
+    monkeypatch.setattr(model, "forward", record)
     rollout.advance(prompt(0), CONTINUE)
-    assert len(seen) == 4
+    assert len(passes) == 4
     for layer in range(SMALL_MODEL.num_layers):
-        assert seen[0][layer].shape[2] == 3 * SMALL_MODEL.tokens_per_frame
-        assert all(torch.equal(seen[0][layer], later[layer]) for later in seen[1:])
+        assert passes[0][layer].shape[2] == 3 * SMALL_MODEL.tokens_per_frame
+        assert all(torch.equal(passes[0][layer], later[layer]) for later in passes[1:])
 
 
 @pytest.mark.parametrize("transition", [SWITCH, CUT])
 @pytest.mark.parametrize("when", [1, 2, 5])
-def test_a_flush_takes_effect_in_the_very_block(model, transition, when):
+def test_a_flush_takes_effect_in_the_same_block(model, transition, when):
     flushed = play(Rollout(model), [*STORY[:1], *[CONTINUE] * (when - 1), transition])
     ignored = Rollout(model, Window(on_switch="none"))
     play(ignored, [*STORY[:1], *[CONTINUE] * (when - 1)])
@@ -102,7 +101,7 @@ def test_a_flush_takes_effect_in_the_very_block(model, transition, when):
     assert torch.isfinite(flushed).all()
 
 
-def test_a_saved_state_goes_on_bit_for_bit_and_again(model):
+def test_a_restored_state_continues_bit_for_bit_any_number_of_times(model):
     rollout = Rollout(model, Window.from_size(12))
     play(rollout, STORY[:5])
     state = rollout.save()
@@ -148,14 +147,14 @@ def test_noise_depends_on_seed_and_block_only(model):
     assert torch.equal(play(Rollout(model), STORY), one)
 
 
-def test_seeds_make_different_worlds(model):
+def test_seeds_make_different_rollouts(model):
     rollout = Rollout(model)
     one = play(rollout, STORY[:2])
     rollout.reset(seed=1)
     assert not torch.allclose(play(rollout, STORY[:2]), one)
 
 
-def test_rows_of_a_batch_are_rollouts_of_their_own(model):
+def test_rows_of_a_batch_are_independent_rollouts(model):
     def noise_of_rows(seed, block, shape):
         steps, batch, *latent = shape
         rows = [seeded_noise(seed + row, block, (steps, 1, *latent)) for row in range(batch)]
@@ -197,7 +196,7 @@ def test_a_reset_rollout_is_a_new_one(model):
     assert torch.equal(play(rollout, STORY), first)
 
 
-def test_after_a_reset_trained_weights_count():
+def test_a_reset_uses_the_weights_as_they_are_now():
     model, embedding = small_model(), prompt(0)
     rollout = Rollout(model)
     rollout.advance(embedding, START)
@@ -207,7 +206,7 @@ def test_after_a_reset_trained_weights_count():
     assert torch.equal(rollout.advance(embedding, START).latents, fresh)
 
 
-def test_text_is_projected_once_per_prompt_and_timesteps_once_per_run(model, monkeypatch):
+def test_text_is_projected_once_per_prompt_and_timesteps_once_per_reset(model, monkeypatch):
     calls = {"project_text": 0, "modulate": 0}
     for name in calls:
         monkeypatch.setattr(model, name, _counted(model, name, calls))
@@ -226,7 +225,7 @@ def _counted(model, name, calls):
     return count
 
 
-def test_another_prompt_is_heard_even_without_a_flush(model):
+def test_another_prompt_changes_the_block_even_without_a_flush(model):
     latents = []
     for text in (0, 1):
         rollout = Rollout(model, Window(on_switch="none"))
@@ -235,7 +234,7 @@ def test_another_prompt_is_heard_even_without_a_flush(model):
     assert not torch.allclose(*latents, atol=1e-3)
 
 
-def test_a_block_that_is_stopped_leaves_the_rollout_as_it_was(model, monkeypatch):
+def test_an_interrupted_block_leaves_the_rollout_as_it_was(model, monkeypatch):
     rollout, undisturbed = Rollout(model), Rollout(model)
     for each in (rollout, undisturbed):
         play(each, STORY[:3])
@@ -250,7 +249,7 @@ def _interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_absolute_coordinates_end_with_the_table_and_the_sentence_says_what_to_do(model):
+def test_absolute_coordinates_end_with_the_table_and_the_error_names_the_other_rules(model):
     rollout = Rollout(model, Window(coordinates="absolute"))
     rollout.next_frame = 1023
     rollout.cache.store((1022,), *torch.zeros(2, 2, 1, 4, 6, 12))
@@ -258,21 +257,21 @@ def test_absolute_coordinates_end_with_the_table_and_the_sentence_says_what_to_d
         rollout.advance(prompt(0), CONTINUE)
 
 
-def test_observed_latents_are_remembered_like_generated_ones(model):
-    made, shown = Rollout(model), Rollout(model)
-    latents = play(made, [START, CONTINUE, CONTINUE])
-    shown.observe(latents, prompt(0))
-    assert shown.cache.frame_ids == made.cache.frame_ids
-    assert torch.equal(shown.cache.keys, made.cache.keys)
-    assert torch.equal(shown.cache.values, made.cache.values)
-    assert shown.next_block == made.next_block == 3
-    assert torch.equal(shown.advance(prompt(0), CONTINUE).latents, made.advance(prompt(0), CONTINUE).latents)
+def test_prefilled_latents_are_cached_like_generated_ones(model):
+    generated, prefilled = Rollout(model), Rollout(model)
+    latents = play(generated, [START, CONTINUE, CONTINUE])
+    prefilled.prefill(latents, prompt(0))
+    assert prefilled.cache.frame_ids == generated.cache.frame_ids
+    assert torch.equal(prefilled.cache.keys, generated.cache.keys)
+    assert torch.equal(prefilled.cache.values, generated.cache.values)
+    assert prefilled.next_block == generated.next_block == 3
+    assert torch.equal(prefilled.advance(prompt(0), CONTINUE).latents, generated.advance(prompt(0), CONTINUE).latents)
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 16, 4, 6), (1, 2, 16, 4, 6), (2, 3, 16, 4, 6), (3, 16, 4, 6)])
 def test_latents_of_another_shape_are_refused(model, shape):
     with pytest.raises(ValueError, match=r"expected latents of shape \(1, 3, 16, 4, 6\)"):
-        Rollout(model).observe(torch.zeros(shape), prompt(0))
+        Rollout(model).prefill(torch.zeros(shape), prompt(0))
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 16), (1, 7, 16), (8, 16)])

@@ -1,4 +1,4 @@
-"""Rotations: told their coordinates, relative in effect, split between time, row and column as in Wan."""
+"""Rotations: relative in effect, and split between time, row and column as in Wan."""
 
 import math
 
@@ -10,7 +10,7 @@ from infrope_env.dynamics.rope import RotaryTable, rotate
 HEAD_DIM = 32  # 16 pairs: 6 for time, 5 for rows, 5 for columns
 
 
-def test_a_pair_turns_by_its_own_frequency():
+def test_a_pair_is_rotated_by_its_own_frequency():
     table = RotaryTable(HEAD_DIM, rows=1, cols=1)
     x = torch.zeros(1, HEAD_DIM)
     x[0, 2] = 1.0  # the second pair of time
@@ -21,13 +21,13 @@ def test_a_pair_turns_by_its_own_frequency():
 
 
 @pytest.mark.parametrize(("head_dim", "time"), [(24, 4), (32, 6), (40, 8), (128, 22), (48, 8)])
-def test_time_gets_what_rows_and_columns_leave(head_dim, time):
+def test_time_has_the_pairs_that_rows_and_columns_do_not_use(head_dim, time):
     table = RotaryTable(head_dim, rows=2, cols=3)
     moved = (table.at((0,)).cos - table.at((9,)).cos).abs().sum(0) > 1e-9
     assert moved.tolist() == [True] * time + [False] * (head_dim // 2 - time)
 
 
-def test_tokens_come_frame_by_frame_and_row_by_row():
+def test_tokens_are_ordered_frame_by_frame_and_row_by_row():
     table = RotaryTable(HEAD_DIM, rows=2, cols=3)
     angles = torch.atan2(table.at((0, 1)).sin, table.at((0, 1)).cos)
     assert angles[:, 0].tolist() == pytest.approx([0] * 6 + [1] * 6)
@@ -71,7 +71,7 @@ def test_a_coordinate_outside_the_table_is_refused(coordinate):
         RotaryTable(HEAD_DIM, rows=1, cols=1).at((0, coordinate))
 
 
-def test_a_table_ends_where_it_was_told_to():
+def test_a_table_has_the_length_that_was_given():
     short, usual = (RotaryTable(HEAD_DIM, rows=1, cols=1, **given) for given in ({"length": 4}, {}))
     assert torch.equal(short.at((3,)).cos, usual.at((3,)).cos)
     with pytest.raises(ValueError, match="coordinate 4 is outside the rotary table of 4"):

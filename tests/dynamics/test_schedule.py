@@ -1,10 +1,10 @@
-"""Noise levels: literal timesteps, and mixing that inverts."""
+"""Noise levels: literal timesteps, and mixing with its inverse."""
 
 import pytest
 import torch
 
 from infrope_env.config import Sampler
-from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate, shift_timesteps
+from infrope_env.dynamics.schedule import Schedule, add_noise, shift_timesteps, velocity_to_clean
 
 
 @pytest.mark.parametrize(
@@ -28,18 +28,18 @@ def test_a_shift_keeps_the_ends_and_the_order():
     assert (bent.diff() > 0).all()
 
 
-def test_noise_at_level_one_leaves_nothing_of_the_clean_latent_and_at_zero_no_noise():
+def test_level_one_is_all_noise_and_level_zero_is_all_clean():
     clean, noise = torch.randn(2, 3, 4).unbind()
     assert torch.equal(add_noise(clean, noise, 1.0), noise)
     assert torch.equal(add_noise(clean, noise, 0.0), clean)
 
 
 @pytest.mark.parametrize("sigma", [1.0, 0.9375, 0.625, 0.1])
-def test_the_true_velocity_leads_back_to_the_clean_latent(sigma):
+def test_the_true_velocity_gives_the_clean_latent(sigma):
     clean, noise = torch.randn(2, 3, 4).unbind()
-    assert torch.allclose(clean_estimate(add_noise(clean, noise, sigma), noise - clean, sigma), clean, atol=1e-6)
+    assert torch.allclose(velocity_to_clean(add_noise(clean, noise, sigma), noise - clean, sigma), clean, atol=1e-6)
 
 
-def test_results_have_the_dtype_of_the_network():
+def test_results_have_the_dtype_of_the_networks_output():
     x = torch.randn(4).bfloat16()
-    assert add_noise(x, x, 0.5).dtype == clean_estimate(x, x, 0.5).dtype == torch.bfloat16
+    assert add_noise(x, x, 0.5).dtype == velocity_to_clean(x, x, 0.5).dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""The network alone: what its parts compute, and that it carries the official names."""
+"""The network alone: its parts, and the official parameter names."""
 
 import json
 import os
@@ -24,26 +24,26 @@ def model() -> CausalWanTransformer:
     return small_model()
 
 
-def _windows(batch: int = 1) -> tuple[ContextBuffers, list]:
-    """Windows of a first block: nothing but itself to see."""
+def _first_block(batch: int = 1) -> tuple[ContextBuffers, list]:
+    """Return buffers and contexts of a first block, which sees only itself."""
     c = SMALL_MODEL
     shape = CacheShape(c.num_layers, batch, c.num_heads, 6, c.tokens_per_frame, c.head_dim)
-    room = ContextBuffers(shape, 3, torch.device("cpu"), torch.float32)
+    buffers = ContextBuffers(shape, 3, torch.device("cpu"), torch.float32)
     cache = KeyValueCache(shape, torch.device("cpu"), torch.float32)
-    return room, room.gather(cache, BLOCK_AT_0, RotaryTable(c.head_dim, c.rows, c.cols))
+    return buffers, buffers.gather(cache, BLOCK_AT_0, RotaryTable(c.head_dim, c.rows, c.cols))
 
 
 def _latents(seed: int = 0, batch: int = 1) -> torch.Tensor:
     return torch.randn(batch, 3, 16, 4, 6, generator=torch.Generator().manual_seed(seed))
 
 
-def test_patches_are_what_the_convolution_makes_of_them(model):
+def test_patchify_equals_the_convolution(model):
     latents = _latents()
     convolved = model.patch_embedding(latents.transpose(1, 2))  # b dim f rows cols
     assert torch.allclose(model.patchify(latents), convolved.flatten(2).transpose(1, 2), atol=1e-5)
 
 
-def test_output_tokens_hold_patch_row_patch_column_channel(model):
+def test_output_tokens_are_ordered_patch_row_patch_column_channel(model):
     tokens = torch.zeros(1, 18, 64)
     tokens[0, 6 + 4, 1 * 32 + 0 * 16 + 5] = 1.0  # frame 1, patch (1, 1): its pixel (1, 0), channel 5
     latents = model.unpatchify(tokens)
@@ -51,23 +51,23 @@ def test_output_tokens_hold_patch_row_patch_column_channel(model):
     assert latents.nonzero().tolist() == [[0, 1, 5, 3, 2]]
 
 
-def test_the_commit_pass_leaves_what_a_whole_pass_leaves(model):
+def test_the_commit_pass_writes_the_keys_and_values_of_a_whole_pass(model):
     latents, time, text = _latents(), model.modulate(torch.zeros(1)), model.project_text(prompt(0))
-    kept = []
-    for run in (model.forward, model.remember):
-        room, windows = _windows()
-        run(latents, time, text, windows)
-        kept.append((room.fresh_keys, room.fresh_values))
-    assert torch.equal(kept[0][0], kept[1][0])
-    assert torch.equal(kept[0][1], kept[1][1])
+    written = []
+    for run in (model.forward, model.update_cache):
+        buffers, contexts = _first_block()
+        run(latents, time, text, contexts)
+        written.append((buffers.fresh_keys, buffers.fresh_values))
+    assert torch.equal(written[0][0], written[1][0])
+    assert torch.equal(written[0][1], written[1][1])
 
 
 def test_every_row_of_a_batch_has_its_own_latents_text_and_timestep(model):
     latents, timesteps, text = _latents(batch=2), torch.tensor([1000.0, 625.0]), prompt(0, batch=2)
-    both = model(latents, model.modulate(timesteps), model.project_text(text), _windows(batch=2)[1])
+    both = model(latents, model.modulate(timesteps), model.project_text(text), _first_block(batch=2)[1])
     for row in range(2):
         own = slice(row, row + 1)
-        alone = model(latents[own], model.modulate(timesteps[own]), model.project_text(text[own]), _windows()[1])
+        alone = model(latents[own], model.modulate(timesteps[own]), model.project_text(text[own]), _first_block()[1])
         assert torch.allclose(both[own], alone, atol=1e-5)
 
 
@@ -75,16 +75,16 @@ def test_rows_of_zeros_behind_a_prompt_take_part_in_attention(model):
     padded = prompt(0)
     padded[:, 4:] = 0
     time = model.modulate(torch.tensor([1000.0]))
-    with_padding = model(_latents(), time, model.project_text(padded), _windows()[1])
-    without = model(_latents(), time, model.project_text(padded[:, :4]), _windows()[1])
+    with_padding = model(_latents(), time, model.project_text(padded), _first_block()[1])
+    without = model(_latents(), time, model.project_text(padded[:, :4]), _first_block()[1])
     assert not torch.allclose(with_padding, without, atol=1e-4)
 
 
 def test_frames_of_a_block_see_each_other_both_ways(model):
     latents, time, text = _latents(), model.modulate(torch.tensor([1000.0])), model.project_text(prompt(0))
-    before = model(latents, time, text, _windows()[1])
+    before = model(latents, time, text, _first_block()[1])
     latents[:, 2] += 1
-    after = model(latents, time, text, _windows()[1])
+    after = model(latents, time, text, _first_block()[1])
     assert all(not torch.equal(before[:, frame], after[:, frame]) for frame in range(3))
 
 
@@ -98,27 +98,27 @@ def test_normalisation_is_in_float32_and_weighted_in_the_dtype_of_the_input():
     assert torch.allclose(norm(x).float(), wide * 1.0078125, rtol=2**-7)
 
 
-def test_timesteps_are_told_in_cosines_and_then_sines():
-    waves = sinusoid(torch.tensor([0.0, 625.0]), 8)
+def test_a_timestep_is_embedded_in_cosines_and_then_sines():
+    embedded = sinusoid(torch.tensor([0.0, 625.0]), 8)
     angles = 625 * 10000.0 ** (-torch.arange(4, dtype=torch.float64) / 4)
-    assert waves.dtype == torch.float64
-    assert waves[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
-    assert torch.allclose(waves[1], torch.cat((angles.cos(), angles.sin())))
+    assert embedded.dtype == torch.float64
+    assert embedded[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert torch.allclose(embedded[1], torch.cat((angles.cos(), angles.sin())))
 
 
-def test_the_text_goes_through_tanh_gelu_into_keys_and_values_of_every_layer(model):
+def test_text_keys_and_values_of_every_layer_come_from_a_tanh_gelu_embedding(model):
     first, _, last = model.text_embedding
-    memory = model.project_text(prompt(0))
+    text_kv = model.project_text(prompt(0))
     tokens = last(F.gelu(first(prompt(0)), approximate="tanh"))
     attention = model.blocks[1].cross_attn
     key = attention.norm_k(attention.k(tokens)).unflatten(2, (4, 12)).transpose(1, 2)
-    assert len(memory) == SMALL_MODEL.num_layers
-    assert torch.allclose(memory[1][0], key)
-    assert torch.allclose(memory[1][1], attention.v(tokens).unflatten(2, (4, 12)).transpose(1, 2))
+    assert len(text_kv) == SMALL_MODEL.num_layers
+    assert torch.allclose(text_kv[1][0], key)
+    assert torch.allclose(text_kv[1][1], attention.v(tokens).unflatten(2, (4, 12)).transpose(1, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gelu_is_the_same_with_and_without_gradients_and_leaves_its_input(dtype):
+def test_gelu_is_the_same_with_and_without_gradients_and_keeps_its_input(dtype):
     x = torch.cat((torch.linspace(-12, 12, 4001), torch.tensor([-1e4, 1e4]))).to(dtype)
     before, expected = x.clone(), F.gelu(x, approximate="tanh")
     with torch.no_grad():

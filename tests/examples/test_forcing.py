@@ -33,11 +33,11 @@ def test_a_forced_block_is_computed_as_in_play() -> None:
 def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
     """What the network says of the same noisy blocks by the engine, with the clean ones committed in between."""
     rollout = Rollout(model.transformer)
-    text = rollout._project(model.text([CAPTION]))
+    text = rollout._project_text(model.text([CAPTION]))
     time = model.transformer.modulate(torch.tensor([937.5]))
     velocities = []
     for index, transition in enumerate(TRANSITIONS):
-        layout, windows = rollout._look_back(transition, rollout.cache)
+        layout, windows = rollout._gather_contexts(rollout.cache, transition)
         velocities.append(model.transformer(noisy[index : index + 1], time, text, windows))
         rollout._commit(clean[index : index + 1], text, windows, layout, rollout.cache)
     return torch.cat(velocities)

@@ -53,12 +53,12 @@ def test_a_block_is_made_as_in_play() -> None:
     model = a_generator()
     training = SelfRollout(model, LookbackMaker.of_pocket(), torch.Generator().manual_seed(3))
     noise, play = Known(training), Rollout(model.transformer)
-    text = play._project(model.text([CAPTION]))
+    text = play._project_text(model.text([CAPTION]))
     for transition in TRANSITIONS:
         noise.drawn.clear()
         training.turn_to(CAPTION, transition, Window())
         block = training.make_block(LAST_STEP, SHAPE)
-        layout, windows = play._look_back(transition, play.cache)
+        layout, windows = play._gather_contexts(play.cache, transition)
         noisy = noise.drawn[0]
         for step, timestep in enumerate(SCHEDULE.timesteps):
             time = model.transformer.modulate(torch.tensor([timestep]))

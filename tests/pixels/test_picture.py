@@ -1,4 +1,4 @@
-"""Pictures come in whatever size and format, and leave at the frame's size; what is no picture is refused."""
+"""Pictures of any size and common format are resized to the frame; anything else is refused."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infrope_env.pixels.picture import fit, load_picture, still, to_png
+from infrope_env.pixels.picture import load_picture, resize_and_crop, static_video, to_png
 
 FRAME = (32, 48)
 
@@ -16,30 +16,30 @@ def picture() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (*FRAME, 3), dtype=np.uint8)
 
 
-def test_a_picture_of_the_frame_s_size_stays_as_it_is(picture: np.ndarray):
+def test_a_picture_of_the_frames_size_is_copied_unchanged(picture: np.ndarray):
     fitted = load_picture(picture, FRAME)
     assert np.array_equal(fitted, picture) and not np.shares_memory(fitted, picture)
 
 
-def test_a_larger_picture_is_scaled_and_what_sticks_out_is_cut_away_evenly():
+def test_a_larger_picture_is_scaled_and_cropped_around_its_centre():
     wide = np.zeros((64, 200, 3), np.uint8)
-    wide[:, 52:148] = 255  # the middle 96 of 200 columns are what a frame of 3:2 shows
-    assert fit(wide, FRAME).shape == (*FRAME, 3)
-    assert (fit(wide, FRAME)[:, 1:-1] == 255).all()
+    wide[:, 52:148] = 255  # a 3:2 frame shows the middle 96 of 200 columns
+    assert resize_and_crop(wide, FRAME).shape == (*FRAME, 3)
+    assert (resize_and_crop(wide, FRAME)[:, 1:-1] == 255).all()
     tall = np.zeros((300, 48, 3), np.uint8)
     tall[134:166] = 255
-    assert (fit(tall, FRAME) == 255).all()
+    assert (resize_and_crop(tall, FRAME) == 255).all()
 
 
 def test_a_smaller_picture_is_scaled_up_to_cover_the_frame():
     small = np.full((3, 5, 3), 77, np.uint8)
-    assert np.array_equal(fit(small, FRAME), np.full((*FRAME, 3), 77, np.uint8))
+    assert np.array_equal(resize_and_crop(small, FRAME), np.full((*FRAME, 3), 77, np.uint8))
 
 
 def test_shrinking_averages_and_does_not_alias():
     stripes = np.zeros((320, 480, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert abs(int(fit(stripes, FRAME)[10, 10, 0]) - 127) < 3
+    assert abs(int(resize_and_crop(stripes, FRAME)[10, 10, 0]) - 127) < 3
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
@@ -50,22 +50,22 @@ def test_files_are_read_as_rgb(picture: np.ndarray, tmp_path: Path, mode: str):
 
 
 @pytest.mark.parametrize("kind", ["jpg", "webp", "bmp"])
-def test_other_formats_are_read_too(tmp_path: Path, kind: str):
+def test_other_formats_are_read(tmp_path: Path, kind: str):
     Image.new("RGB", (60, 40), (200, 30, 60)).save(tmp_path / f"a.{kind}")
     read = load_picture(str(tmp_path / f"a.{kind}"), FRAME)
     assert np.abs(read.astype(int) - (200, 30, 60)).max() < 5
 
 
-def test_a_png_loses_nothing(picture: np.ndarray, tmp_path: Path):
+def test_a_png_is_lossless(picture: np.ndarray, tmp_path: Path):
     (tmp_path / "a.png").write_bytes(to_png(picture))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), picture)
     assert np.array_equal(load_picture(tmp_path / "a.png", FRAME), picture)
 
 
-def test_a_still_clip_repeats_the_picture(picture: np.ndarray):
-    clip = still(picture, 9)
-    assert clip.shape == (1, 9, 3, *FRAME)
-    assert np.allclose(clip[0, 8].permute(1, 2, 0) * 255, picture, atol=1e-4)
+def test_a_static_video_repeats_the_picture(picture: np.ndarray):
+    video = static_video(picture, 9)
+    assert video.shape == (1, 9, 3, *FRAME)
+    assert np.allclose(video[0, 8].permute(1, 2, 0) * 255, picture, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,6 @@ def test_a_still_clip_repeats_the_picture(picture: np.ndarray):
         (__file__, "there is no picture that can be read"),
     ],
 )
-def test_what_is_no_picture_is_refused(image: object, sentence: str):
+def test_anything_but_a_picture_is_refused(image: object, sentence: str):
     with pytest.raises(ValueError, match=sentence):
         load_picture(image, FRAME)

@@ -1,3 +1,5 @@
+"""TAEHV: upstream's parameters and numbers, streaming = whole, fused layers = plain layers."""
+
 import json
 import math
 import os
@@ -45,19 +47,19 @@ def test_encoder_and_decoder_compute_what_the_official_code_computes(tmp_path):
 def test_decoding_block_by_block_equals_decoding_the_whole(pieces):
     torch.manual_seed(0)
     network, latents = TAEHV(NARROW).eval(), torch.randn(2, sum(pieces), 4, 4, 6)
-    memory, blocks = None, []
+    state, blocks = None, []
     with torch.inference_mode():
         whole, _ = network.decode(latents, None)
         for piece in latents.split(pieces, dim=1):
-            frames, memory = network.decode(piece, memory)
+            frames, state = network.decode(piece, state)
             blocks.append(frames)
     assert torch.equal(torch.cat(blocks, dim=1), whole)
 
 
 def test_the_first_latent_frame_gives_one_pixel_frame_and_every_other_four():
     network = TAEHV(NARROW)
-    first, memory = network.decode(torch.zeros(1, 3, 4, 4, 6), None)
-    later, _ = network.decode(torch.zeros(1, 3, 4, 4, 6), memory)
+    first, state = network.decode(torch.zeros(1, 3, 4, 4, 6), None)
+    later, _ = network.decode(torch.zeros(1, 3, 4, 4, 6), state)
     assert first.shape == (1, 9, 64, 96, 3)
     assert later.shape == (1, 12, 64, 96, 3)
     assert first.dtype == torch.uint8
@@ -67,38 +69,38 @@ def test_two_streams_through_one_network_do_not_mix():
     torch.manual_seed(0)
     network = TAEHV(NARROW).eval()
     one, other = torch.randn(1, 6, 4, 4, 6), torch.randn(1, 6, 4, 4, 6)
-    _, memory = network.decode(one[:, :3], None)
+    _, state = network.decode(one[:, :3], None)
     network.decode(other, None)
-    frames, _ = network.decode(one[:, 3:], memory)
+    frames, _ = network.decode(one[:, 3:], state)
     assert torch.equal(frames, network.decode(one, None)[0][:, 9:])
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("upscale", [(True, True, True), (True, False, False), (False, True, False)])
-def test_folded_layers_compute_what_they_would_one_by_one(upscale, layout):
+def test_fused_layers_equal_the_plain_ones(upscale, layout):
     torch.manual_seed(0)
     network = TAEHV(replace(NARROW, space_upscale=upscale)).to(memory_format=layout)
     for parameter in network.decoder.parameters():
-        parameter.data.mul_(2)  # by default the picture is nearly grey
+        parameter.data.mul_(2)  # with default weights the picture is nearly grey
     latents = torch.randn(2, 4, 4, 5, 7)
-    frames, _ = network.decode_unbounded(latents)
-    expected = _one_by_one(network, latents)
+    frames, _ = network.decode_unclamped(latents)
+    expected = _decode_with_plain_layers(network, latents)
     assert expected.std() > 0.1
     assert (frames - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
-def test_folded_layers_have_the_gradients_of_the_plain_ones():
+def test_fused_layers_have_the_gradients_of_the_plain_ones():
     torch.manual_seed(0)
     network, latents = TAEHV(NARROW), torch.randn(2, 3, 4, 4, 6)
     gradients = []
-    for frames in (network.decode_unbounded(latents)[0], _one_by_one(network, latents)):
+    for frames in (network.decode_unclamped(latents)[0], _decode_with_plain_layers(network, latents)):
         gradients.append(torch.autograd.grad(frames.square().mean(), [*network.decoder.parameters()]))
     for ours, theirs in zip(*gradients, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
 
 
-def _one_by_one(network: TAEHV, latents: torch.Tensor) -> torch.Tensor:
-    """Every layer of the decoder in turn, as upstream runs them."""
+def _decode_with_plain_layers(network: TAEHV, latents: torch.Tensor) -> torch.Tensor:
+    """Decode with every layer on its own, as upstream does."""
     x = latents.flatten(0, 1)
     for layer in network.decoder:
         if isinstance(layer, MemBlock):
@@ -111,7 +113,7 @@ def _one_by_one(network: TAEHV, latents: torch.Tensor) -> torch.Tensor:
 
 
 def _golden_network() -> TAEHV:
-    """Weights made from their names, as the golden's README says."""
+    """Return a network with weights drawn from their names, as the golden's README defines them."""
     weights = {}
     for name, shape in sorted(json.loads((OWN_GOLDENS / "taehv/taew2_1_keys.json").read_text()).items()):
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))

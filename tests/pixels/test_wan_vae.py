@@ -1,4 +1,4 @@
-"""The full Wan VAE at a small width, with random weights: diffusers' own whole decode and encode are the measure."""
+"""The full Wan VAE at a small width, with random weights, against diffusers' own decode and encode of whole videos."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.wan_vae import WanVAE
 
 CPU = torch.device("cpu")
-MEAN_0, STD_0 = -0.7571, 2.8184  # of Wan's first latent channel
+MEAN_0, STD_0 = -0.7571, 2.8184  # statistics of Wan's first latent channel
 
 TO_ORIGINAL = (
     (r"^quant_conv", "conv1"),
@@ -48,7 +48,7 @@ def network() -> AutoencoderKLWan:
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim > 1:
-                parameter.mul_(1.5)  # by default the picture is nearly grey
+                parameter.mul_(1.5)  # with default weights the picture is nearly grey
     return network.eval().requires_grad_(False)
 
 
@@ -62,7 +62,7 @@ def some_latents(seed: int, frames: int) -> Tensor:
 
 
 def whole_decode(network: AutoencoderKLWan, latents: Tensor) -> Tensor:
-    """What diffusers makes of latents on the generator's scale, b t 3 H W in [0, 1]."""
+    """Decode latents on the generator's scale with diffusers, to b t 3 H W in [0, 1]."""
     mean, std = (torch.tensor(values).view(1, -1, 1, 1, 1) for values in statistics(network))
     return network.decode(latents.transpose(1, 2) * std + mean).sample.transpose(1, 2) * 0.5 + 0.5
 
@@ -78,13 +78,13 @@ def original_name(name: str) -> str:
 
 
 @pytest.mark.parametrize("pieces", [(7,), (3, 3, 1), (1, 1, 5), (2, 1, 4)])
-def test_block_by_block_is_the_whole_decode_bit_for_bit(vae: WanVAE, pieces: tuple[int, ...]):
-    latents, memory, clips = some_latents(1, 7), None, []
+def test_decoding_block_by_block_is_the_whole_decode_bit_for_bit(vae: WanVAE, pieces: tuple[int, ...]):
+    latents, state, blocks = some_latents(1, 7), None, []
     for piece in latents.split(pieces, dim=1):
-        clip, memory = vae.decode_float(piece, memory)
-        clips.append(clip)
-    streamed, whole = torch.cat(clips, 1), whole_decode(vae.network, latents)
-    assert [clip.shape[1] for clip in clips] == [4 * piece - 3 * (i == 0) for i, piece in enumerate(pieces)]
+        frames, state = vae.decode_float(piece, state)
+        blocks.append(frames)
+    streamed, whole = torch.cat(blocks, 1), whole_decode(vae.network, latents)
+    assert [frames.shape[1] for frames in blocks] == [4 * piece - 3 * (i == 0) for i, piece in enumerate(pieces)]
     assert torch.equal(streamed, whole)
     assert whole.std() > 0.05  # there is a picture to compare
 
@@ -97,32 +97,32 @@ def test_pixels_are_rounded_and_channels_last(vae: WanVAE):
 
 
 @pytest.mark.parametrize("before", [1, 3])
-def test_a_kept_memory_goes_on_bit_for_bit_however_often_and_whatever_came_between(vae: WanVAE, before: int):
+def test_a_saved_state_continues_bit_for_bit_any_number_of_times(vae: WanVAE, before: int):
     latents = some_latents(2, before + 3)
-    _, memory = vae.decode(latents[:, :before], None)
-    kept = copy_of(memory)
-    expected, _ = vae.decode(latents[:, before:], memory)
+    _, state = vae.decode(latents[:, :before], None)
+    saved = copy_of(state)
+    expected, _ = vae.decode(latents[:, before:], state)
     _, other = vae.decode(some_latents(3, 2), None)
     vae.decode(some_latents(4, 2), other)
     vae.encode(torch.rand(1, 1, 3, 32, 48))
     for _ in range(2):
-        assert torch.equal(vae.decode(latents[:, before:], kept)[0], expected)
-    assert all(torch.equal(one, other) for one, other in zip(kept, memory, strict=True))
+        assert torch.equal(vae.decode(latents[:, before:], saved)[0], expected)
+    assert all(torch.equal(one, other) for one, other in zip(saved, state, strict=True))
 
 
-def copy_of(memory: DecoderState) -> DecoderState:
-    """As a saved state copies it, and a file would keep it: tensors and nothing else."""
-    return tuple(tensor.clone() for tensor in memory)
+def copy_of(state: DecoderState) -> DecoderState:
+    """Copy a decoder state as an environment does: tensor by tensor."""
+    return tuple(tensor.clone() for tensor in state)
 
 
-def test_memory_holds_tensors_only_even_after_one_latent_frame(vae: WanVAE):
-    _, memory = vae.decode(some_latents(5, 1), None)
-    assert all(isinstance(entry, Tensor) for entry in memory)
-    assert sum(entry.numel() == 0 for entry in memory) == 2  # the two temporal upsamplings, which have seen nothing yet
+def test_the_state_holds_tensors_only_even_after_one_latent_frame(vae: WanVAE):
+    _, state = vae.decode(some_latents(5, 1), None)
+    assert all(isinstance(entry, Tensor) for entry in state)
+    assert sum(entry.numel() == 0 for entry in state) == 2  # the markers of the two temporal upsamplings
 
 
 @pytest.mark.parametrize("count", [1, 9])
-def test_encoding_is_diffusers_mode_on_the_generator_s_scale(vae: WanVAE, network: AutoencoderKLWan, count: int):
+def test_encoding_gives_diffusers_mode_on_the_generators_scale(vae: WanVAE, network: AutoencoderKLWan, count: int):
     frames = torch.rand(1, count, 3, 32, 48, generator=torch.Generator().manual_seed(6))
     mode = network.encode(frames.transpose(1, 2) * 2 - 1).latent_dist.mode()
     ours = vae.encode(frames)
@@ -137,7 +137,7 @@ def test_only_the_beginning_of_a_video_can_be_encoded(vae: WanVAE):
         vae.encode(torch.rand(1, 12, 3, 32, 48))
 
 
-def test_original_names_are_those_that_diffusers_converts(network: AutoencoderKLWan):
+def test_original_names_are_converted_as_diffusers_converts_them(network: AutoencoderKLWan):
     names = list(network.state_dict())
     originals = [original_name(name) for name in names]
     assert {"decoder.upsamples.7.time_conv.weight", "encoder.downsamples.3.shortcut.bias"} <= set(originals)
@@ -161,8 +161,8 @@ def test_folder_and_original_file_decode_and_encode_the_same(network: Autoencode
 def test_half_precision_keeps_the_picture(network: AutoencoderKLWan, vae: WanVAE, tmp_path: Path):
     network.save_pretrained(tmp_path)
     half = load_decoder("wan_vae", tmp_path, CPU, torch.bfloat16)
-    frames, memory = half.decode(some_latents(8, 2).bfloat16(), None)
-    assert memory[0].dtype == torch.bfloat16
+    frames, state = half.decode(some_latents(8, 2).bfloat16(), None)
+    assert state[0].dtype == torch.bfloat16
     exact = vae.decode(some_latents(8, 2).bfloat16(), None)[0]
     assert (frames.float() - exact.float()).abs().mean() < 3
 

@@ -1,3 +1,5 @@
+"""The pocket text encoder: its embeddings, its vocabulary, its fingerprint, and its errors."""
+
 import subprocess
 import sys
 
@@ -43,14 +45,14 @@ def test_an_empty_text_in_a_training_batch_leaves_the_gradients_finite(encoder):
     assert all(p.grad.isfinite().all() for p in encoder.parameters())
 
 
-def test_what_stands_in_the_padding_does_not_matter(encoder):
+def test_token_ids_in_the_padding_do_not_matter(encoder):
     ids, lengths = encoder.tokenize(["a red robot"])
     other = ids.clone()
     other[:, 3:] = 5
     torch.testing.assert_close(encoder.encode_ids(ids, lengths), encoder.encode_ids(other, lengths))
 
 
-def test_a_text_reads_the_same_alone_and_in_a_batch(encoder):
+def test_a_text_has_the_same_embedding_alone_and_in_a_batch(encoder):
     alone = encoder(["a red robot"])
     together = encoder(["a snowy field in a meadow", "a red robot"])
     torch.testing.assert_close(alone[0], together[1])
@@ -60,7 +62,7 @@ def test_the_order_of_the_words_matters(encoder):
     assert (encoder(["red frog"])[0, 0] - encoder(["frog red"])[0, 1]).abs().max() > 1e-4
 
 
-def test_a_fresh_encoder_hears_every_word_in_its_place_so_that_none_is_drowned():
+def test_in_a_fresh_encoder_every_word_dominates_its_own_row():
     torch.manual_seed(0)
     fresh = PocketTextEncoder.from_words(CAPTIONS).eval()
     robot, frog, other_order = fresh(
@@ -76,7 +78,7 @@ def test_case_white_space_and_punctuation_are_dropped(encoder):
     assert encoder(["  A red,  Robot. "]).equal(encoder(["a red robot"]))
 
 
-def test_training_and_play_agree(encoder):
+def test_encode_ids_and_call_agree(encoder):
     for mode in (True, False):
         trained = encoder.train(mode).encode_ids(*encoder.tokenize(["a red robot"]))
         torch.testing.assert_close(trained, encoder(["a red robot"]), atol=2e-6, rtol=0)
@@ -91,7 +93,7 @@ def test_encode_ids_reaches_every_parameter_but_the_unused_words(encoder):
     assert all(row_is_used[encoder.tokenizer.token_to_id(word)] for word in words)
 
 
-def test_play_has_no_gradient(encoder):
+def test_calling_the_encoder_records_no_gradient(encoder):
     assert not encoder(["a red robot"]).requires_grad
 
 
@@ -102,19 +104,19 @@ def test_unknown_words_are_named_with_the_nearest_known_word(encoder):
     assert isinstance(caught.value, ValueError)
 
 
-def test_the_marks_of_the_vocabulary_are_not_words(encoder):
+def test_padding_and_unknown_tokens_are_not_words(encoder):
     assert "[PAD]" not in encoder.known_words and "robot" in encoder.known_words
     with pytest.raises(UnknownWords):
         encoder(["[UNK]"])
 
 
-def test_a_prompt_fills_every_row_but_not_one_more(encoder):
+def test_a_prompt_may_fill_every_row_but_not_more(encoder):
     assert encoder(["red " * 8]).shape == (1, 8, 12)
     with pytest.raises(ValueError, match="at most 8 words, got 9"):
         encoder(["red " * 9])
 
 
-def test_the_tokenizer_survives_its_json(encoder):
+def test_a_tokenizer_from_its_json_gives_the_same_embeddings(encoder):
     again = Tokenizer.from_str(encoder.tokenizer.to_str())
     copy = PocketTextEncoder(again, SMALL).eval()
     copy.load_state_dict(encoder.state_dict())

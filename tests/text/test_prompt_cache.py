@@ -1,3 +1,5 @@
+"""Every text is encoded once: embeddings stay in memory and on disk, whole and checked."""
+
 import json
 import multiprocessing
 import os
@@ -13,15 +15,15 @@ from infrope_env.text.prompt_files import EncoderId, default_folder, stored_enco
 
 
 class CountingEncoder:
-    """Three numbers per text, and a list of what was asked for."""
+    """Encoder that gives three numbers per text, and lists the texts it encoded."""
 
     text_len, text_dim = 2, 3
 
     def __init__(self, fingerprint: str = "one", dtype: torch.dtype = torch.float32) -> None:
-        self.fingerprint, self.dtype, self.asked = fingerprint, dtype, []
+        self.fingerprint, self.dtype, self.encoded = fingerprint, dtype, []
 
     def __call__(self, texts: list[str]) -> torch.Tensor:
-        self.asked += texts
+        self.encoded += texts
         rows = torch.zeros(len(texts), 2, 3, dtype=self.dtype)
         for i, text in enumerate(texts):
             rows[i, 0] = torch.tensor([len(text), len(self.fingerprint), 0.5], dtype=self.dtype)
@@ -29,44 +31,44 @@ class CountingEncoder:
 
 
 def test_a_text_is_encoded_once():
-    bank = PromptCache(encoder := CountingEncoder())
-    first = bank["a fox"]
+    cache = PromptCache(encoder := CountingEncoder())
+    first = cache["a fox"]
     assert first.shape == (1, 2, 3)
-    assert bank["a fox"] is first and bank.embedding("a fox") is first
-    assert encoder.asked == ["a fox"]
+    assert cache["a fox"] is first and cache.embedding("a fox") is first
+    assert encoder.encoded == ["a fox"]
 
 
-def test_encoding_ahead_asks_one_by_one_and_never_again():
-    bank = PromptCache(encoder := CountingEncoder())
-    bank.encode_all(["a", "b", "a"])
-    bank["b"]
-    assert encoder.asked == ["a", "b"]
+def test_encoding_ahead_encodes_every_text_once():
+    cache = PromptCache(encoder := CountingEncoder())
+    cache.encode_all(["a", "b", "a"])
+    cache["b"]
+    assert encoder.encoded == ["a", "b"]
 
 
-def test_memory_is_bounded_and_forgets_what_was_used_longest_ago():
-    bank = PromptCache(encoder := CountingEncoder(), capacity=2)
+def test_memory_is_bounded_and_drops_the_least_recently_used():
+    cache = PromptCache(encoder := CountingEncoder(), capacity=2)
     for text in ("a", "b", "a", "c", "a", "b"):
-        bank[text]
-    assert len(bank) == 2
-    assert encoder.asked == ["a", "b", "c", "b"]
+        cache[text]
+    assert len(cache) == 2
+    assert encoder.encoded == ["a", "b", "c", "b"]
 
 
-def test_the_disk_serves_the_next_process(tmp_path):
+def test_the_next_process_reads_the_embedding_from_disk(tmp_path):
     kept = PromptCache(CountingEncoder(dtype=torch.bfloat16), tmp_path / "new" / "folder")["a fox"]
     later = PromptCache(encoder := CountingEncoder(dtype=torch.bfloat16), tmp_path / "new" / "folder")["a fox"]
     assert later.equal(kept) and later.dtype is torch.bfloat16
-    assert encoder.asked == []
+    assert encoder.encoded == []
 
 
 def test_another_encoder_never_reads_these_embeddings(tmp_path):
     PromptCache(CountingEncoder("one"), tmp_path)["a fox"]
     PromptCache(other := CountingEncoder("other"), tmp_path)["a fox"]
-    assert other.asked == ["a fox"]
+    assert other.encoded == ["a fox"]
     assert len(list(tmp_path.glob("*/*.safetensors"))) == 2
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut short", "one bit", "no safetensors", "another shape"])
-def test_a_damaged_file_is_encoded_again_and_mended(tmp_path, damage):
+def test_a_damaged_file_is_encoded_and_written_again(tmp_path, damage):
     PromptCache(CountingEncoder(), tmp_path)["a fox"]
     (file,) = tmp_path.glob("*/*.safetensors")
     data = file.read_bytes()
@@ -74,30 +76,30 @@ def test_a_damaged_file_is_encoded_again_and_mended(tmp_path, damage):
         wide = CountingEncoder()
         wide.text_len = 5
         assert PromptCache(wide, tmp_path)["a fox"] is not None
-        assert wide.asked == ["a fox"]
+        assert wide.encoded == ["a fox"]
         return
     flipped = data[:-3] + bytes([data[-3] ^ 1]) + data[-2:]
     file.write_bytes({"empty": b"", "cut short": data[:-4], "one bit": flipped, "no safetensors": b"x" * 99}[damage])
     again = PromptCache(encoder := CountingEncoder(), tmp_path)["a fox"]
-    assert encoder.asked == ["a fox"]
+    assert encoder.encoded == ["a fox"]
     assert again.equal(CountingEncoder()(["a fox"]))
     assert file.read_bytes() == data
 
 
-def test_nothing_is_left_beside_the_kept_files(tmp_path):
+def test_no_temporary_files_are_left(tmp_path):
     PromptCache(CountingEncoder(), tmp_path).encode_all(["a", "b", "c"])
     assert {file.suffix for file in tmp_path.glob("*/*")} == {".safetensors"}
     assert len(list(tmp_path.glob("*/*"))) == 3
 
 
-def test_a_folder_that_cannot_be_written_warns_and_play_goes_on(tmp_path):
+def test_a_folder_that_cannot_be_written_gives_a_warning_and_the_embedding(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.warns(UserWarning, match="was not kept in"):
         embedding = PromptCache(CountingEncoder(), tmp_path / "file")["a fox"]
     assert embedding.shape == (1, 2, 3)
 
 
-def test_a_write_that_fails_leaves_no_half_file(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
     def refuse(*names):
         raise OSError(28, "No space left on device")
 
@@ -107,22 +109,22 @@ def test_a_write_that_fails_leaves_no_half_file(tmp_path, monkeypatch):
     assert list(tmp_path.glob("*/*")) == []
 
 
-def test_embeddings_are_handed_out_on_the_device_asked_for(tmp_path):
+def test_embeddings_are_on_the_device_of_the_cache(tmp_path):
     PromptCache(CountingEncoder(), tmp_path)["a fox"]
     for folder in (None, tmp_path):
         assert PromptCache(CountingEncoder(), folder, device="meta")["a fox"].device.type == "meta"
 
 
-def test_a_refused_text_is_not_remembered():
+def test_a_refused_text_is_not_cached():
     encoder = PocketTextEncoder.from_words(["a fox"], PocketTextConfig(16, 1, 2, 4, 8))
-    bank = PromptCache(encoder)
+    cache = PromptCache(encoder)
     for _ in range(2):
         with pytest.raises(ValueError, match="dragon"):
-            bank["a dragon"]
-    assert len(bank) == 0
+            cache["a dragon"]
+    assert len(cache) == 0
 
 
-def test_a_bank_without_room_is_refused():
+def test_a_capacity_of_zero_is_refused():
     with pytest.raises(ValueError, match="capacity to be at least 1, got 0"):
         PromptCache(CountingEncoder(), capacity=0)
 
@@ -138,12 +140,12 @@ def test_two_processes_may_fill_one_folder(tmp_path):
     for process in processes:
         process.join(60)
     PromptCache(encoder := CountingEncoder(), tmp_path).encode_all([f"text {i}" for i in range(20)])
-    assert encoder.asked == []
+    assert encoder.encoded == []
     assert [process.exitcode for process in processes] == [0, 0]
 
 
 class LargeEncoder(CountingEncoder):
-    """One that can be let go, and counts how often it was."""
+    """Encoder that can be released, and counts how often it was."""
 
     released = 0
 
@@ -151,54 +153,54 @@ class LargeEncoder(CountingEncoder):
         self.released += 1
 
 
-def test_a_large_encoder_is_let_go_after_its_work_and_not_for_nothing(tmp_path):
-    bank = PromptCache(encoder := LargeEncoder(), tmp_path)
-    bank.encode_all(["a", "b"])
+def test_an_encoder_is_released_after_new_texts_only(tmp_path):
+    cache = PromptCache(encoder := LargeEncoder(), tmp_path)
+    cache.encode_all(["a", "b"])
     assert encoder.released == 1
-    bank.encode_all(["a", "b"])
-    bank["a"]
+    cache.encode_all(["a", "b"])
+    cache["a"]
     PromptCache(encoder, tmp_path)["b"]
     assert encoder.released == 1
-    bank["c"]
+    cache["c"]
     assert encoder.released == 2
     PromptCache(kept := LargeEncoder(), keep_encoder=True)["a"]
     assert kept.released == 0
 
 
-def test_a_large_encoder_is_let_go_when_a_text_is_refused():
+def test_an_encoder_is_released_when_a_text_is_refused():
     with pytest.raises(TypeError):
         PromptCache(encoder := LargeEncoder()).encode_all(["a", None])
     assert encoder.released == 1
 
 
-def test_progress_is_told_before_and_after_each_text_that_must_be_encoded(tmp_path):
-    bank, told = PromptCache(CountingEncoder(), tmp_path), []
-    bank["b"]
-    bank.encode_all(["a", "b", "c", "a"], report=lambda done, total: told.append((done, total)))
-    assert told == [(0, 2), (1, 2), (2, 2)]
-    bank.encode_all(["a", "b"], report=lambda *_: pytest.fail("nothing to encode"))
+def test_progress_is_reported_before_each_new_text_and_after_the_last(tmp_path):
+    cache, reports = PromptCache(CountingEncoder(), tmp_path), []
+    cache["b"]
+    cache.encode_all(["a", "b", "c", "a"], report=lambda done, total: reports.append((done, total)))
+    assert reports == [(0, 2), (1, 2), (2, 2)]
+    cache.encode_all(["a", "b"], report=lambda *_: pytest.fail("nothing to encode"))
 
 
-def test_a_file_says_what_it_is_and_holds_no_zero_rows(tmp_path):
+def test_a_file_has_its_metadata_and_no_trailing_zero_rows(tmp_path):
     PromptCache(CountingEncoder("one"), tmp_path)["a fox"]
     (file,) = tmp_path.glob("*/*.safetensors")
     with safe_open(file, framework="pt") as content:
-        notes, rows = json.loads(content.metadata()["infrope"]), content.get_tensor("embedding")
-    assert (notes["text"], notes["fingerprint"], notes["text_len"]) == ("a fox", "one", 2)
+        metadata, rows = json.loads(content.metadata()["infrope"]), content.get_tensor("embedding")
+    assert (metadata["text"], metadata["fingerprint"], metadata["text_len"]) == ("a fox", "one", 2)
     assert rows.shape == (1, 3)
 
 
-def test_an_embedding_of_zeros_only_comes_back(tmp_path):
-    def nothing(texts):
+def test_an_embedding_of_zeros_is_stored_and_read(tmp_path):
+    def zeros(texts):
         return torch.zeros(len(texts), 2, 3)
 
-    nothing.fingerprint, nothing.text_len, nothing.text_dim = "nothing", 2, 3
-    PromptCache(nothing, tmp_path)[""]
-    kept = PromptCache(encoder := CountingEncoder("nothing"), tmp_path)[""]
-    assert kept.shape == (1, 2, 3) and kept.eq(0).all() and encoder.asked == []
+    zeros.fingerprint, zeros.text_len, zeros.text_dim = "zeros", 2, 3
+    PromptCache(zeros, tmp_path)[""]
+    kept = PromptCache(encoder := CountingEncoder("zeros"), tmp_path)[""]
+    assert kept.shape == (1, 2, 3) and kept.eq(0).all() and encoder.encoded == []
 
 
-def test_the_encoders_of_a_folder_are_known_by_what_they_left(tmp_path):
+def test_the_encoders_of_a_folder_are_read_from_its_embeddings(tmp_path):
     for age, name in ((20, "one"), (10, "other")):
         PromptCache(CountingEncoder(name), tmp_path)["a fox"]
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
@@ -209,7 +211,7 @@ def test_the_encoders_of_a_folder_are_known_by_what_they_left(tmp_path):
     assert stored_encoders(tmp_path / "nowhere") == ()
 
 
-def test_embeddings_are_kept_in_the_user_s_cache_or_where_the_variable_says(monkeypatch):
+def test_the_default_folder_is_in_the_users_cache(monkeypatch):
     monkeypatch.delenv("INFROPE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert default_folder() == Path("/cache/infrope/prompts")

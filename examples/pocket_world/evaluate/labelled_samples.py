@@ -27,7 +27,7 @@ from examples.pocket_world.world.state import (
     WorldState,
     render_block,
 )
-from infrope_env.pixels.patch_codec import roughness
+from infrope_env.pixels.patch_codec import channel_noise_scale
 
 STRIDES = (2, 3, 4, 8, 9, 10)
 """Phases of a walk in which the legs are apart: stopped there, nobody takes it for standing."""
@@ -150,7 +150,7 @@ def through_codec(codec: Codec, frames: np.ndarray, noise: float = 0.0) -> np.nd
     padded = np.concatenate([frames[:1].repeat(4, axis=0), frames])
     video = torch.from_numpy(padded).permute(0, 3, 1, 2)[None].float() / 255  # t H W c -> 1 t c H W
     latents = codec.encoder.encode_whole(video)
-    mistakes = noise * roughness(codec.encoder.variances)[:, None, None] * torch.randn_like(latents)
+    mistakes = noise * channel_noise_scale(codec.encoder.variances)[:, None, None] * torch.randn_like(latents)
     decoded, _ = codec.decoder.decode(latents + mistakes, None)
     return decoded[0, -len(frames) :].numpy()
 

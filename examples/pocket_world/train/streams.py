@@ -23,7 +23,7 @@ from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rope import Rotation, rotate
-from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean
+from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
 from infrope_env.dynamics.transformer import TextKV
 from infrope_env.pixels.patch_codec import PatchEncoder
 
@@ -119,7 +119,7 @@ class SelfRollout:
     def _estimate(self, noisy: Tensor, step: int) -> Tensor:
         timestep = torch.full((1,), SCHEDULE.timesteps[step], device=noisy.device)
         output = self.model.transformer(noisy, self.model.transformer.modulate(timestep), self.text, self.windows)
-        return read_clean(POCKET_MODEL.prediction, output.float(), noisy, SCHEDULE.sigmas[step])
+        return clean_estimate(POCKET_MODEL.prediction, output.float(), noisy, SCHEDULE.sigmas[step])
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from examples.pocket_world.train.run import Run, half, place, rank, start_proces
 from examples.pocket_world.train.teacher_forcing import ForcedWindow, LookbackMaker
 from examples.pocket_world.train.widen import widen
 from infrope_env.config import Sampler, Window
-from infrope_env.dynamics.schedule import Schedule, add_noise, read_clean, shift_timesteps
-from infrope_env.pixels.patch_codec import roughness
+from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate, shift_timesteps
+from infrope_env.pixels.patch_codec import channel_noise_scale
 
 SOILED = 0.8
 """Most noise, in deviations of the faintest latent channel, that the context gets in training."""
@@ -175,7 +175,7 @@ def clean_estimates(model: PocketGenerator, batch: Batch, sigmas: Tensor, noise:
         text = [(torch.cat((k, k)), torch.cat((v, v))) for k, v in model.read(batch.captions)]
         time = model.transformer.modulate(torch.cat((torch.zeros_like(sigmas), sigmas * 1000)))
         output = model.transformer(torch.cat((context, noisy)), time, text, [batch.window] * len(text))[len(noisy) :]
-    return read_clean(POCKET_MODEL.prediction, output.float(), noisy, levels)
+    return clean_estimate(POCKET_MODEL.prediction, output.float(), noisy, levels)
 
 
 def soil(clean: Tensor, weights: ErrorWeights, generator: torch.Generator) -> Tensor:
@@ -186,7 +186,7 @@ def soil(clean: Tensor, weights: ErrorWeights, generator: torch.Generator) -> Te
     """
     strength = SOILED * torch.rand(len(clean), 1, 1, 1, 1, generator=generator, device=clean.device) ** 2
     mistakes = torch.randn(clean.shape, generator=generator, device=clean.device)
-    return clean + strength * roughness(weights.channels)[:, None, None] * mistakes
+    return clean + strength * channel_noise_scale(weights.channels)[:, None, None] * mistakes
 
 
 def sample_sigmas(rng: np.random.Generator, count: int, at_steps: float) -> Tensor:

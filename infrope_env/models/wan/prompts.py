@@ -58,8 +58,8 @@ def encode_ahead(encoder: WanTextEncoder, texts: Iterable[str]) -> int:
     """
     if isinstance(encoder, AbsentTextEncoder) or encoder.device == REFUSE:
         return 0
-    kept, folder = EncoderId(encoder.fingerprint, encoder.text_len, encoder.text_dim), default_folder()
-    missing = [text for text in dict.fromkeys(texts) if not kept.file(folder, text).is_file()]
+    encoder_id, folder = EncoderId.of(encoder), default_folder()
+    missing = [text for text in dict.fromkeys(texts) if not encoder_id.path_of(folder, text).is_file()]
     if missing:
         PromptCache(encoder, folder).encode_all(missing, _Progress())
     return len(missing)
