@@ -1,118 +1,122 @@
-"""Keys become actions: taps queue in order, then the newest held key or the longest held chord rules.
+"""Keys become actions: taps queue in order; the newest held key or the longest held chord applies otherwise.
 
-Keys are names ("right", "shift"), times are seconds on the caller's clock: nothing here knows pygame. Pressing happens
-in the window's thread and choosing in the one that makes blocks, so every public method takes the same lock.
+Keys are names ("right", "shift") and times are seconds on the caller's clock. The window's thread presses keys while
+the thread that makes blocks chooses actions, so every public method takes the same lock.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from infrope_env.control.frames import Frames
+from infrope_env.control.idle import idle_action
 
 Binding = tuple[str, ...]
-RECEIPTS_KEPT = 64
+MAX_RECEIPTS = 64
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of one key press.
+    """One key press and the block that answered it.
 
     Attributes:
-        keys: the binding it completed, ("right",) or ("shift", "right").
-        action: what it asks for.
-        pressed_s: when, like `shown_s`, in seconds on the caller's clock.
-        block: the block it was applied at; None while it waits.
-        shown_s: when the first pixel frame of that block was shown; None before.
+        keys: Binding that the press completed: ("right",) or ("shift", "right").
+        action: Index of the action that it asks for.
+        name: Name of that action.
+        pressed_s: Time of the press, in seconds on the caller's clock.
+        block: Block made under the action; None while the press waits.
+        shown_s: Time at which the first pixel frame of that block appeared; None before.
     """
 
     keys: Binding
     action: int
+    name: str
     pressed_s: float
     block: int | None = None
     shown_s: float | None = None
 
     @property
     def latency_s(self) -> float | None:
-        """Key to pixel; None until the block is on show."""
+        """Seconds from key to pixel; None until the block is on screen."""
         return None if self.shown_s is None else self.shown_s - self.pressed_s
 
 
 @dataclass
 class _Press:
-    """A press that no block has answered yet."""
+    """A press without a block.
+
+    Attributes:
+        key: Key that went down last.
+        receipt: Receipt of the press.
+        tap: The press gets a block of its own, whether the key is still held or not.
+    """
 
     key: str
     receipt: Receipt
-    tap: bool  # it gets a block of its own, held or not
+    tap: bool
 
 
 class KeyboardController:
-    """Chooses one action per block from what was pressed since the last one.
+    """Controller that chooses one action per block from the keys pressed and held.
 
-    A press gets a block of its own when it is over before the next block begins, when it was made while a block was
-    being generated, or when its action is in `once`. Held keys rule the blocks that no tap claims.
+    A press gets a block of its own when the key is released before the next block begins, when it went down while a
+    block was being generated, or when its action is in `once`. Held keys apply to the blocks that no tap takes.
     """
 
-    def __init__(
-        self, keys_to_action: Mapping[Binding, int], once: Collection[int] = (), names: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, keys_to_action: Mapping[Binding, int], once: Collection[int], names: Sequence[str]) -> None:
         """Bind keys.
 
         Args:
-            keys_to_action: by key names, as `ActionSet.keys_to_action()` gives it.
-            once: actions that act once per press however long the key is held: the cuts.
-            names: of the actions; needed for `keep_motion`.
-
-        Set `keep_motion` while a typed prompt is in force: then pressing nothing asks for the motion that already is,
-        which leaves the prompt alone, rather than for action 0.
+            keys_to_action: Action of every binding, as `ActionSet.keys_to_action()` returns it.
+            once: Actions that apply once per press, however long the key is held: the cuts.
+            names: Name of every action, by index.
         """
-        self.keep_motion = False
         self._actions = {frozenset(keys): (tuple(keys), action) for keys, action in keys_to_action.items()}
         self._once = frozenset(once)
-        self._names = names
+        self._names = tuple(names)
         self._held: dict[str, None] = {}  # in the order of pressing
         self._waiting: list[_Press] = []
-        self._receipts: deque[Receipt] = deque(maxlen=RECEIPTS_KEPT)
+        self._receipts: deque[Receipt] = deque(maxlen=MAX_RECEIPTS)
         self._lock = threading.Lock()
 
     def press(self, key: str, now: float = 0.0, generating: bool = False) -> None:
-        """A key goes down; a key that is down already (autorepeat) is ignored.
+        """Register that a key goes down; autorepeat of a held key is ignored.
 
         Args:
-            key: its name, as bindings write it.
-            now: seconds.
-            generating: a block is being made at this moment, too late to change it.
+            key: Name of the key, as bindings write it.
+            now: Time in seconds.
+            generating: A block is being made now, too late to change it.
         """
         with self._lock:
             if key in self._held:
                 return
             self._held[key] = None
             found = self._strongest(lambda keys, _: key in keys)
-            if found is not None:
-                keys, action = found
-                self._absorb(keys)
-                tap = generating or action in self._once
-                self._waiting.append(_Press(key, Receipt(keys, action, now), tap))
+            if found is None:
+                return
+            keys, action = found
+            # A held key that is now part of a chord no longer asks for anything by itself.
+            self._waiting = [press for press in self._waiting if press.tap or not set(press.receipt.keys) < set(keys)]
+            receipt = Receipt(keys, action, self._names[action], now)
+            self._waiting.append(_Press(key, receipt, tap=generating or action in self._once))
 
     def release(self, key: str) -> None:
-        """A key comes up; a press that no block has answered yet becomes a tap."""
+        """Register that a key comes up; a waiting press of it becomes a tap."""
         with self._lock:
-            self._let_go(key)
+            self._release(key)
 
     def release_all(self) -> None:
-        """Every key comes up: the window lost the focus."""
+        """Release every key, because the window lost the focus."""
         with self._lock:
             for key in list(self._held):
-                self._let_go(key)
+                self._release(key)
 
-    def __call__(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
-        """The action of the next block: the oldest tap, else the held keys', else that of pressing nothing."""
+    def __call__(self, observation: Frames, info: Mapping[str, Any]) -> int:
+        """Return the action of the next block: of the oldest tap, else of the held keys, else the idle action."""
         block = int(info["block"]) + 1
         with self._lock:
             tap = next((press for press in self._waiting if press.tap), None)
@@ -121,52 +125,38 @@ class KeyboardController:
                 self._receipts.append(replace(tap.receipt, block=block))
                 return tap.receipt.action
             found = self._strongest(lambda _, action: action not in self._once)
-            action = self._idle(info) if found is None else found[1]
-            self._settle(action, block)
+            action = idle_action(info, self._names) if found is None else found[1]
+            answered = [press.receipt for press in self._waiting if press.receipt.action == action]
+            self._receipts.extend(replace(receipt, block=block) for receipt in answered)
+            self._waiting.clear()  # the others are presses of held keys that a newer held key outranks
             return action
 
     def shown(self, block: int, now: float) -> None:
-        """The first pixel frame of `block` is on show: complete the receipts of the presses it answers."""
+        """Complete the receipts of `block`, whose first pixel frame has just appeared."""
         with self._lock:
             for i, receipt in enumerate(self._receipts):
                 if receipt.block == block and receipt.shown_s is None:
                     self._receipts[i] = replace(receipt, shown_s=now)
 
     def forget_unshown(self) -> None:
-        """A reset or a restore was shown instead: blocks that never will be shown leave no receipt."""
+        """Drop the receipts of blocks that will never appear, because a reset or a restore replaced them."""
         with self._lock:
             kept = [receipt for receipt in self._receipts if receipt.shown_s is not None]
-            self._receipts = deque(kept, maxlen=RECEIPTS_KEPT)
+            self._receipts = deque(kept, maxlen=MAX_RECEIPTS)
 
     @property
     def receipts(self) -> tuple[Receipt, ...]:
-        """The newest receipts, oldest first: applied ones, then those that wait."""
+        """The newest receipts, oldest first: those with a block, then those that wait."""
         with self._lock:
             return (*self._receipts, *(press.receipt for press in self._waiting))
 
     def _strongest(self, wanted: Callable[[Binding, int], bool]) -> tuple[Binding, int] | None:
-        """Of the held bindings that are wanted: the longest, and of equally long ones the newest."""
+        """Return the longest held binding that is wanted, the newest of equally long ones, and its action."""
         order = {key: i for i, key in enumerate(self._held)}
         held = [entry for keys, entry in self._actions.items() if keys <= order.keys() and wanted(*entry)]
         return max(held, key=lambda entry: (len(entry[0]), max(order[key] for key in entry[0])), default=None)
 
-    def _absorb(self, keys: Binding) -> None:
-        """A key still held that has now become part of a chord no longer asks for something by itself."""
-        self._waiting = [press for press in self._waiting if press.tap or not set(press.receipt.keys) < set(keys)]
-
-    def _let_go(self, key: str) -> None:
+    def _release(self, key: str) -> None:
         self._held.pop(key, None)
         for press in self._waiting:
             press.tap = press.tap or press.key == key
-
-    def _settle(self, action: int, block: int) -> None:
-        """The held keys have ruled: their presses are answered, those of older held keys are overruled."""
-        answered = [press.receipt for press in self._waiting if press.receipt.action == action]
-        self._receipts.extend(replace(receipt, block=block) for receipt in answered)
-        self._waiting.clear()
-
-    def _idle(self, info: Mapping[str, Any]) -> int:
-        """The action of pressing nothing."""
-        if self.keep_motion and info["motion"] in self._names:
-            return self._names.index(info["motion"])
-        return 0

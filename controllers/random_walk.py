@@ -1,4 +1,4 @@
-"""A wanderer: it keeps up a motion for a few blocks, changes its mind, and now and then cuts to another scene."""
+"""A seeded random walk: one motion for a few blocks, then another, with a cut to another scene now and then."""
 
 from __future__ import annotations
 
@@ -6,39 +6,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from infrope_env.control.frames import Frames
 
 LONGEST_MOTION = 6  # blocks
-CUT_CHANCE = 0.15  # of a change of mind being a cut
+CUT_PROBABILITY = 0.15  # that a decision is a cut rather than a motion
 
 
 class RandomWalkController:
-    """Seeded: the actions are a function of the seed, and begin again at every reset."""
+    """Controller whose actions are a function of its seed; they repeat from every reset on."""
 
     def __init__(self, names: Sequence[str], seed: int | None = None) -> None:
-        """Wander among the actions of these names; those that begin with "cut_" are cuts and last one block.
+        """Walk over the actions with these names.
 
-        Without a seed every rollout wanders differently.
+        Args:
+            names: Name of every action, by index. A name that begins with "cut_" is a cut and lasts one block.
+            seed: Seed of the decisions; None makes every rollout different.
         """
         self._cuts = [i for i, name in enumerate(names) if name.startswith("cut_")]
         self._motions = [i for i in range(len(names)) if i not in self._cuts] or [0]
         self._seed = seed
-        self._left: int  # blocks until the next decision
+        self._blocks_left: int  # until the next decision
         self._begin()
 
-    def __call__(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
-        """The motion under way, or a new decision."""
+    def __call__(self, observation: Frames, info: Mapping[str, Any]) -> int:
+        """Return the motion under way, or a new decision."""
         if info["block"] == 0:
             self._begin()
-        if not self._left and self._cuts and self._random.random() < CUT_CHANCE:
-            return int(self._random.choice(self._cuts))
-        if not self._left:
-            self._motion = int(self._random.choice(self._motions))
-            self._left = int(self._random.integers(1, LONGEST_MOTION, endpoint=True))
-        self._left -= 1
+        if not self._blocks_left and self._cuts and self._rng.random() < CUT_PROBABILITY:
+            return int(self._rng.choice(self._cuts))
+        if not self._blocks_left:
+            self._motion = int(self._rng.choice(self._motions))
+            self._blocks_left = int(self._rng.integers(1, LONGEST_MOTION, endpoint=True))
+        self._blocks_left -= 1
         return self._motion
 
     def _begin(self) -> None:
-        self._random = np.random.default_rng(self._seed)
+        self._rng = np.random.default_rng(self._seed)
         self._motion = self._motions[0]
-        self._left = 0
+        self._blocks_left = 0

@@ -1,6 +1,6 @@
 """Actions and prompts written down beforehand.
 
-Both controllers are functions of `info["block"]`: after a reset or a restored state they go on from the right place.
+Both controllers are functions of `info["block"]`: after a reset or a restored state they continue at the right place.
 """
 
 from __future__ import annotations
@@ -11,53 +11,71 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from infrope_env.control.storyboard import Shot, Storyboard, parse
+from infrope_env.control.frames import Frames
+from infrope_env.control.storyboard import Storyboard, parse
 
 
 @dataclass(frozen=True)
 class ScriptedController:
-    """Plays a list of actions, one per block from block 1 on, and action 0 after its end."""
+    """Controller that plays a list of actions, one per block from block 1 on, and action 0 after its end.
+
+    Attributes:
+        actions: Indices of the actions.
+    """
 
     actions: tuple[int, ...]
 
     @classmethod
     def from_text(cls, text: str, names: Sequence[str]) -> ScriptedController:
-        """Read "walk_right*8 jump": names of actions, each with how many blocks it lasts, 1 when left out.
+        """Read a script such as "walk_right*8 jump": names of actions, each with its number of blocks, by default 1.
+
+        Args:
+            text: The script.
+            names: Name of every action, by index.
 
         Raises:
-            ValueError: an unknown action or a count below 1; the sentence names the word.
+            ValueError: The script is empty, or has an unknown action or a count below 1; the message quotes the word.
         """
-        words = [_read(word, names) for word in text.split()]
+        words = [_parse_word(word, names) for word in text.split()]
         if not words:
             raise ValueError('the script is empty, expected something like "walk_right*8 jump*2"')
         return cls(tuple(action for action, count in words for _ in range(count)))
 
     @property
     def total_blocks(self) -> int:
-        """Blocks of the whole script, the first one, which no action makes, included."""
+        """Blocks of the whole script, including block 0, which the reset makes."""
         return 1 + len(self.actions)
 
-    def __call__(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
-        """The action of block info["block"] + 1."""
+    def __call__(self, observation: Frames, info: Mapping[str, Any]) -> int:
+        """Return the action of block `info["block"] + 1`."""
         block = int(info["block"])
         return self.actions[block] if block < len(self.actions) else 0
 
 
 class StoryboardController:
-    """Puts the prompts of a storyboard in force, each at its block; its actions leave them alone.
+    """Controller that sets the prompts of a storyboard, each at its block, and asks for the motion in force.
 
-    Block 0 is made by `reset`: pass `first_prompt` in its options.
+    The reset makes block 0: pass `first_prompt` in its options.
+
+    Attributes:
+        storyboard: The storyboard.
+        shots: Its shots, with the blocks that are played.
+        starts: First block of each shot.
+        total_blocks: Blocks of the whole storyboard.
     """
 
     def __init__(self, storyboard: Storyboard, set_prompt: Callable[[str, bool], object], names: Sequence[str]) -> None:
-        """Follow `storyboard` through `set_prompt(text, cut)`, the environment's own; `names` are its actions'."""
+        """Prepare to follow a storyboard.
+
+        Args:
+            storyboard: The storyboard.
+            set_prompt: The environment's `set_prompt(text, cut)`.
+            names: Name of every action, by index.
+        """
+        self.storyboard = storyboard
         self.shots = storyboard.played()
         self.starts = tuple(accumulate((shot.blocks for shot in self.shots), initial=0))[:-1]
         self.total_blocks = storyboard.total_blocks
-        self.storyboard = storyboard
         self._set_prompt = set_prompt
         self._names = tuple(names)
 
@@ -70,13 +88,25 @@ class StoryboardController:
         compat: str | None = None,
         block: int = 3,
     ) -> StoryboardController:
-        """Read a storyboard file; `compat` and `block` as in `storyboard.parse`.
+        """Read a storyboard file.
+
+        Args:
+            path: Text file with one storyboard.
+            set_prompt: The environment's `set_prompt(text, cut)`.
+            names: Name of every action, by index.
+            compat: Dialect of the file, as in `storyboard.parse`.
+            block: Latent frames per block.
 
         Raises:
-            ValueError: the file cannot be read or has a mistake; the sentence begins with its path.
+            ValueError: The file cannot be read or has a mistake; the message begins with its path.
         """
         try:
-            storyboard = parse(_one_storyboard(path.read_text(encoding="utf-8"), compat), compat, block)
+            text = path.read_text(encoding="utf-8")
+            lines = [line for line in text.splitlines() if line.strip()]
+            if compat == "release" and len(lines) > 1:
+                found = f"{len(lines)} storyboards, one on each line as the release reads it"
+                raise ValueError(f"{found}. Put the one to play in its own file.")
+            storyboard = parse(text.strip(), compat, block)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -90,35 +120,25 @@ class StoryboardController:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """Every prompt that will be in force, in order, to be encoded ahead."""
+        """Every prompt of the storyboard, in order, to be encoded ahead."""
         return tuple(shot.prompt for shot in self.shots)
 
-    def __call__(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
-        """Set the next block's prompt when it is not in force, and ask for the motion that already is."""
+    def __call__(self, observation: Frames, info: Mapping[str, Any]) -> int:
+        """Set the prompt of the next block unless it is in force, and return the motion in force.
+
+        The motion in force is the one action that keeps a prompt, whether the prompt is free or derived from names.
+        """
         block = int(info["block"]) + 1
-        shot, begins = self._shot_of(block)
-        cut = begins and shot.cut
+        index = max(i for i, start in enumerate(self.starts) if start <= block)  # the last shot has no end
+        shot = self.shots[index]
+        cut = shot.cut and self.starts[index] == block
         if cut or info["prompt"] != shot.prompt:
             self._set_prompt(shot.prompt, cut)
         return self._names.index(info["motion"])
 
-    def _shot_of(self, block: int) -> tuple[Shot, bool]:
-        """The shot a block belongs to (the last one goes on for ever), and whether the block begins it."""
-        i = max(i for i, start in enumerate(self.starts) if start <= block)
-        return self.shots[i], self.starts[i] == block
 
-
-def _one_storyboard(text: str, compat: str | None) -> str:
-    """A file's text, when it is one storyboard: the release makes a video of every line."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if compat == "release" and len(lines) > 1:
-        raise ValueError(
-            f"{len(lines)} storyboards, one on each line as the release reads it. Put the one to play in its own file."
-        )
-    return text.strip()
-
-
-def _read(word: str, names: Sequence[str]) -> tuple[int, int]:
+def _parse_word(word: str, names: Sequence[str]) -> tuple[int, int]:
+    """Return action and number of blocks of one word of a script, such as "jump*2"."""
     name, _, count = word.partition("*")
     if name not in names:
         raise ValueError(f"expected actions among {', '.join(names)} in the script, got {name!r}")

@@ -44,7 +44,8 @@ def main(
     window = DisplayWindow(env.get_wrapper_attr("block_shape")[1:3], title="my world", scale=scale)
     keyboard = keyboard_for(env.get_wrapper_attr("action_set"))
     with contextlib.closing(env):
-        PlaySession(env, keyboard, window, blocks=blocks).run(options={"subject": subject, "scene": scene})
+        session = PlaySession(env, keyboard, window, blocks=blocks, problem=lambda: getattr(env, "problem", None))
+        session.run(options={"subject": subject, "scene": scene})
 
 
 if __name__ == "__main__":

@@ -1,26 +1,28 @@
 """Endless, controllable video as a Gymnasium environment: `gymnasium.make("infrope_env:infrope/PocketWorld-v0")`.
 
-The package in the order in which an action becomes pixels:
+The package in the order in which an action becomes pixels; imports run from the end of this list to its beginning:
 
-    config.py      shapes, window and sampler: what can be chosen
-    control/       what the player asks for: actions, prompts, text embeddings
-    dynamics/      how the world advances by one block: coordinates, cache, transformer, rollout
-    pixels/        latent frames to pixel frames
-    worlds.py      any world by its name: a world folder, or Wan
-    wan/           the parts of Wan found, downloaded, checked and joined into a world
-    compiled.py    every shape of a world compiled before play
-    weights.py     world folders, found, checked, loaded and written; card.py says what is in one
-    checkpoints/   released Wan generators by name: downloaded, checked, loaded
-    env.py         joins them behind reset, step, render, close; env_state.py is its saved self,
-                   reward.py and keys.py turn names into rewards and key codes
-    wrappers.py    other views of the same environment: frame by frame, newest frame, stacked frames
-    render/        what the player sees and keeps: stream, window, overlay, recorder
-    record.py      keeps rollouts in a folder; replay.py makes one again and compares: recording.py reads it back,
-                   circumstances.py says whether bytes must agree
-    bench.py       how long a block takes, and where the time goes
-    cli.py         the `infrope` command; play.py with a window, headless.py without
+    errors.py, cache_dir.py, atomic_file.py, tensor_files.py
+                      the bottom: errors, the cache folder, safe writing and reading of files
+    config.py         shapes, attention window and sampler: what can be chosen
+    control/          what the player asks for: actions, prompts, storyboards, the Controller type
+    text/             text to embedding: text encoders and the prompt cache
+    dynamics/         how the world advances by one block: coordinates, cache, transformer, rollout
+    pixels/           latent frames to pixel frames and back
+    models/           a model by its name: world folders; models/wan/ has the released Wan generators
+    player/           a live session: stream, window, overlay, headless play
+    block_codec.py    the pixel side of one rollout: its decoder state and its first picture
+    env.py            InfinityRopeEnv joins these parts behind reset, step, render and close;
+                      env_state.py is what it saves, reset_options.py and reward.py check what it is given
+    recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
+    wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames
+    bench.py          the time of a block, by part
+    cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
 
-Importing the package registers the environments and loads nothing else.
+The package `controllers` beside this one steers an environment: keyboard, script, storyboard, random walk.
+Every block's `info` says what it shows: block, num_frames, action, subject, scene, motion, prompt, free_prompt (whether
+the prompt was typed) and transition. It depends on weights, seed and actions only.
+Importing this package registers the environments and imports none of its modules.
 """
 
 import gymnasium

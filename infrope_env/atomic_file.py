@@ -10,14 +10,15 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> None:
-    """Write a file beside its place and rename it: a reader finds the old file or the new one, never a part.
+    """Write a temporary file beside `path` and rename it: a reader finds the old file or the new one, never a part.
 
     Args:
-        path: Where the file belongs. Missing folders are made.
-        content: The bytes, or a function that writes a file at the path it is given.
+        path: Final path of the file. Missing folders are made.
+        content: The bytes, or a function that writes a file at the path it receives.
 
     Raises:
-        OSError: The file cannot be written. What was there before is still there, and no part is left behind.
+        OSError: The file cannot be written. The previous file stays, and no temporary file remains. Whatever `content`
+            raises passes through in the same way.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")

@@ -1,4 +1,4 @@
-"""How long a block takes and where the time goes, under random actions with switches and cuts among them.
+"""The time of a block by part, under random actions with switches and cuts among them.
 
 The report is a header (machine, versions, settings), a table, and one JSON line with the same numbers.
 """
@@ -24,81 +24,81 @@ from infrope_env.recording.run_info import RunInfo
 
 PARTS = ("text", "denoise", "commit", "decode", "total")
 WARM_UP_BLOCKS = 4
-SWITCH_CHANCE, CUT_CHANCE = 0.25, 0.1
+SWITCH_PROBABILITY, CUT_PROBABILITY = 0.25, 0.1
 
 
 def bench(env: gymnasium.Env[Any, Any], blocks: int = 40, threads: int = 1, seed: int = 0) -> str:
     """Time blocks of an environment, then close it.
 
     Args:
-        env: made for this, without a render mode.
-        blocks: timed ones; a few more go before them.
-        threads: of torch on the processor.
-        seed: of the noise and of the actions.
+        env: The environment, without a render mode.
+        blocks: Number of timed blocks; WARM_UP_BLOCKS more are made before them.
+        threads: CPU threads of torch.
+        seed: Seed of the noise and of the actions.
 
     Returns:
-        the report; its last line is JSON.
+        The report; its last line is JSON.
 
     Raises:
-        ValueError: no block to time, or no thread to do it.
+        ValueError: `blocks` or `threads` is below 1.
     """
     if blocks < 1 or threads < 1:
         raise ValueError(f"expected at least 1 block and 1 thread, got {blocks} and {threads}")
     torch.set_num_threads(threads)
-    world = env.unwrapped
-    assert isinstance(world, InfinityRopeEnv)
-    actions = random_actions(world.action_set, WARM_UP_BLOCKS + blocks, seed)
+    inner = env.unwrapped
+    assert isinstance(inner, InfinityRopeEnv)
+    transitions, timings = [], []
     env.reset(seed=seed)
-    steps = [_timed_step(env, world, action) for action in actions][WARM_UP_BLOCKS:]
-    facts = _facts(world) | {"blocks": blocks, "warm_up_blocks": WARM_UP_BLOCKS, "seed": seed}
-    facts["transitions"] = dict(Counter(transition for transition, _ in steps))
-    facts["block_ms"] = _percentiles([timings for _, timings in steps])
+    for action in random_actions(inner.action_set, WARM_UP_BLOCKS + blocks, seed):
+        *_, info = env.step(action)
+        transitions.append(info["transition"])
+        timings.append(inner.timings)
+    facts = _facts(inner) | {"blocks": blocks, "warm_up_blocks": WARM_UP_BLOCKS, "seed": seed}
+    facts["transitions"] = dict(Counter(transitions[WARM_UP_BLOCKS:]))
+    facts["block_ms"] = _percentiles(timings[WARM_UP_BLOCKS:])
     env.close()
     return "\n".join([*_header(facts), "", *_table(facts), "", json.dumps(facts)])
 
 
 def random_actions(action_set: ActionSet, count: int, seed: int) -> list[int]:
-    """Motions held for a few blocks, with a switch now and then and, more rarely, a cut."""
+    """Return random actions: motions that last a few blocks each, and now and then a cut."""
     rng = np.random.default_rng(seed)
     motions = [i for i, action in enumerate(action_set.actions) if action.motion is not None]
     cuts = [i for i, action in enumerate(action_set.actions) if action.scene is not None]
-    chosen, held = [], motions[0]
+    actions, motion = [], motions[0]
     for chance in rng.random(count):
-        if chance < SWITCH_CHANCE:
-            held = int(rng.choice(motions))
-        chosen.append(int(rng.choice(cuts)) if chance > 1 - CUT_CHANCE else held)
-    return chosen
-
-
-def _timed_step(env: gymnasium.Env[Any, Any], world: InfinityRopeEnv, action: int) -> tuple[str, dict[str, float]]:
-    *_, info = env.step(action)
-    return info["transition"], world.timings
+        if chance < SWITCH_PROBABILITY:
+            motion = int(rng.choice(motions))
+        actions.append(int(rng.choice(cuts)) if chance > 1 - CUT_PROBABILITY else motion)
+    return actions
 
 
 def _percentiles(timings: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Milliseconds by part: {"decode": {"p50": 41.2, "p95": 44.0}, ...}."""
-    millis = {part: [1000 * timing[f"{part}_s"] for timing in timings] for part in PARTS}
+    """Return milliseconds by part: {"decode": {"p50": 41.2, "p95": 44.0}, ...}."""
+    parts_ms = {part: [1000 * timing[f"{part}_s"] for timing in timings] for part in PARTS}
     return {
-        part: {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95)} for part, values in millis.items()
+        part: {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95)}
+        for part, values in parts_ms.items()
     }
 
 
-def _facts(world: InfinityRopeEnv) -> dict[str, Any]:
-    height, width = world.model.frame_size
+def _facts(env: InfinityRopeEnv) -> dict[str, Any]:
+    """Return what the numbers depend on: model, settings, machine and versions."""
+    height, width = env.model.frame_size
     return {
-        "world": world.model.name,
+        "world": env.model.name,
         "frame": f"{width}x{height}",
-        "frames_per_block": world.block_shape[0],
-        "window": asdict(world.window),
-        **asdict(RunInfo.of(world.model)),
+        "frames_per_block": env.block_shape[0],
+        "window": asdict(env.window),
+        **asdict(RunInfo.of(env.model)),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
-        "memory_mb": _peak_memory_mb(world.model.device),
+        "memory_mb": _peak_memory_mb(env.model.device),
     }
 
 
 def _peak_memory_mb(device: torch.device) -> dict[str, float]:
-    """Most memory held so far, of the process and, if there is one, of the GPU."""
+    """Return the peak memory in MB of the process and, if there is one, of the GPU."""
     unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024  # getrusage counts bytes there, kilobytes elsewhere
     memory = {"process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)}
     if device.type == "cuda":
@@ -107,6 +107,7 @@ def _peak_memory_mb(device: torch.device) -> dict[str, float]:
 
 
 def _header(facts: dict[str, Any]) -> list[str]:
+    """Return the lines about model, machine, versions and settings."""
     versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
     transitions = ", ".join(f"{count} {name}" for name, count in facts["transitions"].items())
     lines = [
@@ -116,16 +117,17 @@ def _header(facts: dict[str, Any]) -> list[str]:
         f"{facts['blocks']} blocks ({transitions}) after {facts['warm_up_blocks']} to warm up",
     ]
     if facts["device"] != "cpu":
-        lines.append("On a GPU work is queued: the parts say when it was asked for, the total when it was done.")
+        lines.append("A GPU works asynchronously: times of parts are when work was queued, the total is when it ended.")
     return lines
 
 
 def _table(facts: dict[str, Any]) -> list[str]:
-    """One row per part, then what it means for play."""
-    total = facts["block_ms"]["total"]["p50"]
+    """Return one row per part, then frames per second and peak memory."""
+    total_ms = facts["block_ms"]["total"]["p50"]
     rows = [
-        f"{part:8}{ms['p50']:10.1f}{ms['p95']:10.1f}{ms['p50'] / total:8.0%}" for part, ms in facts["block_ms"].items()
+        f"{part:8}{ms['p50']:10.1f}{ms['p95']:10.1f}{ms['p50'] / total_ms:8.0%}"
+        for part, ms in facts["block_ms"].items()
     ]
     memory = ", ".join(f"{name} {size:.0f} MB" for name, size in facts["memory_mb"].items())
-    speed = facts["frames_per_block"] / total * 1000
+    speed = facts["frames_per_block"] / total_ms * 1000
     return [f"{'':8}{'p50 ms':>10}{'p95 ms':>10}{'share':>8}", *rows, f"{speed:.1f} frames/s; peak memory: {memory}"]

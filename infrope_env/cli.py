@@ -1,338 +1,211 @@
 """The `infrope` command: play, record, replay, bench, weights.
 
-Knows what can be asked and how to say what went wrong: one sentence on stderr and exit code 2. Everything heavy is
-imported by the subcommand that needs it, so that help comes at once.
+Bad input ends with one sentence on stderr and exit code 2. Each subcommand imports what it needs when it runs, so that
+`infrope --help` imports no torch.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
 from infrope_env.control.actions import ActionSet
-from infrope_env.player.bindings import as_text
+from infrope_env.control.playable import playable
+from infrope_env.player.bindings import format_bindings
 
 if TYPE_CHECKING:
     import gymnasium
 
-    from infrope_env.control.controller import Controller
-    from infrope_env.player.headless import Report
+    from infrope_env.wrappers import RecordRollout
 
-DEFAULT_BLOCKS = 20  # of a headless run that nothing else ends
-MACHINE_ARGUMENTS = ("weights", "device", "text_device", "text_dtype", "offload")
 BAD_INPUT = 2
 INTERRUPTED = 130
 
 
 @dataclass(kw_only=True)
-class Machine:
-    """Which weights, and how the machine is used."""
-
-    weights: str | None = None
-    """A bundled world or the path of a world folder; for Wan a released generator, its file, or a folder of parts."""
-    device: str | None = None
-    """cpu, cuda, cuda:1."""
-    text_device: str | None = None
-    """Where Wan's text encoder runs: auto, cpu, cuda, or refuse."""
-    text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
-    """Of Wan's text encoder; int8 takes 7 GB in place of 11."""
-    offload: bool = False
-    """Of Wan: generator and decoder take turns on a small GPU."""
-    headless: bool = False
-    """Use no display."""
-
-    def given(self, *more: str) -> dict[str, Any]:
-        """Arguments of the environment by name, without those that were left out: they are its own to choose."""
-        values = {name: getattr(self, name) for name in (*MACHINE_ARGUMENTS, *more)}
-        return {name: value for name, value in values.items() if value is not None and value is not False}
-
-
-@dataclass(kw_only=True)
-class World(Machine):
-    """What every subcommand takes that makes a new rollout."""
-
-    env: str = "infrope/PocketWorld-v0"
-    """Id of the environment."""
-    actions: str | None = None
-    """A bundled action set, or the path of a TOML file."""
-    decoder: str | None = None
-    """Of Wan: taew2_1 (fast) or wan_vae (exact)."""
-    compile: bool = False
-    """Compile the network before the first block: minutes once, faster blocks ever after."""
-    window: int | None = None
-    """Latent frames that attention spans: sink, context and block."""
-    seed: int | None = None
-    """Of the noise; drawn when left out."""
-    threads: int = 1
-    """Of torch on the processor. One plays in real time; two on busy cores are many times slower than one."""
-
-    def set_threads(self) -> None:
-        """Bytes depend on the number of threads, so it is the same everywhere unless asked otherwise."""
-        import torch
-
-        if self.threads < 1:
-            raise ValueError(f"expected --threads to be at least 1, got {self.threads}")
-        torch.set_num_threads(self.threads)
-
-    def make(self) -> gymnasium.Env[Any, Any]:
-        """The environment."""
-        import gymnasium
-
-        self.set_threads()
-        given = self.given("actions", "decoder", "compile", "window")
-        try:
-            env = gymnasium.make(self.env, disable_env_checker=True, **given)
-        except TypeError as error:
-            raise ValueError(f"--env {self.env} does not take {', '.join(given)}: {error}") from error
-        if not hasattr(env.unwrapped, "action_set"):
-            raise ValueError(f"expected --env to be a world such as infrope/PocketWorld-v0, got {self.env}")
-        return env
-
-
-@dataclass(kw_only=True)
-class Steered(World):
-    """What the subcommands that make a new rollout take: who steers, for how long, and where it starts."""
-
-    script: str | None = None
-    """Actions to play, such as "walk_right*8 jump*2 cut_desert stand*4"."""
-    storyboard: Path | None = None
-    """A file of timed prompts, such as "a red robot waves hello in a desert[5s] | a red robot jumps ...[10s#]"."""
-    compat: Literal["release"] | None = None
-    """Read the storyboard as the ∞-RoPE release does."""
-    random: bool = False
-    """Wander at random."""
-    blocks: int | None = None
-    """End after so many blocks, the first included."""
-    subject: str | None = None
-    """Who plays, by its name in the action set."""
-    scene: str | None = None
-    """Where it starts, by its name in the action set."""
-    image: Path | None = None
-    """A picture that it starts from, where the world has an encoder."""
-
-    def check(self) -> None:
-        """Refuse what cannot be meant, before anything is loaded."""
-        steering = [name for name in ("script", "storyboard", "random") if getattr(self, name)]
-        if len(steering) > 1:
-            raise ValueError(f"give one of {' and '.join(f'--{name}' for name in steering)}, not both")
-        if self.blocks is not None and self.blocks < 1:
-            raise ValueError(f"expected --blocks to be at least 1, got {self.blocks}")
-        if self.seed is not None and self.seed < 0:
-            raise ValueError(f"expected --seed to be 0 or more, got {self.seed}")
-
-    def controller(self, env: gymnasium.Env[Any, Any]) -> Controller | None:
-        """Who steers in place of the player; None when nobody does."""
-        names = env.get_wrapper_attr("action_names")
-        if self.script is not None:
-            from controllers.scripted import ScriptedController
-
-            return ScriptedController.from_text(self.script, names)
-        if self.storyboard is not None:
-            from controllers.scripted import StoryboardController
-
-            set_prompt, block = env.get_wrapper_attr("set_prompt"), env.get_wrapper_attr("window").block
-            director = StoryboardController.from_file(self.storyboard, set_prompt, names, self.compat, block)
-            env.get_wrapper_attr("encode_prompts")(director.prompts)
-            if env.has_wrapper_attr("subtitles"):
-                env.set_wrapper_attr("subtitles", director.storyboard.timed_subtitles(self.blocks))
-            return director
-        if self.random:
-            from controllers.random_walk import RandomWalkController
-
-            return RandomWalkController(names, self.seed)
-        return None
-
-    def options(self, controller: Controller | None) -> dict[str, Any]:
-        """Of the first reset."""
-        given = {"subject": self.subject, "scene": self.scene, "image": self.image}
-        given["prompt"] = getattr(controller, "first_prompt", None)
-        return {key: value for key, value in given.items() if value is not None}
-
-    def total_blocks(self, controller: Controller | None) -> int | None:
-        """How many blocks to make: as asked, or as many as what was written down has; None has no end."""
-        return self.blocks or getattr(controller, "total_blocks", None)
-
-    def drive(self, env: gymnasium.Env[Any, Any], report: Report) -> int:
-        """Make all blocks without a window, report each, and sum up."""
-        from infrope_env.player.headless import drive, stand_still, summarize
-
-        controller = self.controller(env)
-        total = self.total_blocks(controller) or DEFAULT_BLOCKS
-        blocks = []
-        for made in drive(env, controller or stand_still, total, self.seed, self.options(controller)):
-            blocks.append(made)
-            report(made, len(blocks), total)
-        print(summarize(blocks))
-        return 0
-
-
-@dataclass(kw_only=True)
-class Play(Steered):
-    """Play a world live, or watch it being steered."""
+class Play(RolloutOptions):
+    """Play a world live, or watch a controller play it."""
 
     record: Path | None = None
-    """Keep every rollout in this folder."""
+    """Record every rollout in this folder."""
 
     def run(self) -> int:
-        """Play in a window, or print a line per block."""
+        """Play in a window, or headless with one line per block; return the exit code."""
         self.check()
         if not self.headless:
             from infrope_env.player.window import open_display
 
-            open_display()  # says that there is no display before anything is loaded
-        with contextlib.closing(_recorded(self.make(), self.record)) as env:
-            code = self._without_window(env) if self.headless else self._in_window(env)
-            _say_what_was_kept(env)
-            return code
+            open_display()  # raises where there is no display, before anything is loaded
+        env = self.make_env()
+        recorder: RecordRollout | None = None
+        if self.record is not None:
+            from infrope_env.wrappers import RecordRollout
 
-    def _without_window(self, env: gymnasium.Env[Any, Any]) -> int:
-        from infrope_env.player.headless import print_block
+            env = recorder = RecordRollout(env, self.record)
+        with contextlib.closing(env):
+            if self.headless:
+                from infrope_env.player.headless import print_block
 
-        return self.drive(env, print_block)
+                self.run_headless(env, print_block)
+            else:
+                self._run_in_window(env, recorder)
+            if recorder is not None:
+                _print_episodes(recorder)
+        return 0
 
-    def _in_window(self, env: gymnasium.Env[Any, Any]) -> int:
+    def _run_in_window(self, env: gymnasium.Env[Any, Any], recorder: RecordRollout | None) -> None:
         from infrope_env.player.session import PlaySession, keyboard_for
         from infrope_env.player.window import DisplayWindow
 
-        steers = self.controller(env)
-        window = DisplayWindow(env.get_wrapper_attr("block_shape")[1:3], f"infrope: {self.env}")
+        player, controller = playable(env), self.controller(env)
+        height, width = player.block_shape[1:3]
+        window = DisplayWindow((height, width), f"infrope: {self.env}")
         try:
-            controller = steers or keyboard_for(env.get_wrapper_attr("action_set"))
-            session = PlaySession(env, controller, window, blocks=self.total_blocks(steers))
-            session.run(self.seed, self.options(steers))
+            steering = controller or keyboard_for(player.action_set)
+            problem = (lambda: None) if recorder is None else (lambda: recorder.problem)
+            session = PlaySession(env, steering, window, blocks=self.total_blocks(controller), problem=problem)
+            session.run(self.seed, self.reset_options(controller))
         finally:
             window.close()
-        return 0
 
 
 @dataclass(kw_only=True)
-class Record(Steered):
-    """Keep a rollout as a folder of episodes: video, one line per block, and all it takes to make it again."""
+class Record(RolloutOptions):
+    """Record a rollout as a folder of episodes: a video, one line per block, and the facts that a replay needs."""
 
     out: Path
-    """The folder to write to."""
+    """Folder of the recording."""
 
     def run(self) -> int:
-        """Make the blocks and say how far it is, on stderr."""
+        """Make and record all blocks, with progress on stderr; return the exit code."""
         from infrope_env.player.headless import print_progress
+        from infrope_env.wrappers import RecordRollout
 
         self.check()
-        with contextlib.closing(_recorded(self.make(), self.out)) as env, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a full disk is told below, once
-            code = self.drive(env, print_progress)
-            env.get_wrapper_attr("finish")()  # writes the last frames, which can fail too
-            _say_what_was_kept(env)
-            problem: str | None = env.get_wrapper_attr("problem")
-        return code if problem is None else _complain(problem)
+        with contextlib.closing(RecordRollout(self.make_env(), self.out)) as recorder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a full disk is reported below, once
+            code = self.run_headless(recorder, print_progress)
+            recorder.finish()  # writes the last frames, which can fail too
+            _print_episodes(recorder)
+        return code if recorder.problem is None else _complain(recorder.problem)
 
 
 @dataclass(kw_only=True)
-class Replay(Machine):
-    """Make a recorded episode again. What is left out is as it was recorded."""
+class Replay(MachineOptions):
+    """Replay a recorded episode. Omitted options are as they were in the recording."""
 
     episode: tyro.conf.Positional[Path]
-    """The episode's folder, DIR/episode_000."""
+    """Folder of the episode, such as DIR/episode_000."""
     verify: bool = False
-    """Compare every block with the recorded one; exit code 1 when one differs, 3 when they cannot be compared."""
+    """Compare every block with the recorded one: exit code 1 if one differs, 3 if they cannot be compared."""
     out: Path | None = None
-    """Keep the new rollout in this folder."""
+    """Record the new rollout in this folder."""
     threads: int | None = None
-    """Of torch on the processor."""
+    """CPU threads of torch."""
 
     def run(self) -> int:
-        """Replay and report; without --verify a difference is told but is no failure."""
-        from infrope_env.recording.replay import replay
+        """Replay, print the report and return the exit code, which is 0 without --verify."""
+        from infrope_env.recording import replay
 
-        shown = not self.headless and not self.verify
-        if shown:
+        in_window = not self.headless and not self.verify
+        if in_window:
             from infrope_env.player.window import open_display
 
             open_display()
-        render_mode = "human" if shown else None
-        report = replay(self.episode, self.out, render_mode=render_mode, threads=self.threads, **self.given())
+        render_mode = "human" if in_window else None
+        report = replay(self.episode, self.out, render_mode=render_mode, threads=self.threads, **self.env_arguments())
         print(report.summary())
         return report.exit_code if self.verify else 0
 
 
 @dataclass(kw_only=True)
-class Bench(World):
-    """Measure how long a block takes, and where the time goes."""
+class Bench(EnvironmentOptions):
+    """Measure the time of a block, by part."""
 
     blocks: int = 40
-    """Blocks to time."""
+    """Number of timed blocks."""
 
     def run(self) -> int:
-        """Measure and print a table, then one JSON line."""
+        """Measure, print a table and one line of JSON, and return the exit code."""
         from infrope_env.bench import bench
 
-        print(bench(self.make(), blocks=self.blocks, threads=self.threads, seed=self.seed or 0))
+        print(bench(self.make_env(), blocks=self.blocks, threads=self.threads, seed=self.seed or 0))
         return 0
 
 
 @dataclass(kw_only=True)
 class Weights:
-    """Say what weights there are, what they need and whether they are whole; get released ones."""
+    """List weights with their needs and check their files; download released generators."""
 
     name: tyro.conf.Positional[str | None] = None
-    """A bundled world or a world folder, a released generator, a generator's file, or "wan"."""
+    """A bundled model or a world folder, a released generator, a generator's file, or "wan"."""
     download: bool = False
-    """Get a released generator from the Hugging Face hub."""
+    """Download a released generator from the Hugging Face hub."""
     convert: bool = False
-    """Keep it as safetensors in bfloat16, which loads faster and takes half the disk."""
+    """Store it as safetensors in bfloat16, which loads faster and takes half the disk space."""
     verify: bool = False
     """Check every byte of it."""
     revision: str | None = None
-    """The commit to download, 40 hex digits; else the one taken the first time."""
+    """Commit to download, 40 hex digits; by default the one downloaded first."""
 
     def run(self) -> int:
-        """Describe a world or a generator; without a name, the bundled world and every generator."""
-        from infrope_env.models.wan import command as wan
-        from infrope_env.models.wan.generator_command import is_generator, list_generators, run_command
+        """Print a description of one model or, without a name, of all of them; return the exit code."""
+        from infrope_env.models.wan.command import run_command
 
-        asked = (self.download, self.convert, self.verify)
-        if self.name is not None and wan.is_wan_part(self.name):
-            for line in wan.run_command(self.name, *asked, self.revision):
-                print(line)
-            return 0
-        if is_generator(self.name) or any(asked) or self.revision:
-            for line in run_command(self.name, *asked, self.revision):
-                print(line)
-            return 0
-        from infrope_env.models.world_folder import describe
-
-        print(describe(self.name))
-        if self.name is None:
-            print(f"\n{list_generators()}")
+        for line in run_command(self.name, self.download, self.convert, self.verify, self.revision):
+            print(line)
         return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `infrope` with these arguments, by default the command line's; returns the exit code."""
+    """Run `infrope` and return its exit code.
+
+    Args:
+        arguments: Arguments of the command; None takes those of the process.
+    """
     try:
-        return _parse(arguments).run()
+        with _log_on_stderr():
+            return _parse(arguments).run()
     except KeyboardInterrupt:
         return INTERRUPTED
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         return _complain(str(error))
     except Exception as error:
-        if type(error).__module__.startswith("gymnasium."):  # an unknown id, an argument the environment lacks
+        if type(error).__module__.startswith("gymnasium."):  # an unknown id, an unknown keyword argument
             return _complain(str(error))
         raise
 
 
-def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | Weights:
-    """Read the arguments; tyro's framed page about a mistake becomes one sentence."""
-    said = io.StringIO()
+@contextlib.contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Show the package's log messages from INFO on as lines on stderr, "infrope: ..."."""
+    logger = logging.getLogger("infrope_env")
+    handler, level = logging.StreamHandler(), logger.level
+    handler.setFormatter(logging.Formatter("infrope: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
-        with contextlib.redirect_stderr(said):
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | Weights:
+    """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
+    stderr = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(stderr):
             return tyro.cli(
                 _subcommands(),
                 prog="infrope",
@@ -341,17 +214,20 @@ def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | 
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
             )
     except SystemExit as stop:
-        if stop.code:
-            raise ValueError(_first_sentence(said.getvalue())) from None
-        raise
+        if not stop.code:
+            raise
+    lines = [line.strip("╭╮╰╯│─ ") for line in stderr.getvalue().splitlines()[1:]]
+    sentence = " ".join(lines[: lines.index("")] if "" in lines else lines)
+    raise ValueError(sentence.rstrip(":.") + ". See 'infrope --help'.")
 
 
 def _subcommands() -> Any:
-    keys = "Play a world live, or watch it being steered. Keys of the bundled actions:\n"
-    keys += as_text(ActionSet.load("pocket"))
+    """Return the union type of all subcommands; the help of `play` lists the keys of the bundled actions."""
+    keys = format_bindings(ActionSet.load("pocket"))
+    play_help = f"Play a world live, or watch a controller play it. Keys of the bundled actions:\n{keys}"
     subcommand = tyro.conf.subcommand
     return (
-        Annotated[Play, subcommand("play", description=keys)]
+        Annotated[Play, subcommand("play", description=play_help)]
         | Annotated[Record, subcommand("record")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Bench, subcommand("bench")]
@@ -359,29 +235,15 @@ def _subcommands() -> Any:
     )
 
 
-def _first_sentence(page: str) -> str:
-    """The first paragraph inside tyro's frame."""
-    lines = [line.strip("╭╮╰╯│─ ") for line in page.splitlines()[1:]]
-    paragraph = lines[: lines.index("")] if "" in lines else lines
-    return " ".join(paragraph).rstrip(":.") + ". See 'infrope --help'."
-
-
 def _complain(sentence: str) -> int:
+    """Print an error as one line on stderr and return the exit code."""
     print(f"infrope: {' '.join(sentence.split())}", file=sys.stderr)
     return BAD_INPUT
 
 
-def _recorded(env: gymnasium.Env[Any, Any], folder: Path | None) -> gymnasium.Env[Any, Any]:
-    if folder is None:
-        return env
-    from infrope_env.wrappers import RecordRollout
-
-    return RecordRollout(env, folder)
-
-
-def _say_what_was_kept(env: gymnasium.Env[Any, Any]) -> None:
-    """A line for every episode: numbering goes on after those of earlier runs."""
-    for folder in env.get_wrapper_attr("episodes") if env.has_wrapper_attr("episodes") else ():
+def _print_episodes(recorder: RecordRollout) -> None:
+    """Print a line for every recorded episode; their numbers continue those of earlier recordings in the folder."""
+    for folder in recorder.episodes:
         print(f"wrote {folder}")
 
 

@@ -1,6 +1,6 @@
 """The Gymnasium environment: joins actions, prompts, rollout and decoder behind reset, step, render and close.
 
-Wiring only. What an action means is in control/, how a block is made in dynamics/, how it becomes pixels in pixels/.
+Wiring only. control/ says what an action means, dynamics/ makes a block, pixels/ decodes it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
-import torch
 from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
+from infrope_env.block_codec import BlockCodec
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
+from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.env_state import ActionIndex, EnvState, Frames, PromptRequest, StateOrigin
+from infrope_env.env_state import ActionIndex, EnvState, PromptRequest, StateOrigin
+from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
-from infrope_env.pixels.codec import DecoderState
-from infrope_env.pixels.picture import load_picture, static_video
 from infrope_env.player.key_codes import key_code
+from infrope_env.reset_options import ResetOptions
 from infrope_env.reward import compute_reward, find_reward
 from infrope_env.text.prompt_cache import PromptCache
 
@@ -34,26 +35,27 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = 16
 RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
-NAME_OPTIONS = ("subject", "scene", "motion", "prompt")
-START_OPTIONS = (*NAME_OPTIONS, "image")
 
 
 class InfinityRopeEnv(gymnasium.Env[Frames, int]):
-    """An endless world that a player steers; one step is one block of pixel frames.
+    """An endless video world that a player steers; one step makes one block of pixel frames.
 
     Attributes:
-        model: the loaded weights, shared with every other environment of the process.
-        action_set: the words and keys of the world.
-        action_names: by action.
-        steering: what the player has asked for.
-        asked: the `set_prompt` call that waits for the next block, if any.
-        block_shape: of an observation, t H W 3.
-        newest: observation and info of the newest block, not to be changed; None before the first reset, and after a
-            reset or step that was stopped half way.
-        timings: seconds the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
-        seed_used: noise seed of the current rollout.
-        names_used: names and text that it was reset with, by option.
-        picture: what the current rollout began from, at the frame's size, H W 3; None when it began from noise.
+        model: The loaded weights, shared by the environments of a process.
+        window: Sizes and rules of the attention window.
+        action_set: Words and keys of the world.
+        action_names: Name of every action, by index.
+        steering: Subject, scene, motion and prompt in force.
+        pending_prompt: The `set_prompt` call that the next block will apply; None if there is none.
+        block_shape: Shape of an observation, t H W 3.
+        decode: Whether observations are decoded; otherwise they are zeros.
+        newest: Observation and info of the newest block, read-only; None before the first reset, and after a reset or
+            step that was interrupted.
+        restores: Number of states restored since the environment was made.
+        timings: Seconds that the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
+        seed_used: Seed of the current rollout's noise.
+        names_used: Names and prompt with which the current rollout was reset, by option.
+        picture: Picture from which the current rollout started, at the frame size, H W 3; None if from noise.
     """
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012
@@ -73,90 +75,94 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         text_dtype: str | None = None,
         offload: bool = False,
         compile: bool = False,
+        decode: bool = True,
     ) -> None:
-        """Load the world, or find it loaded.
+        """Load the model, or take it from the cache of loaded models.
 
         Args:
-            render_mode: one of metadata["render_modes"]; None cannot render.
-            actions: a bundled action set's name, the path of a TOML file, or the TOML structure itself.
-            weights: a bundled world's name or the path of a world folder; "wan", the name of a released generator, its
-                file, or a folder of released files (wan/files.py); None is "pocket".
-            decoder: None takes the world's own; Wan has "taew2_1" (fast, taken where it is) and "wan_vae" (exact).
-            device: "cpu", "cuda", "cuda:1"; None takes the GPU where there is one.
+            render_mode: One of metadata["render_modes"]; None disables rendering.
+            actions: Name of a bundled action set, path of a TOML file, or the TOML structure itself.
+            weights: Name of a bundled model or path of a world folder; "wan", the name of a released generator, its
+                file, or a folder of released Wan files. None is "pocket".
+            decoder: Name of the decoder; None takes the model's own. Wan has "taew2_1" (fast) and "wan_vae" (exact),
+                and takes the fast one where it is downloaded.
+            device: "cpu", "cuda" or "cuda:1"; None takes the GPU where there is one.
             dtype: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
-            max_blocks: blocks, the first included, after which an episode is truncated; None never.
-            window: changes to the world's own window: fields of `config.Window`, or `size`.
-            reward: dotted name of a callable (frames, info) -> float or (float, terminated).
-            text_device: where Wan's text encoder runs: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
-                never loads it and refuses prompts that were not used before.
-            text_dtype: of Wan's text encoder: "bfloat16", "int8" or "float32".
-            offload: of Wan: generator and decoder take turns on the GPU, for one environment at a time.
-            compile: compile transformer and decoder for every shape of play, now: minutes the first time. The bytes of
-                a compiled world are not those of one that is not.
+            max_blocks: Blocks, the first included, after which an episode is truncated; None never truncates.
+            window: Size of the attention window in latent frames, or fields of `config.Window` to change.
+            reward: Dotted name of a callable (frames, info) -> float or (float, terminated).
+            text_device: Where Wan's text encoder runs: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
+                never loads it and accepts cached prompts only.
+            text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
+            offload: Move Wan's generator and decoder to the GPU in turns, for one environment at a time.
+            compile: Compile transformer and decoder for every shape of play before the first block, which takes
+                minutes the first time. A compiled model makes other bytes than one that is not compiled.
+            decode: False skips decoding: observations are zeros of the same shape, `latents` are the same.
 
         Raises:
-            ValueError: an argument cannot work; WeightsError, a ValueError, when it is the weights.
+            ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
         """
-        _check(render_mode, max_blocks)
-        self.render_mode, self.max_blocks = render_mode, max_blocks
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            known = ", ".join(RENDER_MODES)
+            raise ValueError(f"expected render_mode to be None or one of {known}, got {render_mode!r}")
+        if max_blocks is not None and (not isinstance(max_blocks, int) or max_blocks < 2):
+            raise ValueError(f"expected max_blocks to be at least 2 (reset makes the first block), got {max_blocks!r}")
+        self.render_mode, self.max_blocks, self.decode = render_mode, max_blocks, decode
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
-        self.model = load_model(
-            weights,
-            prompts=self.action_set.prompts(),
-            decoder=decoder,
-            device=device,
-            dtype=dtype,
-            text_device=text_device,
-            text_dtype=text_dtype,
-            offload=offload,
-        )
+        options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile)
+        self.model = load_model(weights, options, self.action_set.prompts())
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
-        self._rollout = Rollout(self.model.transformer, self.window, self.model.sampler)
+        self._rollout = self.make_rollout()
         if compile:
-            from infrope_env.models.compile import compile_world
+            from infrope_env.models.compile import compile_model
 
-            compile_world(self.model, self._rollout)
-        self.block_shape = (self.model.decoder.frames_per_latent * self.window.block, *self.model.frame_size, 3)
+            compile_model(self.model, self._rollout)
+        self._codec = BlockCodec(self.model, self.window.block, decode)
+        self.block_shape = self._codec.block_shape
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
         self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # of NumPy integers, or ints
         self.steering = self.action_set.start()
-        self.asked: PromptRequest | None = None
+        self.pending_prompt: PromptRequest | None = None
+        self.newest: tuple[Frames, dict[str, Any]] | None = None
+        self.restores = 0
         self.timings: dict[str, float] = {}
         self.seed_used = 0
         self.names_used: dict[str, str] = {}
         self.picture: Frames | None = None
-        self._memory: DecoderState | None = None
-        self.newest: tuple[Frames, dict[str, Any]] | None = None
         self._unrendered: list[Frames] = []
-        self._player_window: DisplayWindow | None = None
+        self._display: DisplayWindow | None = None
+
+    def make_rollout(self) -> Rollout:
+        """Return a rollout of the model under the window; experiments override this."""
+        return Rollout(self.model.transformer, self.window, self.model.sampler)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frames, dict[str, Any]]:
-        """Start a rollout; makes block 0.
+        """Start a rollout and make block 0.
 
         Args:
-            seed: of the noise and of `np_random`; without one, the noise seed is drawn from `np_random`.
-            options: "subject", "scene", "motion" by name, or "prompt", which wins over them. "image", the path of a
-                picture or a uint8 array, H W 3: block 0 is that picture standing still, scaled and cropped to the
-                frame, as the decoder shows it; the words should say what is in it, for play goes on from there.
+            seed: Seed of the noise and of `np_random`; None draws the noise seed from `np_random`.
+            options: Names of "subject", "scene" and "motion", or a "prompt", which replaces the prompt of the names.
+                "image", the path of a picture or a uint8 array H W 3, makes block 0 a still of that picture, scaled
+                and cropped to the frame; the prompt should describe it, because play continues from both.
 
         Returns:
-            observation: t H W 3. A causal decoder gives 4 f - 3 frames first: they stand at the end.
-            info: of block 0, and "seed".
+            observation: t H W 3. The valid frames of block 0, 4 f - 3 of a causal decoder, stand at its end.
+            info: What block 0 shows, and "seed".
 
         Raises:
-            ValueError: an unknown option or name, a prompt that the text encoder cannot read, a picture that is none,
-                or one for a world without an encoder.
+            ValueError: An option or name is unknown, the text encoder cannot read the prompt, the image is not a
+                picture, or the model has no encoder for one.
         """
-        names, image = _checked_options(options)
-        steering = self.action_set.start(**names)
+        start = ResetOptions.parse(options)
+        steering = self.action_set.start(**start.texts)
         self._prompt_cache.embedding(steering.prompt)  # raises before anything has changed
-        self.picture = None if image is None else self._fitted(image)
+        self.picture = None if start.image is None else self._codec.load_picture(start.image)
         super().reset(seed=seed)
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        self.names_used = names
+        self.names_used = start.texts
         frames = self._make_block(steering, Transition.START)
         return self._present(frames, self._describe(frames, Transition.START, None) | {"seed": self.seed_used})
 
@@ -166,19 +172,22 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         Returns:
             observation: t H W 3, a fresh array.
             reward: 0.0 without a reward function.
-            terminated: only a reward function can end an episode; the world is endless.
-            truncated: `max_blocks` blocks have been made.
-            info: what the block shows and how it followed from the one before.
+            terminated: True only if a reward function ends the episode; the world is endless.
+            truncated: Whether `max_blocks` blocks have been made.
+            info: What the block shows and its transition.
 
         Raises:
-            ResetNeeded: before the first reset, and after a block that was stopped half way.
-            ValueError: no such action.
+            ResetNeeded: Before the first reset, and after an interrupted block.
+            ValueError: There is no such action.
         """
-        _, info = self._require_reset("step")
+        _, shown = self._require_reset("step")
         if not self.action_space.contains(action):
             names = ", ".join(f"{index} {name}" for index, name in enumerate(self.action_names))
             raise ValueError(f"expected an action from 0 to {len(self.action_names) - 1} ({names}), got {action!r}")
-        steering, transition = self._steer(int(action), shown_prompt=info["prompt"])
+        cut_requested = self.pending_prompt is not None and self.pending_prompt.cut
+        steering, transition = self.action_set.steer(
+            self.steering, int(action), shown_prompt=shown["prompt"], cut_requested=cut_requested
+        )
         frames = self._make_block(steering, transition)
         observation, info = self._present(frames, self._describe(frames, transition, ActionIndex(action)))
         reward, terminated = compute_reward(self._reward, observation, info)
@@ -186,64 +195,76 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Frames | list[Frames] | None:  # type: ignore[override]
-        """The newest pixel frame, or all since the last call, or, for a human, nothing: they have seen it already."""
+        """Return the newest pixel frame, or a list of all since the last call; a human has already seen them."""
         observation, _ = self._require_reset("render")
         if self.render_mode == "rgb_array":
             return observation[-1].copy()
         if self.render_mode == "rgb_array_list":
-            clips, self._unrendered = self._unrendered, []
-            return [frame.copy() for clip in clips for frame in clip]
+            blocks, self._unrendered = self._unrendered, []
+            return [frame.copy() for frames in blocks for frame in frames]
         if self.render_mode is None:
             gymnasium.logger.warn("render() shows nothing: the environment was made without a render_mode.")
         return None
 
     def close(self) -> None:
-        """Close the window, if there is one; calling it again does nothing."""
-        if self._player_window is not None:
-            self._player_window.close()
-            self._player_window = None
+        """Close the window if there is one; closing twice is fine."""
+        if self._display is not None:
+            self._display.close()
+            self._display = None
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
-        """Every key binding as `gymnasium.utils.play` wants it: pygame key codes. `action_set` has the names."""
+        """Return the action of every key binding in pygame's key codes, as `gymnasium.utils.play` expects it."""
         bindings = self.action_set.keys_to_action()
         return {tuple(key_code(name) for name in names): action for names, action in bindings.items()}
 
     def encode_prompts(self, texts: Iterable[str]) -> None:
-        """Encode prompts ahead, so that no block waits for one and a mistake is told before the first.
+        """Encode prompts ahead of play, so that no block waits for one and errors come before the first block.
 
         Raises:
-            ValueError: the text encoder cannot read one of them.
+            ValueError: The text encoder cannot read one of them.
         """
         self._prompt_cache.encode_all(texts)
 
     def set_prompt(self, text: str, cut: bool = False) -> None:
-        """Put free text in force from the next step on, until an action changes the motion or the scene.
+        """Put free text in force from the next block on, until an action changes the motion or the scene.
 
-        A subject or scene of the action set that the text mentions is the one that actions go on from. A text that
-        takes the place of one that was never shown takes nothing over from it.
+        A subject or scene of the action set that the text mentions becomes the one that later actions keep. A text
+        that replaces one that was never shown keeps nothing of it. Ask for the motion in force to keep the text.
 
         Raises:
-            ResetNeeded: before the first reset.
-            ValueError: the text encoder cannot read the text; nothing has changed.
+            ResetNeeded: Before the first reset.
+            ValueError: The text encoder cannot read the text; nothing has changed.
         """
-        _, info = self._require_reset("set_prompt")
+        _, shown = self._require_reset("set_prompt")
         self._prompt_cache.embedding(text)
-        shown = replace(self.steering, subject=info["subject"], scene=info["scene"])
-        self.steering, _ = self.action_set.set_prompt(shown, text, cut)
-        self.asked = PromptRequest(text, cut)
+        names_shown = replace(self.steering, subject=shown["subject"], scene=shown["scene"])
+        self.steering = self.action_set.set_prompt(names_shown, text)
+        self.pending_prompt = PromptRequest(text, cut)
+
+    @property
+    def latents(self) -> Tensor:
+        """Clean latents of the newest block, b f c h w, read-only; ResetNeeded before the first reset."""
+        self._require_reset("latents")
+        return self._latents
+
+    @property
+    def origin(self) -> StateOrigin:
+        """Settings under which this environment saves and restores states."""
+        model, weights = self.model, tuple(sorted(self.model.sha256.values()))
+        return StateOrigin(weights, model.device.type, model.dtype, self.window, self.action_set, self.decode)
 
     def save_state(self) -> EnvState:
-        """Copy everything the future depends on; from here on, actions can be played twice."""
-        clip, info = self._require_reset("save_state")
-        assert self._memory is not None
+        """Return a copy of everything that the future depends on; ResetNeeded before the first reset."""
+        observation, info = self._require_reset("save_state")
         return EnvState(
-            origin=self._origin,
+            origin=self.origin,
             rollout=self._rollout.save(),
-            memory=_cloned(self._memory),
+            decoder_state=self._codec.save(),
             steering=self.steering,
-            asked=self.asked,
-            clip=clip.copy(),
+            pending_prompt=self.pending_prompt,
+            observation=observation.copy(),
             info=dict(info),
+            latents=self._latents.clone(),
             seed_used=self.seed_used,
             names_used=self.names_used,
             np_random=deepcopy(self.np_random),
@@ -252,39 +273,27 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         )
 
     def restore_state(self, state: EnvState) -> tuple[Frames, dict[str, Any]]:
-        """Go back to a saved state, which stays usable; returns observation and info of its newest block.
+        """Go back to a saved state, which stays usable; return observation and info of its newest block.
 
         Raises:
-            ValueError: it was saved under other weights, on another kind of device, under another dtype, window or
-                action set.
+            ValueError: It was saved under another `origin`.
         """
-        if state.origin != self._origin:
-            expected = "weights, device, dtype, window and action set"
-            raise ValueError(f"expected a state of the same {expected} as this environment's")
+        if state.origin != self.origin:
+            settings = "weights, device, dtype, window, action set and decode"
+            raise ValueError(f"expected a state of the same {settings} as this environment's")
         self._rollout.restore(state.rollout)
-        self._memory = _cloned(state.memory)
-        self.steering, self.asked = state.steering, state.asked
+        self._codec.restore(state.decoder_state)
+        self._latents = state.latents.clone()
+        self.steering, self.pending_prompt = state.steering, state.pending_prompt
         self.seed_used, self.names_used, self.picture = state.seed_used, state.names_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed
-        return self._present(state.clip[-state.info["num_frames"] :], dict(state.info))
-
-    @property
-    def _origin(self) -> StateOrigin:
-        weights = tuple(sorted(self.model.sha256.values()))
-        return StateOrigin(weights, self.model.device.type, self.model.dtype, self.window, self.action_set)
-
-    def _steer(self, action: int, shown_prompt: str) -> tuple[Steering, Transition]:
-        """What an action asks for, and how that follows from the newest block: text may be waiting to be shown."""
-        steering, transition = self.action_set.steer(self.steering, action)
-        cut_asked = self.asked is not None and self.asked.cut
-        if transition is Transition.CUT or cut_asked:
-            return steering, Transition.CUT
-        return steering, Transition.CONTINUE if steering.prompt == shown_prompt else Transition.SWITCH
+        self.restores += 1
+        return self._present(valid_frames(state.observation, state.info), dict(state.info))
 
     def _make_block(self, steering: Steering, transition: Transition) -> Frames:
-        """Valid pixel frames of the next block. An unreadable prompt raises before anything has changed.
+        """Return the valid pixel frames of the next block. An unreadable prompt raises before anything has changed.
 
-        Stopped later (a key press, a full GPU), rollout and decoder may disagree: only a reset or a restore helps.
+        A block interrupted later (a key press, a full GPU) leaves `newest` None until a reset or a restore.
         """
         started = time.perf_counter()
         embedding = self._prompt_cache.embedding(steering.prompt)
@@ -292,95 +301,49 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.newest = None
         if transition is Transition.START:
             self._rollout.reset(self.seed_used)
-            self._memory = None
+            self._codec.reset()
         if transition is Transition.START and self.picture is not None:
-            latents = self._remember(self.picture, embedding)
+            self._latents = self._codec.encode_still(self.picture)
+            self._rollout.prefill(self._latents, embedding)
         else:
-            latents = self._rollout.advance(embedding, transition).latents
+            self._latents = self._rollout.advance(embedding, transition).latents
         advanced = time.perf_counter()
-        frames = self._decode(latents)
+        frames = self._codec.decode(self._latents)
         ended = time.perf_counter()
         parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
         self.timings = parts | {"total_s": ended - started}
-        self.steering, self.asked = steering, None
+        self.steering, self.pending_prompt = steering, None
         return frames
 
-    def _fitted(self, image: object) -> Frames:
-        if self.model.encoder is None:
-            lacking = f"The world {self.model.name!r} has no encoder: it cannot begin from an image."
-            raise ValueError(f"{lacking} {self.model.encoder_hint}".rstrip())
-        return load_picture(image, self.model.frame_size)
-
-    @torch.inference_mode()
-    def _remember(self, picture: Frames, embedding: Tensor) -> Tensor:
-        """Take the picture as the first block, as if it had been generated; its latents, b f c h w."""
-        assert self.model.encoder is not None
-        count = 1 + self.model.decoder.frames_per_latent * (self.window.block - 1)
-        latents = self.model.encoder.encode(static_video(picture, count)).to(self.model.device, self.model.dtype)
-        self._rollout.prefill(latents, embedding)
-        return latents
-
-    @torch.inference_mode()
-    def _decode(self, latents: Tensor) -> Frames:
-        """Latents b f c h w to pixel frames t H W 3 of the one rollout."""
-        frames, self._memory = self.model.decoder.decode(latents, self._memory)
-        return frames[0].cpu().numpy()
-
     def _describe(self, frames: Frames, transition: Transition, action: ActionIndex | None) -> dict[str, Any]:
-        """The info of the block just made: nothing in it depends on anything but weights, seed and actions."""
+        """Return the info of the block just made: a function of weights, seed and actions."""
         return {
             "block": self._rollout.next_block - 1,
             "num_frames": len(frames),
             "action": action,
-            "subject": self.steering.subject,
-            "scene": self.steering.scene,
-            "motion": self.steering.motion,
-            "prompt": self.steering.prompt,
+            **{name: getattr(self.steering, name) for name in ("subject", "scene", "motion", "prompt")},
+            "free_prompt": self.steering.free_text,
             "transition": transition.value,
         }
 
     def _present(self, frames: Frames, info: dict[str, Any]) -> tuple[Frames, dict[str, Any]]:
-        """Make a block the newest one and show or keep its frames; returns fresh copies of observation and info."""
+        """Make a block the newest one, render it, and return fresh copies of observation and info."""
         missing = self.block_shape[0] - len(frames)  # only in the first block
         observation = np.concatenate([np.repeat(frames[:1], missing, axis=0), frames])
         self.newest = observation, info
         if self.render_mode == "rgb_array_list":
             self._unrendered.append(frames)
         if self.render_mode == "human":
-            self._open_window().play_frames(frames, FRAMES_PER_SECOND)
+            if self._display is None:
+                from infrope_env.player.window import DisplayWindow
+
+                self._display = DisplayWindow(self.model.frame_size, title=f"infrope: {self.model.name}")
+            self._display.play_frames(frames, FRAMES_PER_SECOND)
         return observation.copy(), dict(info)
 
-    def _open_window(self) -> DisplayWindow:
-        if self._player_window is None:
-            from infrope_env.player.window import DisplayWindow
-
-            self._player_window = DisplayWindow(self.model.frame_size, title=f"infrope: {self.model.name}")
-        return self._player_window
-
     def _require_reset(self, wanted: str) -> tuple[Frames, dict[str, Any]]:
+        """Return observation and info of the newest block; ResetNeeded when there is none."""
         if self.newest is None:
-            reason = "there is no world yet, or its last block was stopped half way"
+            reason = "there is no rollout yet, or its last block was interrupted"
             raise ResetNeeded(f"Cannot call {wanted}() before reset(): {reason}. Call reset() first.")
         return self.newest
-
-
-def _check(render_mode: str | None, max_blocks: int | None) -> None:
-    if render_mode is not None and render_mode not in RENDER_MODES:
-        raise ValueError(f"expected render_mode to be None or one of {', '.join(RENDER_MODES)}, got {render_mode!r}")
-    if max_blocks is not None and (not isinstance(max_blocks, int) or max_blocks < 2):
-        raise ValueError(f"expected max_blocks to be at least 2 (reset makes the first block), got {max_blocks!r}")
-
-
-def _checked_options(options: Mapping[str, Any] | None) -> tuple[dict[str, str], object | None]:
-    """Names and text, and apart from them the image."""
-    for key, value in (options or {}).items():
-        if key not in START_OPTIONS:
-            raise ValueError(f"expected reset options to be among {', '.join(START_OPTIONS)}, got {key!r}")
-        if key in NAME_OPTIONS and not isinstance(value, str):
-            raise ValueError(f"expected reset option {key!r} to be a string, got {value!r}")
-    names = {key: value for key, value in (options or {}).items() if key in NAME_OPTIONS}
-    return names, (options or {}).get("image")
-
-
-def _cloned(memory: DecoderState) -> DecoderState:
-    return tuple(tensor.clone() for tensor in memory)

@@ -1,4 +1,4 @@
-"""What the environment hands out besides pixels, and the copy of itself it can go back to."""
+"""What the environment hands out besides pixels: actions in `info`, prompt requests, saved states."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering
+from infrope_env.control.frames import Frames
 from infrope_env.dynamics.state import RolloutState
 from infrope_env.pixels.codec import DecoderState
-
-Frames = NDArray[np.uint8]
-"""Pixel frames, t H W 3; one frame, H W 3."""
 
 
 class ActionIndex(int):
@@ -24,7 +22,12 @@ class ActionIndex(int):
 
 @dataclass(frozen=True)
 class PromptRequest:
-    """A `set_prompt` call."""
+    """A `set_prompt` call.
+
+    Attributes:
+        text: The prompt.
+        cut: Whether the prompt begins with a cut.
+    """
 
     text: str
     cut: bool
@@ -32,11 +35,18 @@ class PromptRequest:
 
 @dataclass(frozen=True)
 class StateOrigin:
-    """Under what a state was saved; it can be restored only under the same.
+    """The settings under which a state was saved; an environment restores states of the same settings only.
+
+    An experiment that changes only rules of the window replaces the origin of a state to restore it:
+    `env.restore_state(dataclasses.replace(state, origin=env.origin))`.
 
     Attributes:
-        weights: the sha256 of every file, sorted.
-        device: its kind: "cpu", "cuda".
+        weights: sha256 of every weights file, sorted.
+        device: Type of the device: "cpu" or "cuda".
+        dtype: Dtype of the generator.
+        window: Sizes and rules of the attention window.
+        action_set: Words and keys of the world.
+        decode: Whether observations are decoded; the state holds a decoder state only if so.
     """
 
     weights: tuple[str, ...]
@@ -44,6 +54,7 @@ class StateOrigin:
     dtype: torch.dtype
     window: Window
     action_set: ActionSet
+    decode: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,21 +62,29 @@ class EnvState:
     """A copy of everything that an environment's future depends on.
 
     Attributes:
-        memory: the decoder's.
-        asked: the `set_prompt` call that waits for the next block.
-        clip: observation of the newest block, t H W 3.
-        info: of the newest block.
-        names_used: names and text that the rollout was reset with.
-        picture: what the rollout began from, if from a picture, H W 3.
+        origin: Settings under which it was saved.
+        rollout: State of the rollout.
+        decoder_state: State of the streaming decoder; empty if observations are not decoded.
+        steering: Subject, scene, motion and prompt in force.
+        pending_prompt: The `set_prompt` call that the next block will apply; None if there is none.
+        observation: Observation of the newest block, t H W 3.
+        info: Info of the newest block.
+        latents: Clean latents of the newest block, b f c h w.
+        seed_used: Seed of the rollout's noise.
+        names_used: Names and prompt with which the rollout was reset, by option.
+        np_random: The environment's random generator, which draws seeds.
+        np_random_seed: Seed of that generator.
+        picture: Picture from which the rollout started, H W 3; None if it started from noise.
     """
 
     origin: StateOrigin
     rollout: RolloutState
-    memory: DecoderState
+    decoder_state: DecoderState
     steering: Steering
-    asked: PromptRequest | None
-    clip: Frames
+    pending_prompt: PromptRequest | None
+    observation: Frames
     info: dict[str, Any]
+    latents: Tensor
     seed_used: int
     names_used: dict[str, str]
     np_random: np.random.Generator

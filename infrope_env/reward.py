@@ -1,4 +1,4 @@
-"""Rewards by dotted name, so that an environment's arguments stay plain text. Knows no environment."""
+"""Reward functions by dotted name, so that the arguments of an environment stay plain text."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from infrope_env.control.frames import Frames
 
-Reward = Callable[[NDArray[np.uint8], dict[str, Any]], float | tuple[float, bool]]
-"""(frames t H W 3, info) to the reward, or to the reward and whether the episode has ended."""
+Reward = Callable[[Frames, dict[str, Any]], float | tuple[float, bool]]
+"""(observation t H W 3, info) -> reward, or (reward, whether the episode ends)."""
 
 
 def find_reward(name: str) -> Reward:
-    """The callable of a dotted name, "package.module:function" or "package.module.function".
+    """Return the callable of a dotted name: "package.module:function" or "package.module.function".
 
     Raises:
-        ValueError: there is no such module or callable.
+        ValueError: There is no such module or callable.
     """
     module, _, function = name.partition(":") if ":" in name else name.rpartition(".")
     if not module or not function:
@@ -31,10 +30,10 @@ def find_reward(name: str) -> Reward:
     return found
 
 
-def compute_reward(reward: Reward | None, frames: NDArray[np.uint8], info: dict[str, Any]) -> tuple[float, bool]:
-    """What a step is worth and whether it ended the episode; without a reward 0.0 and never."""
+def compute_reward(reward: Reward | None, observation: Frames, info: dict[str, Any]) -> tuple[float, bool]:
+    """Return the reward of a step and whether it ends the episode; (0.0, False) without a reward function."""
     if reward is None:
         return 0.0, False
-    result = reward(frames, info)
+    result = reward(observation, info)
     value, terminated = result if isinstance(result, tuple) else (result, False)
     return float(value), bool(terminated)

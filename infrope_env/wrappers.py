@@ -1,4 +1,4 @@
-"""Other views of the same environment, for tools that expect one image per step. Knows clips, not worlds."""
+"""Views of an environment for tools that expect one image per step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from einops import rearrange
 from gymnasium.spaces import Box, Space
 from gymnasium.utils import RecordConstructorArgs
 
-from infrope_env.env_state import Frames
+from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.recording.wrapper import RecordRollout
 
 __all__ = ["FrameByFrame", "LastFrame", "RecordRollout", "StackChannels"]
@@ -20,51 +20,55 @@ __all__ = ["FrameByFrame", "LastFrame", "RecordRollout", "StackChannels"]
 class FrameByFrame(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructorArgs):
     """One pixel frame per step, so that `gymnasium.utils.play` and `RecordVideo` see every frame, at 16 fps.
 
-    The action of a step counts when the block on show has run out: it makes the next block and its first frame is
-    what the step returns. In between, actions have no effect. Reward, terminated and truncated come with the last
-    frame of their block. `info` is the block's, with "frame", the index among its valid frames.
+    A step makes a new block only when all frames of the newest one have been returned. It then returns the first frame
+    of the new block; until then actions have no effect. Reward, terminated and truncated come with the last frame of
+    their block. `info` is the block's, with "frame", the index among its valid frames.
     """
 
     def __init__(self, env: gymnasium.Env[Frames, Any]) -> None:
-        """Wrap an environment whose observations are clips, t H W 3."""
+        """Wrap an environment; ValueError when its observations are not blocks, t H W 3."""
         RecordConstructorArgs.__init__(self)
         gymnasium.Wrapper.__init__(self, env)
         self.observation_space = _images(env, channels=3)
+        self._restores_seen = 0  # the environment's `restores` when the newest block was queued
         self._frames: deque[Frames] = deque()  # of the newest block, not yet returned
         self._outcome: tuple[float, bool, bool] = (0.0, False, False)
         self._info: dict[str, Any] = {}
-        self._newest: object = None
         self._unrendered: list[Frames] = []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frames, dict[str, Any]]:
-        """Start over; returns the first pixel frame, H W 3."""
-        self._take(*self.env.reset(seed=seed, options=options), outcome=(0.0, False, False))
+        """Start a rollout; return its first pixel frame, H W 3."""
+        self._queue(*self.env.reset(seed=seed, options=options), outcome=(0.0, False, False))
         return self._next_frame()
 
     def step(self, action: Any) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
-        """The next pixel frame, H W 3, from a new block under `action` when there is none left."""
-        if self._newest is not getattr(self.env.unwrapped, "newest", None):
-            self._frames.clear()  # a state was restored: what is left belongs to another future
+        """Return the next pixel frame, H W 3; when there is none left, make a block under `action`."""
+        if self._restores != self._restores_seen:
+            self._frames.clear()  # the frames left belong to the rollout before the restore
         if not self._frames:
             observation, reward, terminated, truncated, info = self.env.step(action)
-            self._take(observation, info, outcome=(float(reward), terminated, truncated))
+            self._queue(observation, info, outcome=(float(reward), terminated, truncated))
         frame, info = self._next_frame()
         return frame, *((0.0, False, False) if self._frames else self._outcome), info
 
     def render(self) -> Any:
-        """The frame that the last reset or step returned, or all returned since the last call."""
+        """Return the newest frame that reset or step returned, or a list of those since the last call."""
         if self.render_mode == "rgb_array_list":
             frames, self._unrendered = self._unrendered, []
             return frames
         return self._frame.copy() if self.render_mode == "rgb_array" else self.env.render()
 
-    def _take(self, observation: Frames, info: dict[str, Any], outcome: tuple[float, bool, bool]) -> None:
+    @property
+    def _restores(self) -> int:
+        """Number of states that the environment has restored; 0 for one that cannot restore any."""
+        return getattr(self.env.unwrapped, "restores", 0)
+
+    def _queue(self, observation: Frames, info: dict[str, Any], outcome: tuple[float, bool, bool]) -> None:
         """Queue the valid frames of a new block."""
-        self._frames = deque(observation[-info["num_frames"] :])
-        self._info, self._outcome = info, outcome
-        self._newest = getattr(self.env.unwrapped, "newest", None)
+        self._frames = deque(valid_frames(observation, info))
+        self._info, self._outcome, self._restores_seen = info, outcome, self._restores
         if self.render_mode == "rgb_array_list":
-            self.env.render()  # these frames are rendered here, one by one
+            self.env.render()  # empties the environment's list; this wrapper lists the frames one by one
 
     def _next_frame(self) -> tuple[Frames, dict[str, Any]]:
         self._frame = self._frames.popleft()
@@ -78,13 +82,13 @@ class LastFrame(gymnasium.ObservationWrapper[Frames, Any, Frames], RecordConstru
     """Observe only the newest pixel frame, H W 3; a step is still a whole block."""
 
     def __init__(self, env: gymnasium.Env[Frames, Any]) -> None:
-        """Wrap an environment whose observations are clips, t H W 3."""
+        """Wrap an environment; ValueError when its observations are not blocks, t H W 3."""
         RecordConstructorArgs.__init__(self)
         gymnasium.ObservationWrapper.__init__(self, env)
         self.observation_space = _images(env, channels=3)
 
     def observation(self, observation: Frames) -> Frames:
-        """T H W 3 -> H W 3."""
+        """Return the newest pixel frame: t H W 3 -> H W 3."""
         return observation[-1].copy()
 
 
@@ -92,31 +96,35 @@ class StackChannels(gymnasium.ObservationWrapper[Frames, Any, Frames], RecordCon
     """Observe the newest `frames` pixel frames as channels of one image, oldest first: H W (3 frames)."""
 
     def __init__(self, env: gymnasium.Env[Frames, Any], frames: int = 4) -> None:
-        """Wrap an environment whose observations are clips, t H W 3.
+        """Wrap an environment.
+
+        Args:
+            env: The environment.
+            frames: Number of pixel frames to stack.
 
         Raises:
-            ValueError: a clip has fewer frames.
+            ValueError: Observations are not blocks, t H W 3, or have fewer frames.
         """
         RecordConstructorArgs.__init__(self, frames=frames)
         gymnasium.ObservationWrapper.__init__(self, env)
         self.frames = frames
         self.observation_space = _images(env, channels=3 * frames)
-        available = _clip_shape(env)[0]
+        available = _block_shape(env)[0]
         if not 1 <= frames <= available:
-            raise ValueError(f"expected frames to be from 1 to {available}, those of a clip, got {frames}")
+            raise ValueError(f"expected frames to be from 1 to {available}, those of a block, got {frames}")
 
     def observation(self, observation: Frames) -> Frames:
-        """T H W 3 -> H W (3 frames)."""
+        """Return the newest frames as channels: t H W 3 -> H W (3 frames)."""
         return np.ascontiguousarray(rearrange(observation[-self.frames :], "t h w c -> h w (t c)"))
 
 
 def _images(env: gymnasium.Env[Frames, Any], channels: int) -> Space[Frames]:
-    _, height, width, _ = _clip_shape(env)
+    _, height, width, _ = _block_shape(env)
     return Box(0, 255, (height, width, channels), np.uint8)
 
 
-def _clip_shape(env: gymnasium.Env[Frames, Any]) -> tuple[int, ...]:
+def _block_shape(env: gymnasium.Env[Frames, Any]) -> tuple[int, ...]:
     shape = env.observation_space.shape
     if shape is None or len(shape) != 4:
-        raise ValueError(f"expected an environment whose observations are clips, t H W 3, got shape {shape}")
+        raise ValueError(f"expected an environment whose observations are blocks, t H W 3, got shape {shape}")
     return shape

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""Fixtures for all tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from infrope_env.env import InfinityRopeEnv
 from tests.tiny_world import tiny_world
 
 
@@ -17,5 +18,11 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world folder with a tiny random model; do not write to it."""
+    """A world folder with a tiny random model, shared by all tests: read-only."""
     return tiny_world(tmp_path_factory.mktemp("worlds") / "tiny")
+
+
+@pytest.fixture
+def env(tiny_weights: Path) -> InfinityRopeEnv:
+    """An environment of the tiny model."""
+    return InfinityRopeEnv(weights=str(tiny_weights), device="cpu")

@@ -26,7 +26,7 @@ def test_the_report_ends_in_its_numbers_as_json(env):
     assert f"{parts['decode']['p95']:.1f}" in next(line for line in report if line.startswith("decode"))
 
 
-def test_the_actions_hold_motions_and_have_switches_and_cuts():
+def test_random_actions_continue_motions_and_have_switches_and_cuts():
     action_set = ActionSet.load("pocket")
     actions = random_actions(action_set, 1000, seed=0)
     assert actions == random_actions(action_set, 1000, seed=0) != random_actions(action_set, 1000, seed=1)
@@ -39,6 +39,6 @@ def test_the_actions_hold_motions_and_have_switches_and_cuts():
 
 
 @pytest.mark.parametrize("wrong", [{"blocks": 0}, {"threads": 0}])
-def test_nothing_to_time_is_refused(env, wrong):
+def test_no_blocks_and_no_threads_are_refused(env, wrong):
     with pytest.raises(ValueError, match="expected at least 1 block and 1 thread"):
         bench(env, **wrong)

@@ -1,4 +1,4 @@
-"""The weights that ship: the same seed and actions make the same bytes, and what is asked for is what is seen."""
+"""The bundled weights: the same seed and actions make the same bytes, and frames show what the prompt names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def played(env: InfinityRopeEnv) -> str:
-    """Digest of all pixels of a short rollout."""
+    """Return the digest of all pixels of a short rollout."""
     digest = hashlib.sha256(env.reset(seed=11)[0].tobytes())
     for action in ACTIONS:
         digest.update(env.step(env.action_set.index(action))[0].tobytes())
@@ -54,7 +54,7 @@ def test_a_fox_walks_through_the_meadow_and_is_cut_into_the_snow() -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_a_typed_subject_takes_the_place_of_the_one_that_played_and_goes_on_playing(cut: bool) -> None:
+def test_a_typed_subject_replaces_the_one_in_force_and_stays(cut: bool) -> None:
     env, detectors = InfinityRopeEnv(device="cpu"), Detectors.load()
     env.reset(seed=13, options={"subject": "fox", "scene": "meadow"})
     env.set_prompt(f"a blue penguin stands still in a {'dark cave' if cut else 'green meadow'}", cut=cut)

@@ -1,5 +1,6 @@
 import errno
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infrope_env import cli
-from infrope_env.recording.video import Video
+from infrope_env.recording.video import VideoWriter
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def weights(tiny_weights: Path) -> list[str]:
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one sentence on stderr of a command that is refused."""
+    """Return the one sentence on stderr of a command that is refused."""
     assert cli.main(arguments) == 2
     output = capsys.readouterr()
     assert output.out == ""
@@ -99,7 +100,7 @@ def test_a_seeded_random_walk_is_the_same_twice(weights: list[str], capsys: pyte
     assert runs[0] == runs[1] and len({line[2] for line in runs[0]}) > 2
 
 
-def test_subject_and_scene_are_where_it_starts(weights: list[str], tmp_path: Path) -> None:
+def test_subject_and_scene_are_those_of_the_first_block(weights: list[str], tmp_path: Path) -> None:
     given = ["--subject", "frog", "--scene", "cave", "--blocks", "1", "--record", str(tmp_path)]
     assert cli.main(["play", "--headless", *given, *weights]) == 0
     assert '"a green frog stands still in a dark cave"' in (tmp_path / "episode_000" / "blocks.jsonl").read_text()
@@ -109,8 +110,8 @@ def test_a_recording_is_replayed_and_verified(
     weights: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert cli.main(["record", "--out", str(tmp_path), "--script", "jump cut_snow", "--headless", *weights]) == 0
-    said = capsys.readouterr()
-    assert "block 3 of 3" in said.err and f"wrote {tmp_path / 'episode_000'}" in said.out
+    output = capsys.readouterr()
+    assert "block 3 of 3" in output.err and f"wrote {tmp_path / 'episode_000'}" in output.out
     assert cli.main(["play", "--record", str(tmp_path), "--blocks", "2", "--headless", *weights]) == 0
     assert f"wrote {tmp_path / 'episode_001'}" in capsys.readouterr().out
     assert cli.main(["replay", str(tmp_path / "episode_000"), "--verify", "--headless"]) == 0
@@ -130,7 +131,7 @@ def test_weights_are_described(tiny_weights: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         ([], "Expected one of"),
         (["plya"], "plya"),
@@ -151,13 +152,13 @@ def test_weights_are_described(tiny_weights: Path, capsys: pytest.CaptureFixture
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert says in refused(arguments, capsys)
+    assert expected in refused(arguments, capsys)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (["--script", "fly*2"], "'fly'"),
         (["--storyboard", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
@@ -169,19 +170,19 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
         (["--device", "toaster"], "toaster"),
     ],
 )
-def test_what_a_world_refuses_is_one_sentence(
-    arguments: list[str], says: str, weights: list[str], capsys: pytest.CaptureFixture[str]
+def test_options_that_the_environment_refuses_are_one_sentence(
+    arguments: list[str], expected: str, weights: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert says in refused(["play", "--headless", *arguments, *weights], capsys)
+    assert expected in refused(["play", "--headless", *arguments, *weights], capsys)
 
 
-def test_without_a_display_play_says_so_before_loading(
+def test_without_a_display_play_fails_before_loading(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
         monkeypatch.delenv(name, raising=False)
-    said = refused(["play", "--weights", "/nowhere"], capsys)
-    assert said == "infrope: no display: set DISPLAY, or run with --headless"
+    sentence = refused(["play", "--weights", "/nowhere"], capsys)
+    assert sentence == "infrope: no display: set DISPLAY, or run with --headless"
 
 
 def test_a_script_plays_in_a_window_and_ends(
@@ -212,12 +213,52 @@ def test_a_full_disk_ends_a_recording_with_a_sentence_and_a_code(weights: list[s
     assert "40 blocks" in done.stdout
 
 
-def test_a_disk_that_is_full_at_the_last_frame_is_told_too(
+def test_a_disk_that_is_full_at_the_last_frame_is_reported_too(
     weights: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: Video) -> None:
+    def fail(_: VideoWriter) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Video, "close", fail)
+    monkeypatch.setattr(VideoWriter, "close", fail)
     assert cli.main(["record", "--blocks", "2", "--out", str(tmp_path / "kept"), *weights]) == 2
     assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_log_messages_of_the_package_are_lines_on_stderr(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: cli.Weights) -> int:
+        logger = logging.getLogger("infrope_env.models.compile")
+        logger.debug("not shown")
+        logger.info("compiling for %d context lengths", 3)
+        logging.getLogger("elsewhere").info("not shown")
+        return 0
+
+    monkeypatch.setattr(cli.Weights, "run", run)
+    for _ in range(2):  # the handler of an earlier command is gone
+        assert cli.main(["weights"]) == 0
+        output = capsys.readouterr()
+        assert (output.out, output.err) == ("", "infrope: compiling for 3 context lengths\n")
+    logging.getLogger("infrope_env.models.compile").info("not shown")
+    assert capsys.readouterr().err == ""
+
+
+def test_log_messages_before_an_error_are_shown_before_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: cli.Weights) -> int:
+        logging.getLogger("infrope_env").warning("one")
+        raise ValueError("two")
+
+    monkeypatch.setattr(cli.Weights, "run", run)
+    assert cli.main(["weights"]) == 2
+    assert capsys.readouterr().err.splitlines() == ["infrope: one", "infrope: two"]
+
+
+def test_without_a_controller_the_keyboard_steers_a_window(
+    weights: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    assert cli.main(["play", "--blocks", "2", "--record", str(tmp_path), *weights]) == 0
+    blocks = [json.loads(line) for line in (tmp_path / "episode_000" / "blocks.jsonl").read_text().splitlines()]
+    assert [block["action"] for block in blocks] == [None, 0]

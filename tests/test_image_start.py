@@ -14,12 +14,13 @@ from PIL import Image, ImageOps
 
 from infrope_env import cli
 from infrope_env import env as env_module
+from infrope_env.block_codec import BlockCodec
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.resolve import load_model
 from infrope_env.pixels.picture import load_picture, static_video
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
-from infrope_env.recording.replay import Verdict, verify
+from infrope_env.recording.verification import Verdict, verify
 from infrope_env.recording.wrapper import RecordRollout
 from tests.tiny_world import TINY_DECODER
 
@@ -129,7 +130,7 @@ def test_an_invalid_picture_changes_nothing(env: InfinityRopeEnv):
 
 
 def test_a_model_without_an_encoder_refuses_a_picture(env: InfinityRopeEnv):
-    env.model = replace(env.model, encoder=None)
+    env._codec = BlockCodec(replace(env.model, encoder=None), env.window.block)
     with pytest.raises(ValueError, match="The world 'tiny-0' has no encoder: it cannot begin from an image"):
         env.reset(options={"image": PICTURE})
 
@@ -184,7 +185,7 @@ def brighten(path: Path) -> None:
 def test_a_changed_picture_is_reported_as_tampering(episode: Path, change: Callable[[Path], Any], sentence: str):
     change(episode / "image.png")
     report = verify(episode)
-    assert report.verdict is Verdict.TAMPERED and report.first_difference == 0
+    assert report.verdict is Verdict.TAMPERED and report.first_differing_block == 0
     assert report.tampering == (sentence,)
 
 

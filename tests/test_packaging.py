@@ -1,4 +1,4 @@
-"""What `pip install` of a wheel gives a stranger: every asset, the command, the licence."""
+"""The wheel: every asset, both packages, the command and the licence."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ASSETS = ROOT / "infrope_env" / "assets"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel of this tree."""
+    """Build and open the wheel of this tree."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], cwd=ROOT, check=True)
     (path,) = folder.glob("*.whl")
@@ -36,7 +36,7 @@ def test_a_wheel_holds_both_packages_and_nothing_else(wheel: zipfile.ZipFile) ->
     assert {top for top in tops if not top.endswith(".dist-info")} == {"infrope_env", "controllers"}
 
 
-def test_a_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
+def test_a_wheel_has_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert b"infrope = infrope_env.cli:main" in wheel.read(entry_points)
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())

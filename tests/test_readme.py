@@ -12,9 +12,9 @@ from controllers.scripted import StoryboardController
 from infrope_env import cli
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Transition
+from infrope_env.control.key_names import WINDOW_COMMANDS
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.models.wan.memory import memory_table
-from infrope_env.player.bindings import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def storyboards() -> dict[str, tuple[str, ...]]:
 @pytest.mark.parametrize("call", storyboards().values(), ids=list(storyboards()))
 def test_storyboards_are_read_and_have_only_prompts_that_their_world_knows(call: tuple[str, ...]) -> None:
     asked = cli._parse(call[1:])
-    assert isinstance(asked, cli.Steered) and asked.storyboard is not None
+    assert isinstance(asked, cli.RolloutOptions) and asked.storyboard is not None
     actions = ActionSet.load(call[0])
     board = StoryboardController.from_file(ROOT / asked.storyboard, lambda *_: None, actions.names, asked.compat)
     assert set(board.prompts) <= set(actions.prompts())
@@ -91,7 +91,7 @@ def test_storyboards_are_read_and_have_only_prompts_that_their_world_knows(call:
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"(?<=[`. ])(--[a-z][a-z-]*)", TEXT))))
 def test_options_exist(option: str) -> None:
-    sources = [ROOT / "infrope_env" / "cli.py", *(ROOT / "examples").rglob("*.py")]
+    sources = [*(ROOT / "infrope_env").glob("cli*.py"), *(ROOT / "examples").rglob("*.py")]
     elsewhere = {"--help", "--index-url"}  # everybody's, and pip's
     name = option.removeprefix("--").replace("-", "_")
     assert option in elsewhere or any(re.search(rf"^    {name}: ", path.read_text(), re.M) for path in sources)
@@ -100,7 +100,10 @@ def test_options_exist(option: str) -> None:
 def test_keys_are_the_action_set_s() -> None:
     table = TEXT.split("## Keys")[1].split("A tap is")[0].lower()
     actions = ActionSet.load("pocket").actions
-    for key in [*(key for action in actions for key in action.keys), *(key.lower() for key, _ in COMMANDS)]:
+    for key in [
+        *(key for action in actions for key in action.keys),
+        *(command.label.lower() for command in WINDOW_COMMANDS),
+    ]:
         assert re.search(rf"(?<![a-z0-9]){re.escape(key)}(?![a-z0-9])", table), key
 
 

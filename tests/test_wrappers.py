@@ -18,8 +18,8 @@ def make(weights: Path, **arguments: object) -> gymnasium.Env:
 
 
 @pytest.fixture
-def clips(tiny_weights) -> list[np.ndarray]:
-    """The valid frames of a reset and two steps."""
+def blocks(tiny_weights) -> list[np.ndarray]:
+    """Valid frames of a reset and two steps."""
     env = make(tiny_weights)
     return [env.reset(seed=4)[0][-FIRST:], env.step(WALK_RIGHT)[0], env.step(JUMP)[0]]
 
@@ -29,7 +29,7 @@ def ends_at_block_one(frames, info):
 
 
 class ShadesOfGrey(gymnasium.Env):
-    """Clips whose n-th valid frame since reset has brightness 6 n, so that it is known again in a lossy video."""
+    """Blocks whose n-th valid frame since reset has brightness 6 n, which a lossy video keeps."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 16}  # noqa: RUF012
     render_mode = "rgb_array"
@@ -38,36 +38,36 @@ class ShadesOfGrey(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         self.made = 0
-        return self._clip(FIRST)
+        return self._block(FIRST)
 
     def step(self, action):
-        clip, info = self._clip(LATER)
-        return clip, 0.0, False, self.made == FIRST + 2 * LATER, info
+        block, info = self._block(LATER)
+        return block, 0.0, False, self.made == FIRST + 2 * LATER, info
 
-    def _clip(self, valid):
+    def _block(self, valid):
         shades = 6 * np.arange(self.made - LATER + valid, self.made + valid).clip(self.made)
         self.made += valid
-        clip = np.zeros(self.observation_space.shape, np.uint8) + shades.astype(np.uint8)[:, None, None, None]
-        return clip, {"num_frames": valid}
+        block = np.zeros(self.observation_space.shape, np.uint8) + shades.astype(np.uint8)[:, None, None, None]
+        return block, {"num_frames": valid}
 
 
-def test_frame_by_frame_returns_every_valid_frame_once(tiny_weights, clips):
+def test_frame_by_frame_returns_every_valid_frame_once(tiny_weights, blocks):
     env = FrameByFrame(make(tiny_weights))
     frames = [env.reset(seed=4)[0]] + [env.step(WALK_RIGHT)[0] for _ in range(FIRST - 1 + LATER)]
-    assert np.array_equal(frames, np.concatenate(clips[:2]))
+    assert np.array_equal(frames, np.concatenate(blocks[:2]))
     assert frames[0] in env.observation_space and env.observation_space.shape == (32, 48, 3)
 
 
-def test_frame_by_frame_asks_for_an_action_only_when_the_block_has_run_out(tiny_weights, clips):
+def test_frame_by_frame_applies_an_action_only_when_the_block_has_no_frame_left(tiny_weights, blocks):
     env = FrameByFrame(make(tiny_weights))
     env.reset(seed=4)
     for _ in range(FIRST - 1):
-        assert env.step(JUMP)[-1]["block"] == 0  # these come too early to matter
+        assert env.step(JUMP)[-1]["block"] == 0  # too early to have an effect
     frame, *_, info = env.step(WALK_RIGHT)
     assert (info["block"], info["action"], info["frame"]) == (1, WALK_RIGHT, 0)
-    assert np.array_equal(frame, clips[1][0])
+    assert np.array_equal(frame, blocks[1][0])
     frames = [env.step(STAND)[0] for _ in range(LATER - 1)]
-    assert np.array_equal(frames, clips[1][1:])
+    assert np.array_equal(frames, blocks[1][1:])
 
 
 def test_frame_by_frame_ends_with_the_last_frame(tiny_weights):
@@ -79,15 +79,15 @@ def test_frame_by_frame_ends_with_the_last_frame(tiny_weights):
         assert outcomes[-1] == (5.0, True, True)
 
 
-def test_a_reset_drops_the_frames_that_were_left(tiny_weights, clips):
+def test_a_reset_drops_the_frames_that_were_left(tiny_weights, blocks):
     env = FrameByFrame(make(tiny_weights))
     env.reset(seed=9)
     env.step(STAND)
-    assert np.array_equal(env.reset(seed=4)[0], clips[0][0])
-    assert np.array_equal(env.step(STAND)[0], clips[0][1])
+    assert np.array_equal(env.reset(seed=4)[0], blocks[0][0])
+    assert np.array_equal(env.step(STAND)[0], blocks[0][1])
 
 
-def test_a_restored_state_drops_the_frames_that_were_left(tiny_weights, clips):
+def test_a_restored_state_drops_the_frames_that_were_left(tiny_weights, blocks):
     env = FrameByFrame(make(tiny_weights))
     env.reset(seed=4)
     for _ in range(FIRST - 1):
@@ -95,7 +95,14 @@ def test_a_restored_state_drops_the_frames_that_were_left(tiny_weights, clips):
     state = env.unwrapped.save_state()
     env.step(JUMP)
     env.unwrapped.restore_state(state)
-    assert np.array_equal(env.step(WALK_RIGHT)[0], clips[1][0])
+    assert np.array_equal(env.step(WALK_RIGHT)[0], blocks[1][0])
+
+
+def test_restoring_the_newest_block_drops_the_frames_that_were_left_too(tiny_weights):
+    env = FrameByFrame(make(tiny_weights))
+    env.reset(seed=4)
+    env.unwrapped.restore_state(env.unwrapped.save_state())
+    assert env.step(STAND)[-1]["block"] == 1
 
 
 def test_frame_by_frame_renders_what_it_returned(tiny_weights):
@@ -104,12 +111,12 @@ def test_frame_by_frame_renders_what_it_returned(tiny_weights):
     assert np.array_equal(env.step(STAND)[0], env.render())
 
 
-def test_frame_by_frame_lists_the_frames_since_the_last_call(tiny_weights, clips):
+def test_frame_by_frame_lists_the_frames_since_the_last_call(tiny_weights, blocks):
     env = FrameByFrame(make(tiny_weights, render_mode="rgb_array_list"))
     env.reset(seed=4)
     for _ in range(3):
         env.step(STAND)
-    assert np.array_equal(env.render(), clips[0][:4]) and env.render() == []
+    assert np.array_equal(env.render(), blocks[0][:4]) and env.render() == []
     assert env.unwrapped.render() == []  # no second list grows below
 
 
@@ -156,39 +163,39 @@ def test_gymnasium_s_own_player_works_with_keys(tiny_weights, monkeypatch):
     assert [info["action"] for info in infos[-LATER - 2 :]] == [WALK_RIGHT] * LATER + [STAND] * 2
 
 
-def test_last_frame_is_the_newest(tiny_weights, clips):
+def test_last_frame_is_the_newest(tiny_weights, blocks):
     env = LastFrame(make(tiny_weights))
-    assert np.array_equal(env.reset(seed=4)[0], clips[0][-1])
+    assert np.array_equal(env.reset(seed=4)[0], blocks[0][-1])
     frame = env.step(WALK_RIGHT)[0]
-    assert np.array_equal(frame, clips[1][-1]) and frame in env.observation_space
+    assert np.array_equal(frame, blocks[1][-1]) and frame in env.observation_space
 
 
-def test_stacked_channels_are_the_newest_frames_oldest_first(tiny_weights, clips):
+def test_stacked_channels_are_the_newest_frames_oldest_first(tiny_weights, blocks):
     env = StackChannels(make(tiny_weights), frames=4)
     env.reset(seed=4)
     image = env.step(WALK_RIGHT)[0]
     assert image.shape == (32, 48, 12) and image in env.observation_space and image.flags.c_contiguous
-    assert all(np.array_equal(image[..., 3 * i : 3 * i + 3], clips[1][LATER - 4 + i]) for i in range(4))
+    assert all(np.array_equal(image[..., 3 * i : 3 * i + 3], blocks[1][LATER - 4 + i]) for i in range(4))
 
 
 @pytest.mark.parametrize("frames", [0, 13])
-def test_more_frames_than_a_clip_has_cannot_be_stacked(tiny_weights, frames):
-    with pytest.raises(ValueError, match=f"expected frames to be from 1 to 12, those of a clip, got {frames}"):
+def test_more_frames_than_a_block_has_cannot_be_stacked(tiny_weights, frames):
+    with pytest.raises(ValueError, match=f"expected frames to be from 1 to 12, those of a block, got {frames}"):
         StackChannels(make(tiny_weights), frames)
 
 
 @pytest.mark.parametrize("wrapper", [FrameByFrame, LastFrame, StackChannels])
-def test_wrappers_want_clips(wrapper):
-    with pytest.raises(ValueError, match=r"expected an environment whose observations are clips, t H W 3, got"):
+def test_wrappers_require_blocks(wrapper):
+    with pytest.raises(ValueError, match=r"expected an environment whose observations are blocks, t H W 3, got"):
         wrapper(gymnasium.make("CartPole-v1"))
 
 
 @pytest.mark.parametrize("wrapper", [FrameByFrame, LastFrame, StackChannels])
 def test_wrapped_environments_pass_check_env_and_can_be_made_again(tiny_weights, wrapper):
     env = wrapper(make(tiny_weights, render_mode="rgb_array"))
-    with pytest.warns(UserWarning, match="is different from the unwrapped version") as said:
+    with pytest.warns(UserWarning, match="is different from the unwrapped version") as warned:
         check_env(env, skip_render_check=True)
-    assert len(said) == 1
+    assert len(warned) == 1
     again = gymnasium.make(env.spec)
     assert isinstance(again, wrapper) and again.observation_space == env.observation_space
 

@@ -26,7 +26,7 @@ from examples.ablations.job import Cell
 from examples.ablations.report import Section, write
 from examples.ablations.store import Store
 from examples.pocket_world.evaluate.evaluation import commit
-from infrope_env.models.world_folder import load_world
+from infrope_env.models.resolve import load_model
 from infrope_env.recording.run_info import RunInfo
 
 Name = Literal["rope", "walks", "flush", "cut", "window", "attention", "steps", "training"]
@@ -123,7 +123,7 @@ def facts(options: Options, plan: Plan, store: Store) -> dict[str, Any]:
     """Machine, command, commit, weights, and what is left out."""
     cells = list(dict.fromkeys(cell for experiment in EXPERIMENTS.values() for cell in experiment.cells(plan)))
     minutes, commits = store.facts(cells)
-    world = load_world(plan.weights)
+    world = load_model(plan.weights)
     return {
         "command": " ".join(["python -m examples.ablations", *sys.argv[1:]]),
         "commit": commit(),

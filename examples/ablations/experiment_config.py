@@ -9,7 +9,7 @@ from examples.ablations.long_rollout import Held
 from examples.ablations.metrics import block_at
 from examples.ablations.variant import Setting
 from infrope_env.config import ROTARY_TABLE_LENGTH, Window
-from infrope_env.models.world_folder import load_world
+from infrope_env.models.resolve import load_model
 
 LEAST_SEEDS = 3
 
@@ -104,7 +104,7 @@ class Plan:
     @cached_property
     def own(self) -> Setting:
         """The world as it is played."""
-        return Setting(self.weights, load_world(self.weights).window)
+        return Setting(self.weights, load_model(self.weights).window)
 
     def of(self, window: Window, long: bool = False) -> Setting:
         """The world under another window; `long` gives it coordinates for the longest horizon."""

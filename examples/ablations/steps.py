@@ -23,7 +23,7 @@ from examples.ablations.store import Store
 from examples.ablations.switch_jobs import Arm, Switches
 from examples.ablations.table import Entry, Table
 from examples.ablations.variant import Setting, even_steps
-from infrope_env.models.world_folder import load_world
+from infrope_env.models.resolve import load_model
 
 ANSWERS = ("motion right", "frames until shown", "scene at 1", "scene later", "subject kept in a cut")
 
@@ -35,7 +35,7 @@ def arms(plan: Plan) -> dict[str, Setting]:
         steps = even_steps(count)
         rows[steps_name(count)] = plan.own if steps == plan.own.sampler.steps else replace(plan.own, steps=steps)
     if plan.teacher is not None:
-        rows["teacher"] = Setting(plan.teacher, load_world(plan.teacher).window)
+        rows["teacher"] = Setting(plan.teacher, load_model(plan.teacher).window)
     return rows
 
 

@@ -20,7 +20,7 @@ from examples.ablations.features import open_eyes
 from examples.ablations.job import Cell, Outcome
 from examples.pocket_world.evaluate.detectors import WEIGHTS as DETECTORS
 from examples.pocket_world.evaluate.evaluation import commit
-from infrope_env.models.world_folder import load_world
+from infrope_env.models.resolve import load_model
 from infrope_env.recording.run_info import processor
 
 FORMAT = 1
@@ -119,6 +119,6 @@ def fingerprint(weights: str) -> str:
 
     When the world is drawn otherwise, its detectors are trained anew, so they stand for the drawing too.
     """
-    world = load_world(weights)
+    world = load_model(weights)
     detectors = hashlib.sha256(DETECTORS.read_bytes()).hexdigest()
     return " ".join([*world.sha256.values(), str(world.sampler), str(world.device), str(world.dtype), detectors])

@@ -20,7 +20,8 @@ from examples.ablations.store import Store
 from examples.ablations.switch_jobs import Arm, Switches
 from examples.ablations.table import Entry, Table
 from examples.ablations.variant import Setting
-from infrope_env.models.world_folder import load_card, load_world
+from infrope_env.models.resolve import WorldFolder, load_model, resolve
+from infrope_env.models.world_folder import load_card
 
 SHIPPED, TEACHER, CONTROL = "as shipped", "teacher", "control"
 FLUSHED, TOLD = "flush", "cross-attention only"
@@ -37,7 +38,7 @@ def models(plan: Plan) -> dict[str, Setting]:
     if plan.control is None:
         return {}
     folders = {SHIPPED: plan.weights, TEACHER: plan.teacher, CONTROL: plan.control}
-    return {name: Setting(each, load_world(each).window) for name, each in folders.items() if each is not None}
+    return {name: Setting(each, load_model(each).window) for name, each in folders.items() if each is not None}
 
 
 def held(plan: Plan) -> dict[str, list[Held]]:
@@ -113,7 +114,8 @@ def explanation(rows: Mapping[str, Setting]) -> str:
 
 def learnt(world: str) -> str:
     """Iterations of every run that a world folder's record tells of."""
-    runs = cast(Mapping[str, Mapping[str, float]], load_card(world).training.get("runs", {}))
+    card = load_card(cast(WorldFolder, resolve(world)).path)
+    runs = cast(Mapping[str, Mapping[str, float]], card.training.get("runs", {}))
     return (
         ", ".join(f"{run} {row['iteration'] + 1:.0f}" for run, row in runs.items() if "iteration" in row) or "unknown"
     )

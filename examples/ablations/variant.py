@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from infrope_env.config import Sampler, Window
-from infrope_env.models.world_folder import WorldModel, load_world
+from infrope_env.models.resolve import load_model
+from infrope_env.models.world_model import WorldModel
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Setting:
     @property
     def world(self) -> WorldModel:
         """The loaded weights, once per process."""
-        return load_world(self.weights)
+        return load_model(self.weights)
 
     @property
     def sampler(self) -> Sampler:

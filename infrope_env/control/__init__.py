@@ -1,14 +1,16 @@
-"""What the player asks for: from a key or a line of text to a text embedding.
+"""What the player asks for: actions, prompts and the type of a controller.
 
-    actions.py       which prompt and which transition an action means (no torch)
-    mentions.py      which subject or scene a typed sentence speaks of
-    toml_table.py    reads an action set so that every mistake is named by file, table and key
-    storyboard.py    timed prompts written on one line, "a fox runs[5s] | a fox waves[10s#]" (no torch)
-    text_encoder.py  text to embedding: what an encoder promises, and the small bundled one
-    umt5.py          UMT5-XXL, Wan's encoder; umt5_files.py finds and reads it, int8.py halves it
-    lazy_encoder.py  UMT5-XXL loaded on call, or known only by the embeddings it left
-    prompts.py       every text encoded once, remembered in memory and, by prompt_files.py, on disk
+    actions.py       actions, and the prompt and transition that each one leads to
+    action_files.py  the entries of an action set in TOML: reading, checking, writing
+    toml_table.py    TOML tables whose errors name file, table and key
+    mentions.py      the subject or scene that a typed prompt mentions
+    storyboard.py    timed prompts on one line, "a fox runs[5s] | a fox waves[10s#]"
+    key_names.py     names of keys, and the keys that the window reserves
+    controller.py    the Controller type: (observation, info) -> action
+    idle.py          the action that changes nothing
+    frames.py        the valid pixel frames of an observation
+    playable.py      what wrappers and players need from an environment, as a Protocol
 
 A new action or scene is a table in an action set (assets/actions/*.toml), not code.
-Nothing here knows the generator, its cache, gymnasium or pygame. Importing this package imports none of the modules.
+No module here imports torch, gymnasium or pygame. Importing this package imports none of its modules.
 """

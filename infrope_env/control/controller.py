@@ -1,4 +1,4 @@
-"""The Controller type: what steers an environment."""
+"""The Controller type: a callable that steers an environment."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,4 +7,4 @@ import numpy as np
 from numpy.typing import NDArray
 
 Controller = Callable[[NDArray[np.uint8], Mapping[str, Any]], int]
-"""(newest observation, its info) -> the action of the next block."""
+"""(observation, info) of the newest block -> action of the next block."""

@@ -1,4 +1,6 @@
-"""Observations as arrays: the pixel frames of a block, and which of them count."""
+"""Observations as arrays: the pixel frames of a block, and which of them are valid."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +13,8 @@ Frames = NDArray[np.uint8]
 
 
 def valid_frames(observation: Frames, info: Mapping[str, Any]) -> Frames:
-    """Return the pixel frames of an observation that count: the last `info["num_frames"]`, as a view.
+    """Return the valid pixel frames of an observation, the last `info["num_frames"]`, as a view.
 
-    A first block has 9 of 12; the copies that fill the front of its array are left out.
+    A first block has 9 valid frames of 12; the first three are copies that fill the array.
     """
     return observation[len(observation) - info["num_frames"] :]

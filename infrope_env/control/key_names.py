@@ -1,4 +1,4 @@
-"""Names of keys: what action sets call them, and which ones the window keeps for itself."""
+"""Names of keys as action sets write them, and the keys that the window reserves for its own commands."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ MODIFIERS = ("shift", "ctrl", "alt", "meta")
 
 @dataclass(frozen=True)
 class WindowCommand:
-    """A key of the window itself; action sets may not bind it.
+    """A command of the window; action sets cannot bind its keys.
 
     Attributes:
         name: Identifier, for example "save".
         keys: Names of the keys that trigger it, lower case.
-        label: The key as players read it.
+        label: The key as help and overlay show it.
         effect: What it does, in a few words.
     """
 

@@ -1,7 +1,6 @@
-"""Which subject or scene a sentence speaks of, so that who types "a penguin" plays the penguin from then on.
+"""Which subject or scene a typed prompt mentions: after "a penguin waves", actions move the penguin."""
 
-Knows words only: no spelling, no grammar, no action sets.
-"""
+from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
@@ -10,20 +9,20 @@ ARTICLES = ("a", "an", "the")
 
 
 def first_mentioned(text: str, phrases: Mapping[str, Iterable[str]]) -> str | None:
-    """Which name the text mentions first, or None.
+    """Return the name that a text mentions first, or None.
 
-    A phrase counts as whole words in any case; its leading article need not stand in the text. Of two that begin at
-    the same word, the longer one counts: "city street" before "city".
+    A phrase matches whole words in any case, with or without its leading article. Of two phrases that begin at the
+    same word the longer one wins: "city street" before "city".
 
     Args:
-        text: a prompt.
-        phrases: what each name is called.
+        text: A prompt.
+        phrases: The phrases for each name.
     """
     words = _words(text)
     found = [
         (start, -len(phrase), name)
-        for name, called in phrases.items()
-        for phrase in map(_without_article, map(_words, called))
+        for name, name_phrases in phrases.items()
+        for phrase in map(_without_article, map(_words, name_phrases))
         for start in range(len(words))
         if phrase and words[start : start + len(phrase)] == phrase
     ]

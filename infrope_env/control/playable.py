@@ -1,4 +1,4 @@
-"""What players, wrappers and recordings need from an environment, however many wrappers are around it."""
+"""What wrappers, players and recordings need from an environment, whatever wrappers are around it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from infrope_env.control.frames import Frames
 
 @runtime_checkable
 class PlayableEnv(Protocol):
-    """An environment that a player can steer; `InfinityRopeEnv` is one.
+    """An environment that a player can steer, such as `InfinityRopeEnv`.
 
     Attributes:
         action_set: Words and keys of the world.
         action_names: Name of every action, by index.
         block_shape: Shape of an observation, t H W 3.
         window: Sizes and rules of the attention window.
-        steering: What the player has asked for.
+        steering: Subject, scene, motion and prompt in force.
         newest: Observation and info of the newest block, read-only; None before the first reset.
         restores: Number of states restored since the environment was made.
     """
@@ -39,7 +39,7 @@ class PlayableEnv(Protocol):
         """Encode prompts ahead of play."""
 
     def save_state(self) -> Any:
-        """Copy everything that the future depends on."""
+        """Return a copy of everything that the future depends on."""
 
     def restore_state(self, state: Any) -> tuple[Frames, dict[str, Any]]:
         """Go back to a saved state; return observation and info of its newest block."""

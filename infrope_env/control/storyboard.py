@@ -1,9 +1,10 @@
 """Timed prompts on one line: "a fox runs[5s] | a fox waves[10s#]; good morning | goodbye".
 
-Scenes are separated by "|", [5s] is how long one lasts, "#" makes it begin with a cut, subtitles follow after ";".
-`compat="release"` reads a line as the ∞-RoPE release does, where "#" cuts one scene later than its README says.
-Knows nothing of actions and embeddings, and imports no tensor library.
+"|" separates shots, [5s] is a shot's duration, "#" makes the shot begin with a cut, and subtitles follow after ";".
+`compat="release"` reads a line as the code of the ∞-RoPE release does: "#" cuts one shot later than its README says.
 """
+
+from __future__ import annotations
 
 import math
 import re
@@ -12,7 +13,7 @@ from itertools import accumulate, pairwise
 
 FPS = 16
 FRAMES_PER_LATENT = 4
-UNTIMED_BLOCKS = 14  # how long a scene without a duration lasts, whatever the block size (release)
+UNTIMED_BLOCKS = 14  # blocks of a shot without a duration, at any block size (release)
 
 DURATION = re.compile(r"\[(\d+(?:\.\d*)?)\s*s(#?)\]")
 ALMOST_A_DURATION = re.compile(r"\[\s*[-+\d.,]+\s*(?:s|secs?|seconds?)?\s*#?\s*\]", re.IGNORECASE)
@@ -20,13 +21,13 @@ ALMOST_A_DURATION = re.compile(r"\[\s*[-+\d.,]+\s*(?:s|secs?|seconds?)?\s*#?\s*\
 
 @dataclass(frozen=True)
 class Shot:
-    """One scene of a storyboard.
+    """One shot of a storyboard.
 
     Attributes:
-        prompt: its text, without the duration.
-        blocks: how many blocks it lasts, at least 1; the last shot may be played longer, see `Storyboard.played`.
-        cut: it begins with a cut; a first shot begins the rollout either way.
-        seconds: the duration as written, None when there was none.
+        prompt: Its text, without the duration.
+        blocks: Its length in blocks, at least 1; the last shot can last longer, see `Storyboard.played`.
+        cut: It begins with a cut; without effect on the first shot, which begins the rollout.
+        seconds: Its duration as written; None when it has none.
     """
 
     prompt: str
@@ -37,7 +38,13 @@ class Shot:
 
 @dataclass(frozen=True)
 class Subtitle:
-    """A line of text over pixel frames first, ..., end - 1."""
+    """A line of text over pixel frames.
+
+    Attributes:
+        text: The line.
+        first: First pixel frame that shows it, counted from the reset.
+        end: First pixel frame after it.
+    """
 
     text: str
     first: int
@@ -49,28 +56,28 @@ class Storyboard:
     """Shots in order, and their subtitles.
 
     Attributes:
-        scenes: at least one shot.
-        subtitles: one per shot when every shot is timed (empty ones where the line gave fewer), else as written.
-        block: latent frames per block.
-        compat: how the line was read, None or "release".
+        shots: At least one shot.
+        subtitles: One per shot when every shot is timed, padded with empty ones; otherwise as written.
+        block: Latent frames per block.
+        compat: The dialect in which the line was read: None or "release".
     """
 
-    scenes: tuple[Shot, ...]
+    shots: tuple[Shot, ...]
     subtitles: tuple[str, ...] = ()
     block: int = 3
     compat: str | None = None
 
     @property
     def seconds(self) -> float | None:
-        """Length of the whole storyboard; None when a shot has no duration."""
-        seconds = [shot.seconds for shot in self.scenes if shot.seconds is not None]
-        return sum(seconds) if len(seconds) == len(self.scenes) else None
+        """Duration of the whole storyboard; None when a shot has no duration."""
+        seconds = [shot.seconds for shot in self.shots if shot.seconds is not None]
+        return sum(seconds) if len(seconds) == len(self.shots) else None
 
     def latent_frames(self, from_image: bool = False) -> int | None:
-        """Latent frames of the whole storyboard, rounded up to full blocks; None when a shot has no duration.
+        """Return the latent frames of the whole storyboard, rounded up to full blocks; None when a shot is untimed.
 
         Args:
-            from_image: the first pixel frame is given rather than generated.
+            from_image: The first pixel frame is given, not generated.
         """
         if self.seconds is None:
             return None
@@ -79,9 +86,9 @@ class Storyboard:
 
     @property
     def total_blocks(self) -> int:
-        """Blocks of the whole storyboard: 5 s and 5 s are 6 and 6 blocks, but 14 together."""
+        """Blocks of the whole storyboard: shots of 5 s and 5 s have 6 blocks each, but 14 together."""
         latent_frames = self.latent_frames()
-        written = sum(shot.blocks for shot in self.scenes)
+        written = sum(shot.blocks for shot in self.shots)
         if latent_frames is None:
             return written
         timed = latent_frames // self.block
@@ -89,38 +96,40 @@ class Storyboard:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """The block at which each shot begins."""
-        return tuple(accumulate((shot.blocks for shot in self.scenes[:-1]), initial=0))
+        """First block of each shot."""
+        return tuple(accumulate((shot.blocks for shot in self.shots[:-1]), initial=0))
 
     @property
     def flush_blocks(self) -> tuple[int, ...]:
-        """The blocks at which the prompt changes."""
+        """Blocks at which the prompt changes."""
         return self.starts[1:]
 
     @property
     def cut_blocks(self) -> tuple[int, ...]:
-        """The blocks that begin with a cut; a storyboard's first block does not."""
-        return tuple(start for start, shot in zip(self.starts, self.scenes, strict=True) if shot.cut and start)
+        """Blocks that begin with a cut; the first block of a storyboard does not."""
+        return tuple(start for start, shot in zip(self.starts, self.shots, strict=True) if shot.cut and start)
 
     def played(self) -> tuple[Shot, ...]:
-        """The shots with the blocks they really get.
+        """Return the shots with the blocks that are played.
 
-        Durations round down and the total rounds up: the last shot takes what is left.
+        Durations round down and the total rounds up; the last shot gets the remaining blocks.
         """
         ends = (*self.starts[1:], self.total_blocks)
         lengths = [min(end, self.total_blocks) - start for start, end in zip(self.starts, ends, strict=True)]
-        return tuple(replace(shot, blocks=n) for shot, n in zip(self.scenes, lengths, strict=True) if n > 0)
+        return tuple(replace(shot, blocks=n) for shot, n in zip(self.shots, lengths, strict=True) if n > 0)
 
     def pixel_frames(self, blocks: int) -> int:
-        """Pixel frames of the first `blocks` blocks: the first latent frame gives one, every other four."""
+        """Return the pixel frames of the first `blocks` blocks: one for the first latent frame, four for each other."""
         return max(0, FRAMES_PER_LATENT * (self.block * blocks - 1) + 1)
 
     def timed_subtitles(self, blocks: int | None = None) -> tuple[Subtitle, ...]:
-        """Where each subtitle stands in a rollout of that many blocks, by default the whole storyboard.
+        """Return the subtitles with their pixel frames.
 
-        From the first pixel frame of its shot to the last. The release goes by the durations instead, although shots
-        are whole blocks and so begin earlier, or by equal parts when a shot has none. What lies behind the end is
-        cut off.
+        A subtitle covers its shot from the first pixel frame to the last. The release uses the durations as written,
+        although shots are whole blocks and so begin earlier, or equal parts when a shot is untimed.
+
+        Args:
+            blocks: Length of the rollout; subtitles end with it. None takes the whole storyboard.
         """
         end = self.pixel_frames(self.total_blocks if blocks is None else blocks)
         marks = self._release_marks(end) if self.compat == "release" else [*map(self.pixel_frames, self.starts), end]
@@ -130,7 +139,7 @@ class Storyboard:
 
     def _release_marks(self, num_frames: int) -> list[int]:
         if self.seconds is not None:
-            return list(accumulate((math.floor(FPS * (shot.seconds or 0)) for shot in self.scenes), initial=0))
+            return list(accumulate((math.floor(FPS * (shot.seconds or 0)) for shot in self.shots), initial=0))
         parts = max(1, len(self.subtitles))
         return [i * num_frames // parts for i in range(parts + 1)]
 
@@ -139,14 +148,14 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     """Read a storyboard.
 
     Args:
-        text: the line; without `compat` it may go over several lines.
-        compat: None follows the README of ∞-RoPE and refuses what looks like a mistake; "release" reads any line as
-            the release's code does: "#" anywhere in a scene makes the NEXT scene begin with a cut, a duration
-            it cannot read is part of the prompt, empty scenes count.
-        block: latent frames per block.
+        text: The line; without `compat` it can be broken into several lines.
+        compat: None follows the README of ∞-RoPE and raises an error for probable mistakes. "release" reads any line
+            as the code of the release does: "#" anywhere in a shot makes the NEXT shot begin with a cut, a duration
+            that it cannot read is part of the prompt, and empty shots count.
+        block: Latent frames per block.
 
     Raises:
-        ValueError: the line has a mistake; the sentence names the scene.
+        ValueError: The line has a mistake; the message names the shot, as "shot 2 of 3".
     """
     if compat not in (None, "release"):
         raise ValueError(f'expected compat to be None or "release", got {compat!r}')
@@ -155,20 +164,20 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     if compat is None:
         text = " ".join(text.split())
     prompts, subtitles, rest = f"{text};;".split(";", maxsplit=2)
-    scenes = [scene.strip() for scene in prompts.split("|")]
+    parts = [part.strip() for part in prompts.split("|")]
     lines = [line.strip() for line in subtitles.split("|")] if subtitles.strip() else []
     if compat is None:
-        _refuse_mistakes(scenes, lines, rest)
-    shots = tuple(_shot(scene, block) for scene in scenes)
+        _refuse_mistakes(parts, lines, rest)
+    shots = tuple(_shot(part, block) for part in parts)
     if compat == "release":
-        flags = [False, *("#" in scene for scene in scenes)]
+        flags = [False, *("#" in part for part in parts)]
         shots = tuple(replace(shot, cut=cut) for shot, cut in zip(shots, flags, strict=False))
     return Storyboard(shots, _fit(lines, shots), block, compat)
 
 
-def _shot(scene: str, block: int) -> Shot:
-    prompt = DURATION.sub("", scene).strip()
-    duration = DURATION.search(scene)
+def _shot(part: str, block: int) -> Shot:
+    prompt = DURATION.sub("", part).strip()
+    duration = DURATION.search(part)
     if duration is None:
         return Shot(prompt, UNTIMED_BLOCKS, cut=False)
     seconds = float(duration[1])
@@ -177,29 +186,29 @@ def _shot(scene: str, block: int) -> Shot:
 
 
 def _fit(lines: list[str], shots: tuple[Shot, ...]) -> tuple[str, ...]:
-    """Pad or cut off subtitles to one per shot, when every shot is timed."""
+    """Return one subtitle per shot, padded or truncated, when every shot is timed; otherwise all of them."""
     if not lines or any(shot.seconds is None for shot in shots):
         return tuple(lines)
     return tuple(lines[: len(shots)] + [""] * (len(shots) - len(lines)))
 
 
-def _refuse_mistakes(scenes: list[str], lines: list[str], rest: str) -> None:
-    for number, scene in enumerate(scenes, start=1):
-        _refuse_scene(f"scene {number} of {len(scenes)}", scene)
-    if len(lines) > len(scenes):
-        raise ValueError(f"expected at most one subtitle per scene, got {len(lines)} for {len(scenes)} scenes")
+def _refuse_mistakes(parts: list[str], lines: list[str], rest: str) -> None:
+    for number, part in enumerate(parts, start=1):
+        _refuse_shot(f"shot {number} of {len(parts)}", part)
+    if len(lines) > len(parts):
+        raise ValueError(f"expected at most one subtitle per shot, got {len(lines)} for {len(parts)} shots")
     if rest.strip(" ;"):
-        raise ValueError(f"expected one ';' between scenes and subtitles, got another before {rest.strip(' ;')!r}")
+        raise ValueError(f"expected one ';' between shots and subtitles, got another before {rest.strip(' ;')!r}")
 
 
-def _refuse_scene(place: str, scene: str) -> None:
-    durations = [match[0] for match in DURATION.finditer(scene)]
-    without = DURATION.sub("", scene)
+def _refuse_shot(place: str, part: str) -> None:
+    durations = [match[0] for match in DURATION.finditer(part)]
+    without = DURATION.sub("", part)
     if not without.strip():
-        raise ValueError(f"{place} has no prompt. Write one, such as 'a fox runs[5s]', or take the '|' away.")
+        raise ValueError(f"{place} has no prompt. Write one, such as 'a fox runs[5s]', or remove the '|'.")
     if len(durations) > 1:
-        raise ValueError(f"{place} has two durations, {' and '.join(durations)}. Put a '|' between two scenes.")
-    if durations and not float(DURATION.findall(scene)[0][0]):
+        raise ValueError(f"{place} has two durations, {' and '.join(durations)}. Put a '|' between two shots.")
+    if durations and not float(DURATION.findall(part)[0][0]):
         raise ValueError(f"{place} lasts {durations[0]}, expected more than 0 seconds")
     if almost := ALMOST_A_DURATION.search(without):
         raise ValueError(f"{place}: expected a duration such as [5s], or [5s#] to begin with a cut, got {almost[0]}")

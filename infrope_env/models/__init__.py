@@ -1,1 +1,30 @@
-"""A model by name: world folders and released Wan generators."""
+"""A model by its name or path.
+
+The modules in the order in which a weights string becomes a loaded model:
+
+    resolve.py       decides what the text means, then loads it: `resolve`, `load_model`
+    options.py       choices at loading time: `LoadOptions`
+    world_folder.py  world folders: found, checked, loaded and written; card.py reads their card.json
+    wan/             released Wan generators and their parts
+    world_model.py   the loaded weights: `WorldModel`
+    compile.py       compiles a model for every shape of play
+
+Importing the package loads none of them.
+"""
+
+from typing import Any
+
+__all__ = ["load_generator", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `load_model` or `load_generator` at its first use (PEP 562): both import torch."""
+    if name == "load_model":
+        from infrope_env.models.resolve import load_model
+
+        return load_model
+    if name == "load_generator":
+        from infrope_env.models.wan.generator import load_generator
+
+        return load_generator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

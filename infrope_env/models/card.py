@@ -1,4 +1,4 @@
-"""The card of a world folder: the sizes of its networks and what its files must be. Knows JSON, not weights."""
+"""card.json of a world folder: the sizes of its networks and the digests of its files. Reads JSON, opens no weights."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Card:
-    """What card.json says.
+    """The content of card.json.
 
     Attributes:
-        files: sha256 of every other file of the folder.
-        training: free facts on how the weights were made.
+        name: Name of the world.
+        model: Sizes of the transformer.
+        decoder: Sizes of the decoder.
+        text_encoder: Sizes of the text encoder.
+        window: Default window.
+        sampler: Default denoising steps.
+        files: Sha256 of every other file of the folder, by its name.
+        training: Notes on how the weights were made, of any form.
     """
 
     name: str
@@ -37,14 +43,16 @@ class Card:
 
     @classmethod
     def parse(cls, text: str, source: Path) -> Card:
-        """Read card.json; WeightsError names `source` and the entry that does not fit."""
+        """Read the text of card.json; WeightsError names `source` and the entry that does not fit."""
         try:
             entries = json.loads(text)
         except json.JSONDecodeError as error:
             raise WeightsError(f"{source}: not valid JSON: {error}.") from error
         if not isinstance(entries, dict):
             raise WeightsError(f"{source}: expected an object, got {type(entries).__name__}.")
-        parts: dict[str, type] = {"model": ModelConfig, "decoder": _decoder_kind(entries)}
+        decoder = entries.get("decoder")
+        is_taehv = isinstance(decoder, dict) and "decoder_widths" in decoder
+        parts: dict[str, type] = {"model": ModelConfig, "decoder": TAEHVConfig if is_taehv else PatchCodecConfig}
         parts |= {"text_encoder": PocketTextConfig, "window": Window, "sampler": Sampler}
         for key in parts.keys() & entries.keys():
             entries[key] = _build(parts[key], entries[key], f"{source}: {key}")
@@ -57,14 +65,8 @@ class Card:
         return height, width
 
 
-def _decoder_kind(entries: dict[str, object]) -> type[PatchCodecConfig | TAEHVConfig]:
-    """Only a TAEHV has widths."""
-    decoder = entries.get("decoder")
-    return TAEHVConfig if isinstance(decoder, dict) and "decoder_widths" in decoder else PatchCodecConfig
-
-
 def _build(kind: type[T], entries: object, where: str) -> T:
-    """A dataclass from JSON, lists as tuples."""
+    """Make a dataclass from a JSON object, with lists as tuples."""
     if not isinstance(entries, dict):
         raise WeightsError(f"{where}: expected an object, got {entries!r}.")
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]

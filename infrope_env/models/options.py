@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 @dataclass(frozen=True)
 class LoadOptions:
@@ -15,8 +19,8 @@ class LoadOptions:
         dtype: "float32", "bfloat16" or "float16"; by default what is fast on the device.
         text_device: Where Wan's text encoder runs: "auto", "cpu", "cuda", or "refuse".
         text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
-        offload: Keep generator and decoder of Wan in host memory and move each to the GPU for its work.
-        compile: Compile the transformer and the fast decoder.
+        offload: Keep idle weights of Wan's generator and decoder in host memory.
+        compile: Load a network of its own that `compile_model` compiles.
     """
 
     decoder: str | None = None
@@ -26,3 +30,35 @@ class LoadOptions:
     text_dtype: str | None = None
     offload: bool = False
     compile: bool = False
+
+    def device_and_dtype(self) -> tuple[torch.device, torch.dtype]:
+        """Return where and in which precision to compute; ValueError where this machine or torch has no such thing."""
+        device = choose_device(self.device)
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise ValueError(f"expected dtype to be one of {', '.join(DTYPES)}, got {self.dtype!r}")
+        return device, fast_dtype(device) if self.dtype is None else DTYPES[self.dtype]
+
+
+DEFAULTS = LoadOptions()
+"""Every choice left to the model and the machine."""
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Return the device of a name, by default the GPU where there is one; ValueError for an unknown or absent one."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"expected device to be 'cpu', 'cuda' or 'cuda:1', got {name!r}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"There is no device {name!r} here. Pass device='cpu'.")
+    return device
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """Return bfloat16 on GPUs and on processors that compute in it, else float32: emulation is four times slower."""
+    if device.type != "cpu":
+        return torch.bfloat16
+    queries = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return torch.bfloat16 if any(query is not None and query() for query in queries) else torch.float32

@@ -1,57 +1,104 @@
-"""Any world by its name or path: a world folder, or Wan in its released files. Knows which is meant, no more."""
+"""What a weights string means, and the model that it loads. Every consumer of such a string calls `resolve`.
+
+The four kinds of weights string:
+
+"pocket", None     a bundled world folder
+"wan", "longlive"  a released generator of wan/catalog.py; "wan" is the default one
+FILE               a generator's .pt or .safetensors file
+FOLDER             a world folder if it holds card.json, else a folder of Wan's parts in their released files
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from infrope_env.errors import WeightsError
-from infrope_env.models import world_folder as world_folders
-from infrope_env.models.wan.locate import is_wan
-from infrope_env.models.world_folder import WorldModel
+from infrope_env.models.options import DEFAULTS, LoadOptions
+from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, DEFAULT, Checkpoint, find_checkpoint
+from infrope_env.models.wan.parts import holds_part
+from infrope_env.models.world_folder import BUNDLED, CARD, load_world
+from infrope_env.models.world_model import WorldModel
 
 
-def load_model(
-    weights: str | Path | None = None,
-    *,
-    prompts: Iterable[str] = (),
-    decoder: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    text_device: str | None = None,
-    text_dtype: str | None = None,
-    offload: bool = False,
-) -> WorldModel:
-    """Load a world, once per process for the same files and settings.
+@dataclass(frozen=True)
+class WorldFolder:
+    """A folder with card.json, bundled or not."""
 
-    Args:
-        weights: a bundled world's name, a world folder, or what `wan.files.WanFiles.find` takes; None is "pocket".
-        prompts: that a large text encoder is to encode before the generator takes its room.
-        decoder: None takes the world's own, or Wan's fast one.
-        device: "cpu", "cuda" or "cuda:1"; None takes the GPU where there is one.
-        dtype: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
-        text_device: where Wan's text encoder runs, see `wan.prompts.find_text_encoder`.
-        text_dtype: what it computes in.
-        offload: whether Wan's generator and decoder take turns on the device.
+    path: Path
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """A released generator."""
+
+    row: Checkpoint
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A generator's file."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class PartsFolder:
+    """A folder that holds at least one part of Wan in a released file."""
+
+    path: Path
+
+
+GeneratorSource = CatalogEntry | LocalFile | PartsFolder
+
+
+def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:
+    """Return what a weights string means; None is "pocket". Opens no weights.
 
     Raises:
-        WeightsError: weights are missing, damaged, or do not fit, or the world has no such setting.
-        ValueError: there is no such device or dtype.
+        WeightsError: It is neither a known name nor the path of a file or folder that can hold weights.
     """
-    if is_wan(None if weights is None else str(weights)):
+    text = str(weights or "pocket")
+    path = Path(text).expanduser()
+    row = find_checkpoint(DEFAULT if text == ALIAS else text)
+    if row is not None:
+        return CatalogEntry(row)
+    if path.is_file():
+        return LocalFile(path)
+    for folder in (BUNDLED / text, path):
+        if (folder / CARD).is_file():
+            return WorldFolder(folder.resolve())
+    if path.is_dir():
+        if holds_part(path):
+            return PartsFolder(path.resolve())
+        raise WeightsError(f"{path} is not a world folder: it has no {CARD}. Nor does it hold a part of Wan.")
+    bundled = ", ".join(sorted(card.parent.name for card in BUNDLED.glob(f"*/{CARD}"))) or "none"
+    released = ", ".join(row.name for row in CHECKPOINTS)
+    raise WeightsError(
+        f"No weights named '{text}'; bundled: {bundled}; released generators: {ALIAS}, {released}. "
+        "Or pass the path of a world folder, a generator's file, or a folder of Wan's parts."
+    )
+
+
+def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prompts: Iterable[str] = ()) -> WorldModel:
+    """Load a model, once per process for the same files and options.
+
+    Args:
+        weights: See `resolve`.
+        options: Choices at loading time.
+        prompts: Texts that a large text encoder encodes before the generator takes its memory.
+
+    Raises:
+        WeightsError: Weights are missing, damaged or do not fit, or the model has no such option.
+        ValueError: There is no such device or dtype.
+    """
+    found = resolve(weights)
+    if not isinstance(found, WorldFolder):
         from infrope_env.models.wan.load import load_wan
 
-        return load_wan(
-            str(weights),
-            prompts=prompts,
-            decoder=decoder,
-            device=device,
-            dtype=dtype,
-            text_device=text_device,
-            text_dtype=text_dtype,
-            offload=offload,
-        )
-    for name, value in (("text_device", text_device), ("text_dtype", text_dtype), ("offload", offload)):
-        if value:
+        return load_wan(found, options, prompts)
+    for name in ("text_device", "text_dtype", "offload"):
+        if value := getattr(options, name):
             raise WeightsError(f"{name}={value!r} is for Wan: the parts of the world {str(weights)!r} are small.")
-    return world_folders.load_world(weights, decoder=decoder, device=device, dtype=dtype)
+    return load_world(found.path, options)

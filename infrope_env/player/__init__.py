@@ -1,12 +1,13 @@
-"""What the player sees and keeps.
+"""A live session, in the order in which a key press becomes a shown pixel frame.
 
-    pace.py      how long blocks take: when to begin one, how long to show a pixel frame
-    stream.py    generates the next block in a thread, just in time, and says which pixel frame is on show
-    window.py    a resizable pygame window that shows pixel frames
-    overlay.py   what is written over the picture, never into it
-    bindings.py  which key does what, in words
-    recorder.py  a rollout as a folder: video, one line per block, and what it takes to make it again
-    subtitles.py a storyboard's subtitles as an .srt file beside the video
+    bindings.py   which key does what, as a list for the overlay and the help text
+    session.py    joins keys, controller, stream and window until the player quits
+    stream.py     generates the next block in a thread, just in time, and decides which pixel frame is shown
+    pace.py       measures how long blocks take; derives when to begin one and how long to show a pixel frame
+    window.py     a resizable pygame window that shows pixel frames
+    overlay.py    text drawn over the picture in the window, never into the pixel frames
+    headless.py   generates blocks without a window, as fast as possible
+    key_codes.py  key names to pygame key codes
 
-pygame is imported when a window opens, not before: rollouts, recording and replay need no display.
+pygame is imported when a window opens: recording and replay need neither pygame nor a display.
 """

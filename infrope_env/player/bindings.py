@@ -1,45 +1,23 @@
-"""Which key does what, in words, and what keys are called. Imports neither pygame nor the engine."""
+"""The list of keys and their effects: those of an action set, then those of the window."""
 
 from __future__ import annotations
 
 from infrope_env.control.actions import ActionSet
-
-COMMANDS = (
-    ("Enter", "new world"),
-    (".", "pause"),
-    ("N", "one block while paused"),
-    ("F5", "save"),
-    ("F9", "restore"),
-    ("T", "type a prompt"),
-    ("H", "overlay"),
-    ("Esc", "quit"),
-)
-"""The window's own keys; action sets may not bind them."""
-
-SIDED = ("shift", "ctrl", "alt", "meta")
+from infrope_env.control.key_names import WINDOW_COMMANDS
 
 
-def listed(action_set: ActionSet) -> tuple[tuple[str, str], ...]:
-    """(keys, what they do) for every action with a key, then for every command."""
-    bound = [("/".join(action.keys), _says(action.name)) for action in action_set.actions if action.keys]
-    return (*bound, *COMMANDS)
+def list_bindings(action_set: ActionSet) -> tuple[tuple[str, str], ...]:
+    """Return (keys, effect) for every action that has a key, then for every command of the window."""
+    actions = [
+        ("/".join(action.keys), action.name.replace("_", " ").replace("cut ", "cut to "))
+        for action in action_set.actions
+        if action.keys
+    ]
+    return (*actions, *((command.label, command.effect) for command in WINDOW_COMMANDS))
 
 
-def as_text(action_set: ActionSet) -> str:
-    """The same as lines for a terminal."""
-    pairs = listed(action_set)
-    width = max(len(keys) for keys, _ in pairs)
-    return "\n".join(f"  {keys:<{width}}  {does}" for keys, does in pairs)
-
-
-def key_name(pygame_name: str) -> str:
-    """What action sets call a key that pygame calls so: "left shift" is "shift", "[1]" on the number pad is "1"."""
-    name = pygame_name.lower()
-    if name.startswith("[") and name.endswith("]"):
-        return name[1:-1]
-    side, _, key = name.partition(" ")
-    return key if side in ("left", "right") and key in SIDED else name
-
-
-def _says(action: str) -> str:
-    return action.replace("_", " ").replace("cut ", "cut to ")
+def format_bindings(action_set: ActionSet) -> str:
+    """Return the bindings as lines for a terminal."""
+    bindings = list_bindings(action_set)
+    width = max(len(keys) for keys, _ in bindings)
+    return "\n".join(f"  {keys:<{width}}  {effect}" for keys, effect in bindings)

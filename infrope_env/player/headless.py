@@ -1,4 +1,4 @@
-"""Plays without a window: one block after the other, as fast as they come."""
+"""Play without a window: blocks are generated as fast as possible and reported one by one."""
 
 from __future__ import annotations
 
@@ -10,46 +10,53 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
 from infrope_env.control.controller import Controller
+from infrope_env.control.frames import Frames
+from infrope_env.control.playable import playable
 
 
 @dataclass(frozen=True)
-class Made:
-    """A block that was made: the name of its action, the environment's info, and how long it took."""
+class TimedBlock:
+    """A generated block and the time it took.
+
+    Attributes:
+        action: Name of its action; "reset" for a first block.
+        info: Info of the environment.
+        duration_s: Seconds that `reset` or `step` took.
+    """
 
     action: str
     info: Mapping[str, Any]
-    made_s: float
+    duration_s: float
 
 
-Report = Callable[[Made, int, int], None]
-"""(newest block, how many are made, of how many)"""
+BlockCallback = Callable[[TimedBlock, int, int], None]
+"""Called with the newest block, the number of blocks so far, and the total."""
 
 
-def stand_still(observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
-    """The controller of nobody: action 0."""
+def stand_still(observation: Frames, info: Mapping[str, Any]) -> int:
+    """Choose action 0: the controller of a rollout that nothing steers."""
     return 0
 
 
 def drive(
-    env: gymnasium.Env[NDArray[np.uint8], Any],
+    env: gymnasium.Env[Frames, Any],
     controller: Controller,
     blocks: int,
     seed: int | None = None,
     options: dict[str, Any] | None = None,
-) -> Iterator[Made]:
-    """Make `blocks` blocks, those of resets included, and hand each out when it is done.
+) -> Iterator[TimedBlock]:
+    """Generate blocks under a controller and yield each one.
 
     Args:
-        env: reset here, not before.
-        controller: asked before every block that no reset makes.
-        blocks: how many.
-        seed: of the first reset; a rollout that ends is followed by one with another seed.
-        options: of every reset.
+        env: The environment; it is reset first, and again when a rollout ends.
+        controller: Chooses the action of every block that no reset makes.
+        blocks: Number of blocks, those of resets included.
+        seed: Seed of the first reset; later resets draw their own.
+        options: Options of every reset.
     """
-    names, ended = env.get_wrapper_attr("action_names"), True
+    names, ended = playable(env).action_names, True
     for _ in range(blocks):
         began = time.perf_counter()
         if ended:
@@ -58,28 +65,26 @@ def drive(
         else:
             observation, _, terminated, truncated, info = env.step(controller(observation, info))
             ended = terminated or truncated
-        made_s = time.perf_counter() - began
-        yield Made("reset" if info["action"] is None else names[info["action"]], info, made_s)
+        duration_s = time.perf_counter() - began
+        yield TimedBlock("reset" if info["action"] is None else names[info["action"]], info, duration_s)
 
 
-def print_block(made: Made, done: int, total: int) -> None:
-    """One line on stdout: block, action, transition, milliseconds."""
-    info = made.info
-    print(
-        f"block {info['block']:>5}  {made.action:<14} {info['transition']:<9} {1000 * made.made_s:7.0f} ms", flush=True
-    )
+def print_block(block: TimedBlock, count: int, total: int) -> None:
+    """Print one line to stdout: block, action, transition, milliseconds."""
+    index, transition = block.info["block"], block.info["transition"]
+    print(f"block {index:>5}  {block.action:<14} {transition:<9} {1000 * block.duration_s:7.0f} ms", flush=True)
 
 
-def print_progress(made: Made, done: int, total: int) -> None:
-    """A line on stderr that fills up."""
-    bar, end = "#" * (30 * done // total), "\n" if done == total else ""
-    print(f"\r[{bar:<30}] block {done} of {total}", end=end, file=sys.stderr, flush=True)
+def print_progress(block: TimedBlock, count: int, total: int) -> None:
+    """Draw a progress bar on stderr."""
+    bar, end = "#" * (30 * count // total), "\n" if count == total else ""
+    print(f"\r[{bar:<30}] block {count} of {total}", end=end, file=sys.stderr, flush=True)
 
 
-def summarize(blocks: Sequence[Made]) -> str:
-    """What it came to: blocks, pixel frames, their rate, and how long blocks took."""
-    frames = sum(made.info["num_frames"] for made in blocks)
-    total_s = sum(made.made_s for made in blocks)
-    p50, p95 = np.percentile([1000 * made.made_s for made in blocks], [50, 95])
+def summarize(blocks: Sequence[TimedBlock]) -> str:
+    """Return one line: number of blocks and pixel frames, frame rate, p50 and p95 of the block times."""
+    frames = sum(block.info["num_frames"] for block in blocks)
+    total_s = sum(block.duration_s for block in blocks)
+    p50, p95 = np.percentile([1000 * block.duration_s for block in blocks], [50, 95])
     rate = f"{frames} pixel frames in {total_s:.1f} s ({frames / max(total_s, 1e-9):.1f} per second)"
     return f"{len(blocks)} blocks, {rate}; a block takes {p50:.0f} ms (p50), {p95:.0f} ms (p95)"

@@ -1,4 +1,4 @@
-"""How long blocks take, and what follows for the screen. Arithmetic only: no clock, no threads."""
+"""Timing of play: how long blocks take, when the next one begins, how long a pixel frame is shown. Reads no clock."""
 
 from __future__ import annotations
 
@@ -8,34 +8,62 @@ import numpy as np
 
 
 class Pace:
-    """How long blocks took lately, and what follows: when to begin one and how long to show a pixel frame."""
+    """Statistics of recent block times, and the timing that follows from them.
 
-    def __init__(self, fps: float, margin_s: float = 0.03, memory: int = 24) -> None:
-        """Show at most `fps` pixel frames per second; be ready `margin_s` early; remember `memory` blocks."""
+    Attributes:
+        fps: Pixel frames per second at most.
+        margin_s: Time by which a block is to be ready early.
+    """
+
+    def __init__(self, fps: float, margin_s: float = 0.03, history: int = 24) -> None:
+        """Start without measurements; keep those of the newest `history` blocks."""
         self.fps = fps
         self.margin_s = margin_s
-        self._recent: deque[float] = deque(maxlen=memory)
-        self._first: float | None = None
+        self._recent_s: deque[float] = deque(maxlen=history)
+        self._first_s: float | None = None
 
-    def add(self, made_s: float, first: bool = False) -> None:
-        """Count one block. A first block, shorter and not warmed up, only counts until there is another."""
+    def add(self, duration_s: float, first: bool = False) -> None:
+        """Add the time that one block took.
+
+        Args:
+            duration_s: Seconds.
+            first: Whether it is the first block of a rollout: shorter and not warmed up, it counts only until another
+                block is measured.
+        """
         if first:
-            self._first = made_s
+            self._first_s = duration_s
         else:
-            self._recent.append(made_s)
+            self._recent_s.append(duration_s)
 
     @property
     def p95_s(self) -> float:
-        """The time that 19 of 20 recent blocks keep to; 0 before any was made."""
-        if self._recent:
-            return float(np.percentile(self._recent, 95))
-        return self._first or 0.0
+        """95th percentile of recent block times; 0 without a measurement."""
+        if self._recent_s:
+            return float(np.percentile(self._recent_s, 95))
+        return self._first_s or 0.0
 
     @property
     def lead_s(self) -> float:
-        """How long before a block is due it must begin."""
+        """Time before a block is due at which its generation begins."""
         return self.p95_s + self.margin_s
 
     def frame_s(self, num_frames: int) -> float:
-        """How long each of a clip's pixel frames stays: 1 / fps, longer where the next block takes longer."""
+        """Return how long to show each pixel frame of a block: 1 / fps, or longer while the next block takes longer."""
         return max(1 / self.fps, self.lead_s / num_frames)
+
+
+class FrameRate:
+    """Pixel frames really shown per second, measured over the newest ones."""
+
+    def __init__(self, history: int = 24) -> None:
+        self._shown_s: deque[float] = deque(maxlen=history)
+
+    def add(self, now: float) -> None:
+        """Count a pixel frame shown at `now`, in seconds."""
+        self._shown_s.append(now)
+
+    @property
+    def fps(self) -> float:
+        """Pixel frames per second; 0 before the second one."""
+        passed_s = self._shown_s[-1] - self._shown_s[0] if self._shown_s else 0.0
+        return (len(self._shown_s) - 1) / passed_s if passed_s else 0.0

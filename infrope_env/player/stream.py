@@ -1,7 +1,7 @@
-"""Generates the next block in a thread, just in time, and says which pixel frame is on show.
+"""Just-in-time generation of blocks in a thread, and the choice of the pixel frame on show.
 
-A block begins as late as the slowest recent ones allow, so that it answers the newest key; where the model is slower
-than the screen, its pixel frames are spread evenly over the time a block takes. Knows no pygame: the window asks.
+A block begins as late as the slowest recent blocks allow, so that it answers the newest key. Where the model is slower
+than the screen, pixel frames are spread evenly over the time a block takes. This module does not import pygame.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from functools import partial
 from typing import Any
 
 import gymnasium
-import numpy as np
-from numpy.typing import NDArray
 
 from infrope_env.control.controller import Controller
+from infrope_env.control.frames import Frames, valid_frames
+from infrope_env.control.playable import playable
 from infrope_env.player.pace import Pace
 
 Info = Mapping[str, Any]
 
 
 class StreamError(RuntimeError):
-    """Making a block failed; the message is the reason in one sentence."""
+    """Generating a block failed; the message gives the reason in one sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,104 +34,126 @@ class BlockFrames:
     """The pixel frames of one block, ready to be shown.
 
     Attributes:
-        frames: uint8 [n, H, W, 3]; of a first block only the valid ones.
-        info: the environment's.
-        made_s: how long the environment took.
-        starts_over: the player asked for a reset or a restore: it does not wait for the end of what is on show.
+        frames: Valid pixel frames, t H W 3 uint8.
+        info: Info of the environment.
+        immediate: Whether the block replaces the one on show at once, because of a reset or restore by the player.
     """
 
-    frames: NDArray[np.uint8]
+    frames: Frames
     info: Info
-    made_s: float
-    starts_over: bool = False
+    immediate: bool = False
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What is on show: pixel frame `index` of `clip`."""
+class ShownFrame:
+    """The pixel frame on show.
 
-    clip: BlockFrames
+    Attributes:
+        block: The block it belongs to.
+        index: Its index among the block's frames.
+    """
+
+    block: BlockFrames
     index: int
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """uint8 [H, W, 3]."""
-        return self.clip.frames[self.index]
+    def pixels(self) -> Frames:
+        """The image, H W 3 uint8."""
+        return self.block.frames[self.index]
 
 
 @dataclass(frozen=True)
-class Showing:
-    """A clip on show since `began_s`, `frame_s` per pixel frame; the last one stays until another clip begins."""
+class Playback:
+    """A block on show. Its last pixel frame stays until another block begins.
 
-    clip: BlockFrames
-    began_s: float
+    Attributes:
+        block: The block.
+        start_s: Time at which its first pixel frame is shown.
+        frame_s: Time for which each pixel frame is shown.
+    """
+
+    block: BlockFrames
+    start_s: float
     frame_s: float
 
     @property
-    def ends_s(self) -> float:
-        """When the next clip is due."""
-        return self.began_s + len(self.clip.frames) * self.frame_s
+    def end_s(self) -> float:
+        """Time at which the next block is due."""
+        return self.start_s + len(self.block.frames) * self.frame_s
 
-    def at(self, now: float) -> Frame:
-        """The pixel frame on show."""
-        index = int((now - self.began_s) / self.frame_s + 1e-6)
-        return Frame(self.clip, min(max(index, 0), len(self.clip.frames) - 1))
+    def frame_at(self, now: float) -> ShownFrame:
+        """Return the pixel frame on show at `now`, in seconds."""
+        index = int((now - self.start_s) / self.frame_s + 1e-6)
+        return ShownFrame(self.block, min(max(index, 0), len(self.block.frames) - 1))
 
 
 class Stream:
-    """Owns the environment: makes blocks in a worker thread and hands out pixel frames to the thread that shows them.
+    """A worker thread that generates blocks, and their pixel frames for the thread that shows them.
 
-    Everything asked of the environment (`reset`, `save`, `restore`, `set_prompt`) is done by the worker between two
-    blocks, in the order of asking, and answered through a Future.
+    The worker executes the commands `reset`, `new_world`, `save`, `restore` and `set_prompt` between two blocks, in
+    order; each returns a Future.
+
+    Attributes:
+        pace: Timing of the blocks.
+        paused: Whether blocks begin only by `single_step`.
+        generating: Whether a block is being generated: a key pressed now acts on the block after it.
     """
 
     def __init__(
         self,
-        env: gymnasium.Env[NDArray[np.uint8], Any],
-        choose_action: Controller,
+        env: gymnasium.Env[Frames, Any],
+        controller: Controller,
         *,
         blocks: int | None = None,
         fps: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; nothing runs before `start`.
+        """Prepare; `start` begins the first block.
 
         Args:
-            env: from here on nobody else may use it until `close`.
-            choose_action: asked by the worker right before a block begins.
-            blocks: make so many, those of resets included, and no more; None goes on for ever.
-            fps: pixel frames per second where the model is fast enough; the environment's by default.
-            clock: seconds; `next_frame` is asked by the same one.
+            env: The environment; nothing else may use it until `close`.
+            controller: Chooses the action of a block right before the block begins, in the worker thread.
+            blocks: Number of blocks to generate, those of resets included; None has no end.
+            fps: Pixel frames per second where the model is fast enough; by default the environment's.
+            clock: Returns seconds.
         """
         self.pace = Pace(fps or env.metadata["render_fps"])
-        self._env = env
-        self._choose = choose_action
+        self.paused = self.generating = False
+        self._env, self._playable = env, playable(env)
+        self._controller = controller
         self._clock = clock
-        self._observation: NDArray[np.uint8] | None = None  # the newest block's; None before the first reset
-        self._info: Info = {}
+        self._newest: tuple[Frames, Info] | None = None  # observation and info; None before the first reset
         self._saved: object | None = None
-        self._first_prompt: dict[str, Any] = {}
+        self._start_prompt: dict[str, Any] = {}  # reset option of every new world
         self._wake = threading.Condition()
         self._commands: deque[tuple[Callable[[], object], Future[Any]]] = deque()
-        self._ready: BlockFrames | None = None
-        self._showing: Showing | None = None
-        self._paused = self._generating = self._closing = False
-        self._over = False  # the rollout has ended: the next block is the first of another
-        self._steps = 0  # blocks to make although paused
+        self._waiting_block: BlockFrames | None = None  # generated, not yet on show
+        self._playback: Playback | None = None
+        self._closing = False
+        self._rollout_ended = False  # the next block is the first of another rollout
+        self._single_steps = 0  # blocks to generate while paused
         self._blocks_left = blocks
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Future[Info]:
-        """Begin the first rollout, and the worker. A prompt among the options is that of every new world."""
-        self._first_prompt = {name: text for name, text in (options or {}).items() if name == "prompt"}
+        """Start the worker and the first rollout.
+
+        Args:
+            seed: Seed of the first rollout.
+            options: Options of its reset. A prompt among them is also the first prompt of every new world.
+
+        Returns:
+            the info of the first block; an error of the reset is set on the Future.
+        """
+        self._start_prompt = {name: text for name, text in (options or {}).items() if name == "prompt"}
         future = self.reset(seed, options)
-        self._thread = threading.Thread(target=self._work, name="infrope blocks", daemon=True)
+        self._thread = threading.Thread(target=self._run_worker, name="infrope blocks", daemon=True)
         self._thread.start()
         return future
 
     def close(self) -> None:
-        """Stop; returns when the block that is being made is finished. Questions still open are cancelled."""
+        """Stop the worker, wait for the block that is being generated, and cancel the commands that are left."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
@@ -140,190 +162,175 @@ class Stream:
         while self._commands:
             self._commands.popleft()[1].cancel()
 
-    # What the window asks.
+    # Called by the thread that shows.
 
-    def next_frame(self, now: float | None = None) -> Frame | None:
-        """The pixel frame to show at `now`; None while the first block is being made.
+    def frame_to_show(self, now: float | None = None) -> ShownFrame | None:
+        """Return the pixel frame to show at `now`, by default the time of the clock; None before the first block.
 
         Raises:
-            StreamError: the worker failed.
+            StreamError: The worker failed.
         """
         now = self._clock() if now is None else now
         with self._wake:
             if self._failure is not None:
-                raise StreamError(_sentence(self._failure)) from self._failure
-            if self._ready is not None and self._is_due(self._ready, now):
-                self._show_ready(now)
-            return None if self._showing is None else self._showing.at(now)
+                reason = " ".join(str(self._failure).split()) or type(self._failure).__name__
+                raise StreamError(f"Generating the next block failed: {reason}") from self._failure
+            if self._waiting_block is not None:
+                self._show_when_due(self._waiting_block, now)
+            return None if self._playback is None else self._playback.frame_at(now)
 
-    @property
-    def generating(self) -> bool:
-        """A block is being made: what is pressed now answers in the one after it."""
-        return self._generating
-
-    @property
-    def paused(self) -> bool:
-        """No block begins by itself."""
-        return self._paused
-
-    def is_over(self, now: float) -> bool:
-        """All `blocks` have been made and have had their time on show."""
+    def is_finished(self, now: float) -> bool:
+        """Return whether all `blocks` have been generated and shown to their end."""
         with self._wake:
-            made = self._blocks_left == 0 and self._ready is None
-            return made and self._showing is not None and now >= self._showing.ends_s
+            all_on_show = self._blocks_left == 0 and self._waiting_block is None
+            return all_on_show and self._playback is not None and now >= self._playback.end_s
 
     def pause(self, paused: bool) -> None:
-        """Stop beginning blocks, or go on; the block on show plays to its end."""
+        """Stop beginning blocks, or continue. The block on show plays to its end."""
         with self._wake:
-            self._paused = paused
-            self._steps = 0
+            self.paused = paused
+            self._single_steps = 0
             self._wake.notify_all()
 
-    def step_once(self) -> None:
-        """While paused, make one block."""
+    def single_step(self) -> None:
+        """Generate one block while paused."""
         with self._wake:
-            self._steps += self._paused
+            self._single_steps += self.paused
             self._wake.notify_all()
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Future[Info]:
-        """Begin a new rollout and show it at once."""
-        return self._ask(lambda: self._start_over(lambda: self._env.reset(seed=seed, options=options)))
+        """Begin a new rollout and show it at once; returns the info of its first block."""
+        return self._enqueue(lambda: self._begin_rollout(lambda: self._env.reset(seed=seed, options=options)))
 
     def new_world(self) -> Future[Info]:
-        """Begin a new rollout with another seed, the same subject and the same scene."""
-        return self._ask(lambda: self._start_over(self._reset_here))
+        """Begin a new rollout with another seed, the same subject and the same scene; returns its first info."""
+        return self._enqueue(lambda: self._begin_rollout(self._reset_to_same_scene))
 
     def save(self) -> Future[Info]:
-        """Keep the state after the newest block made; answers with that block's info."""
-        return self._ask(self._save)
+        """Save the state after the newest block; returns that block's info."""
+        return self._enqueue(self._save)
 
     def restore(self) -> Future[Info]:
-        """Go back to the kept state and show its block; ValueError when none is kept."""
-        return self._ask(self._restore)
+        """Restore the saved state and show its block, whose info is returned; ValueError when nothing was saved."""
+        return self._enqueue(self._restore)
 
     def set_prompt(self, text: str, cut: bool = False) -> Future[None]:
-        """Put free text in force from the next block on; the environment's ValueError when it cannot be encoded."""
-        return self._ask(lambda: self._env.get_wrapper_attr("set_prompt")(text, cut=cut))
+        """Put free text in force from the next block on; ValueError when the text encoder cannot read it."""
+        return self._enqueue(lambda: self._playable.set_prompt(text, cut=cut))
 
-    # What the worker does.
-
-    def run_due(self) -> bool:
-        """Do one thing that is due now, a command or a block; False when nothing is. The worker's whole work."""
-        with self._wake:
-            if self._commands:
-                command, future = self._commands.popleft()
-                job: Callable[[], object] = partial(_answer, command, future)
-            elif (due_s := self._next_block_s()) is not None and due_s <= self._clock():
-                self._steps = max(0, self._steps - 1)
-                self._generating = True
-                job = self._make_block if not self._over else partial(self._start_over, self._reset_here, at_once=False)
-            else:
-                return False
-        job()
-        return True
-
-    def _work(self) -> None:
-        try:
-            while not self._closing:
-                if not self.run_due():
-                    self._sleep()
-        except BaseException as error:  # whatever it is, the thread that shows must hear of it
-            with self._wake:
-                self._failure = error
-
-    def _sleep(self) -> None:
-        with self._wake:
-            if not self._commands and not self._closing:
-                due_s = self._next_block_s()
-                self._wake.wait(None if due_s is None else max(0.0, due_s - self._clock()))
-
-    def _next_block_s(self) -> float | None:
-        """When the next block begins; None when that waits for someone."""
-        if self._observation is None or self._ready is not None or self._showing is None or self._blocks_left == 0:
-            return None
-        if self._paused:
-            return self._showing.began_s if self._steps else None
-        return self._showing.ends_s - self.pace.lead_s
-
-    def _make_block(self) -> None:
-        assert self._observation is not None
-        began = self._clock()
-        action = self._choose(self._observation, self._info)
-        observation, _, terminated, truncated, info = self._env.step(action)
-        made_s = self._clock() - began
-        self.pace.add(made_s)
-        self._hand_over(observation, info, made_s)
-        self._over = terminated or truncated
-
-    def _start_over(self, begin: Callable[[], tuple[NDArray[np.uint8], Info]], at_once: bool = True) -> Info:
-        began = self._clock()
-        observation, info = begin()
-        made_s = self._clock() - began
-        self.pace.add(made_s, first=True)
-        self._over = False
-        self._hand_over(observation, info, made_s, starts_over=at_once)
-        return info
-
-    def _hand_over(
-        self, observation: NDArray[np.uint8], info: Info, made_s: float, starts_over: bool = False, again: bool = False
-    ) -> None:
-        """Offer a block for show; one that is shown `again` was counted when it was made."""
-        valid = observation[len(observation) - info["num_frames"] :]  # a first block has 9 of 12, at the end
-        with self._wake:
-            self._observation, self._info = observation, info
-            self._ready = BlockFrames(valid, info, made_s, starts_over)
-            self._generating = False
-            if self._blocks_left and not again:
-                self._blocks_left -= 1
-
-    def _reset_here(self) -> tuple[NDArray[np.uint8], Info]:
-        here = {name: self._info[name] for name in ("subject", "scene")}
-        return self._env.reset(options=here | self._first_prompt)
-
-    def _save(self) -> Info:
-        self._saved = self._env.get_wrapper_attr("save_state")()
-        return self._info
-
-    def _restore(self) -> Info:
-        if self._saved is None:
-            raise ValueError("nothing to restore yet: save first")
-        observation, info = self._env.get_wrapper_attr("restore_state")(self._saved)
-        self._over = False
-        self._hand_over(observation, info, made_s=0.0, starts_over=True, again=True)
-        return info
-
-    # Under the lock.
-
-    def _ask(self, command: Callable[[], Any]) -> Future[Any]:
+    def _enqueue(self, command: Callable[[], Any]) -> Future[Any]:
         future: Future[Any] = Future()
         with self._wake:
             self._commands.append((command, future))
             self._wake.notify_all()
         return future
 
-    def _is_due(self, clip: BlockFrames, now: float) -> bool:
-        return self._showing is None or clip.starts_over or now >= self._showing.ends_s
-
-    def _show_ready(self, now: float) -> None:
-        assert self._ready is not None
-        clip, self._ready = self._ready, None
-        frame_s = self.pace.frame_s(len(clip.frames))
-        began_s = now
-        if self._showing is not None and not clip.starts_over and now - self._showing.ends_s < frame_s:
-            began_s = self._showing.ends_s  # the window asked a little late: keep the beat
-        self._showing = Showing(clip, began_s, frame_s)
+    def _show_when_due(self, block: BlockFrames, now: float) -> None:
+        """Begin to show a block when the one on show has ended or is to be replaced. The caller holds the lock."""
+        frame_s, start_s = self.pace.frame_s(len(block.frames)), now
+        if self._playback is not None and not block.immediate:
+            if now < self._playback.end_s:
+                return
+            if now - self._playback.end_s < frame_s:
+                start_s = self._playback.end_s  # a call that is a little late does not shift the blocks after it
+        self._playback, self._waiting_block = Playback(block, start_s, frame_s), None
         self._wake.notify_all()
 
+    # Called by the worker.
 
-def _answer(command: Callable[[], object], future: Future[Any]) -> None:
-    """A command's mistake belongs to who asked: it does not stop the stream."""
+    def _run_worker(self) -> None:
+        try:
+            while not self._closing:
+                if not self.run_due():
+                    self._sleep()
+        except BaseException as error:  # raised again in the thread that shows, whatever it is
+            with self._wake:
+                self._failure = error
+
+    def run_due(self) -> bool:
+        """Run the oldest command, or else generate the next block if it is due; return False when neither is."""
+        with self._wake:
+            if self._commands:
+                job: Callable[[], object] = partial(_run_command, *self._commands.popleft())
+            elif (start_s := self._next_start_s()) is not None and start_s <= self._clock():
+                self._single_steps = max(0, self._single_steps - 1)
+                self.generating = True
+                job = self._generate_block
+            else:
+                return False
+        job()
+        return True
+
+    def _sleep(self) -> None:
+        with self._wake:
+            if not self._commands and not self._closing:
+                start_s = self._next_start_s()
+                self._wake.wait(None if start_s is None else max(0.0, start_s - self._clock()))
+
+    def _next_start_s(self) -> float | None:
+        """Return when the next block begins; None while that depends on a command or on the block on show."""
+        if self._newest is None or self._waiting_block is not None or self._playback is None or self._blocks_left == 0:
+            return None
+        if self.paused:
+            return self._playback.start_s if self._single_steps else None
+        return self._playback.end_s - self.pace.lead_s
+
+    def _generate_block(self) -> None:
+        if self._rollout_ended:
+            self._begin_rollout(self._reset_to_same_scene, immediate=False)
+            return
+        assert self._newest is not None
+        observation, info = self._newest
+        began_s = self._clock()
+        free_prompt = self._playable.steering.free_text  # set_prompt or a restored state may have changed it since
+        action = self._controller(observation, {**info, "free_prompt": free_prompt})
+        observation, _, terminated, truncated, info = self._env.step(action)
+        self.pace.add(self._clock() - began_s)
+        self._publish(observation, info)
+        self._rollout_ended = terminated or truncated
+
+    def _begin_rollout(self, reset: Callable[[], tuple[Frames, Info]], immediate: bool = True) -> Info:
+        began_s = self._clock()
+        observation, info = reset()
+        self.pace.add(self._clock() - began_s, first=True)
+        self._rollout_ended = False
+        self._publish(observation, info, immediate)
+        return info
+
+    def _reset_to_same_scene(self) -> tuple[Frames, Info]:
+        assert self._newest is not None
+        _, info = self._newest
+        return self._env.reset(options={"subject": info["subject"], "scene": info["scene"]} | self._start_prompt)
+
+    def _save(self) -> Info:
+        state = self._playable.save_state()
+        assert self._newest is not None
+        self._saved = state
+        return self._newest[1]
+
+    def _restore(self) -> Info:
+        if self._saved is None:
+            raise ValueError("nothing to restore yet: save first")
+        observation, info = self._playable.restore_state(self._saved)
+        self._rollout_ended = False
+        self._publish(observation, info, immediate=True, counted=False)  # it was counted when it was generated
+        return info
+
+    def _publish(self, observation: Frames, info: Info, immediate: bool = False, counted: bool = True) -> None:
+        """Make a block the newest one and offer it to the thread that shows."""
+        with self._wake:
+            self._newest = observation, info
+            self._waiting_block = BlockFrames(valid_frames(observation, info), info, immediate)
+            self.generating = False
+            if self._blocks_left and counted:
+                self._blocks_left -= 1
+
+
+def _run_command(command: Callable[[], object], future: Future[Any]) -> None:
+    """Run a command and complete its Future; an error belongs to the caller and does not stop the stream."""
     if not future.set_running_or_notify_cancel():
         return
     try:
         future.set_result(command())
     except Exception as error:
         future.set_exception(error)
-
-
-def _sentence(error: BaseException) -> str:
-    return f"Making the next block failed: {' '.join(str(error).split()) or type(error).__name__}"

@@ -1,4 +1,4 @@
-"""A resizable window that shows pixel frames, their aspect kept. Knows neither blocks nor keys."""
+"""A resizable window that shows pixel frames and keeps their aspect ratio."""
 
 from __future__ import annotations
 
@@ -8,64 +8,65 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from infrope_env.control.frames import Frames
 
 if TYPE_CHECKING:
     import pygame
 
-PREFERRED_WIDTH = 960  # pixels; a small picture is shown as many whole times larger as fit
+PREFERRED_WIDTH = 960  # window pixels; a small picture is enlarged by the largest whole number that fits
 BORDER = (12, 12, 14)
 INVISIBLE_DRIVERS = ("offscreen", "dummy")
 
 DrawOver = Callable[["pygame.Surface"], None]
 
 
-class NoDisplay(RuntimeError):
-    """A window was asked for and there is nowhere to open it."""
+class NoDisplayError(RuntimeError):
+    """There is no display to open a window on."""
 
     def __init__(self) -> None:
         super().__init__("no display: set DISPLAY, or run with --headless")
 
 
 def open_display() -> None:
-    """Start the parts of pygame a window needs; not its sound, which fails on servers.
+    """Initialize pygame's display and fonts, but not its sound, which fails on servers.
 
     Raises:
-        NoDisplay: there is none. pygame would silently draw into memory; that is kept for SDL_VIDEODRIVER=dummy.
-        ImportError: pygame is missing; the sentence says how to install it.
+        NoDisplayError: There is no display. pygame would silently draw into memory, which is allowed only with
+            SDL_VIDEODRIVER=dummy.
+        ImportError: pygame is not installed; the message says how to install it.
     """
     try:
         import pygame
     except ImportError as error:
         raise ImportError("a window needs pygame: pip install pygame-ce") from error
-    wanted = os.environ.get("SDL_VIDEODRIVER", os.environ.get("SDL_VIDEO_DRIVER", ""))
-    if sys.platform == "linux" and not (wanted or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise NoDisplay  # without asking SDL, whose drivers complain on stderr by themselves
+    driver_set = os.environ.get("SDL_VIDEODRIVER", os.environ.get("SDL_VIDEO_DRIVER", ""))
+    if sys.platform == "linux" and not (driver_set or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise NoDisplayError  # before SDL is initialized, whose drivers print to stderr
     try:
         pygame.display.init()
     except pygame.error as error:
-        raise NoDisplay from error
+        raise NoDisplayError from error
     driver = pygame.display.get_driver()
-    if driver in INVISIBLE_DRIVERS and wanted != driver:
+    if driver in INVISIBLE_DRIVERS and driver_set != driver:
         pygame.display.quit()
-        raise NoDisplay
+        raise NoDisplayError
     pygame.font.init()
 
 
 class DisplayWindow:
-    """Shows pixel frames as large as the window allows, in its middle."""
+    """A window that shows pixel frames in its middle, as large as they fit."""
 
     def __init__(self, frame_size: tuple[int, int], title: str = "infrope", scale: int | None = None) -> None:
         """Open a window.
 
         Args:
-            frame_size: height and width of the pixel frames.
-            title: in its title bar.
-            scale: window pixels per frame pixel at first; by default what fills about 960 pixels.
+            frame_size: Height and width of the pixel frames.
+            title: Text in the title bar.
+            scale: Window pixels per frame pixel at first; by default as many as make about 960 pixels of width.
 
         Raises:
-            NoDisplay: there is no display.
+            NoDisplayError: There is no display.
+            ImportError: pygame is not installed.
         """
         open_display()
         import pygame
@@ -75,65 +76,65 @@ class DisplayWindow:
         self._frame_size = frame_size
         pygame.display.set_caption(title)
         self._screen = pygame.display.set_mode((width * scale, height * scale), pygame.RESIZABLE)
-        pygame.key.stop_text_input()  # else the key that opens a text line is also its first letter
+        pygame.key.stop_text_input()  # otherwise the key that opens a text line is also its first letter
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the window, in window pixels."""
+        """Width and height in window pixels."""
         return self._screen.get_size()
 
     @property
-    def picture(self) -> tuple[int, int, int, int]:
-        """Where the frame is shown: left, top, width, height in window pixels."""
+    def picture_rect(self) -> tuple[int, int, int, int]:
+        """Left, top, width and height of the shown pixel frame, in window pixels."""
         (height, width), (window_width, window_height) = self._frame_size, self.size
         scale = min(window_width / width, window_height / height)
         shown = max(1, round(width * scale)), max(1, round(height * scale))
         return (window_width - shown[0]) // 2, (window_height - shown[1]) // 2, *shown
 
-    def show(self, frame: NDArray[np.uint8], draw_over: DrawOver | None = None) -> None:
+    def show(self, frame: Frames, draw_over: DrawOver | None = None) -> None:
         """Show one pixel frame.
 
         Args:
-            frame: uint8 [H, W, 3]; only read.
-            draw_over: draws on the window's surface, over the picture.
+            frame: The image, H W 3 uint8; it is not changed.
+            draw_over: Draws on the window's surface, over the picture.
         """
         import pygame
 
-        self._screen = pygame.display.get_surface() or self._screen  # resizing replaces it
-        left, top, width, height = self.picture
+        self._screen = pygame.display.get_surface() or self._screen  # resizing replaces the surface
+        left, top, width, height = self.picture_rect
         self._screen.fill(BORDER)
-        self._screen.blit(_scaled(frame, (width, height)), (left, top))
+        self._screen.blit(_scale(frame, (width, height)), (left, top))
         if draw_over is not None:
             draw_over(self._screen)
         pygame.display.flip()
 
-    def play_frames(self, frames: Iterable[NDArray[np.uint8]], fps: float) -> None:
-        """Show frames at their pace; returns when the last one has had its time."""
+    def play_frames(self, frames: Iterable[Frames], fps: float) -> None:
+        """Show pixel frames, each for 1 / fps seconds; return after the last one."""
         import pygame
 
-        due = time.monotonic()
+        due_s = time.monotonic()
         for frame in frames:
             pygame.event.pump()
             self.show(frame)
-            due += 1 / fps
-            time.sleep(max(0.0, due - time.monotonic()))
+            due_s += 1 / fps
+            time.sleep(max(0.0, due_s - time.monotonic()))
 
-    def screenshot(self) -> NDArray[np.uint8]:
-        """What the window shows, overlay included: uint8 [height, width, 3] in window pixels."""
+    def screenshot(self) -> Frames:
+        """Return the content of the window with its overlay: height width 3 uint8, in window pixels."""
         import pygame
 
         return pygame.surfarray.array3d(self._screen).swapaxes(0, 1).copy()
 
     def close(self) -> None:
-        """Close the window; more than once is fine."""
+        """Close the window; closing it again does nothing."""
         import pygame
 
         pygame.font.quit()
         pygame.display.quit()
 
 
-def _scaled(frame: NDArray[np.uint8], size: tuple[int, int]) -> pygame.Surface:
-    """Whole multiples keep hard pixel edges; another size is smoothed, or some pixels would look wider than others."""
+def _scale(frame: Frames, size: tuple[int, int]) -> pygame.Surface:
+    """Scale an image: whole multiples keep hard pixel edges, other sizes are smoothed to keep pixels equally wide."""
     import pygame
 
     height, width = frame.shape[:2]

@@ -1,1 +1,28 @@
-"""Rollouts on disk: written, read back, replayed."""
+"""Rollouts on disk, in the order in which a block passes through: recorded, read, replayed.
+
+    wrapper.py       RecordRollout: the wrapper that records every block an environment makes
+    run_info.py      weights, machine and versions that the bytes of a rollout depend on
+    writer.py        writes a folder of episodes, readable up to the last block even after a kill
+    video.py         video.mp4, complete up to the newest block at any moment
+    subtitles.py     video.srt, the subtitles of a storyboard
+    episode.py       the format: files, meta data, log lines, digests
+    reader.py        reads an episode and detects changes and losses
+    verification.py  replays an episode and compares every block
+
+`verify` and `replay` can be imported from here; they are loaded on first use. README.md describes the format.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infrope_env.recording.verification import replay, verify
+
+__all__ = ["replay", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from infrope_env.recording import verification
+
+    return getattr(verification, name)

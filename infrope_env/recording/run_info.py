@@ -1,6 +1,6 @@
-"""What a rollout's bytes depend on besides seed and actions: weights, dtype, device, processor, versions.
+"""The weights, machine and software that the bytes of a rollout depend on besides seed and actions.
 
-Two rollouts may be compared byte by byte when these agree; where they do not, `differences` says it in sentences.
+Two rollouts can be compared byte by byte when their run infos are equal.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from importlib import metadata
 
 import torch
 
-from infrope_env.models.compile import is_compiled
-from infrope_env.models.world_folder import WorldModel
+from infrope_env.models.world_model import WorldModel
 
 PACKAGES = ("infrope-env", "torch", "numpy", "tokenizers", "gymnasium")
-INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+INSTRUCTION_CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Where and with what a rollout was made.
+    """The weights, machine and software of a rollout.
 
     Attributes:
-        weights: sha256 by file name.
+        weights: Sha256 of every weights file, by file name.
         device: "cpu", or the name of the GPU.
-        processor: architecture, and the instructions that torch chooses its kernels by.
-        threads: how many torch computes with; sums may be split differently.
-        sampler: the world's denoising steps.
-        versions: by package name.
-        compiled: the transformer computes by compiled code.
+        dtype: Name of the dtype the network computes in, such as "float32".
+        processor: Architecture and the instruction sets by which torch selects its kernels.
+        threads: Number of threads torch computes with; it decides how sums are split.
+        sampler: The denoising steps, as text.
+        versions: Version of every package that matters, by name.
+        compiled: Whether the transformer runs as compiled code.
     """
 
     weights: dict[str, str]
@@ -43,38 +43,44 @@ class RunInfo:
     compiled: bool = False
 
     @classmethod
-    def of(cls, world: WorldModel) -> RunInfo:
-        """The ones that hold here, for a loaded world."""
+    def of(cls, model: WorldModel) -> RunInfo:
+        """Return the run info of a model on this machine, with torch's present number of threads."""
         return cls(
-            weights=world.sha256,
-            device=torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else world.device.type,
-            dtype=str(world.dtype).removeprefix("torch."),
+            weights=model.sha256,
+            device=torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type,
+            dtype=str(model.dtype).removeprefix("torch."),
             processor=processor(),
             threads=torch.get_num_threads(),
-            sampler=str(world.sampler),
-            versions={package: _version(package) for package in (*PACKAGES, *world.packages)},
-            compiled=is_compiled(world.transformer),
+            sampler=str(model.sampler),
+            versions={package: _version(package) for package in (*PACKAGES, *model.packages)},
+            compiled=model.compiled,
         )
 
     def differences(self, now: RunInfo) -> Iterator[str]:
-        """One sentence for each thing that was otherwise when it was recorded; nothing when bytes must agree."""
+        """Yield the differences from the environment it was recorded in, one sentence each; none when bytes must agree.
+
+        Args:
+            now: The run info of the replay.
+        """
         for file in sorted(self.weights.keys() | now.weights.keys()):
             if self.weights.get(file) != now.weights.get(file):
-                yield f"Other weights: {file} is not the one it was recorded with."
-        for what in ("device", "dtype", "processor", "threads", "sampler", "compiled"):
-            then, here = getattr(self, what), getattr(now, what)
-            if then != here:
-                yield f"Another class of machine or setting: {what} was {then}, here it is {here}."
+                yield f"Different weights: {file} is not the file that was used for the recording."
+        for name in ("device", "dtype", "processor", "threads", "sampler", "compiled"):
+            recorded, current = getattr(self, name), getattr(now, name)
+            if recorded != current:
+                yield f"Different machine or setting: {name} was {recorded} in the recording and is {current} now."
         for package in sorted(self.versions.keys() | now.versions.keys()):
-            then, here = self.versions.get(package, "absent"), now.versions.get(package, "absent")
-            if then != here:
-                yield f"Another version: {package} was {then}, here it is {here}."
+            recorded, current = self.versions.get(package, "absent"), now.versions.get(package, "absent")
+            if recorded != current:
+                yield f"Different version: {package} was {recorded} in the recording and is {current} now."
 
 
 def processor() -> str:
-    """For example "x86_64 AVX512 avx512_bf16"."""
-    asks = {name: getattr(torch.cpu, name, None) for name in INSTRUCTIONS}
-    extra = [name.removeprefix("_is_").removesuffix("_supported") for name, ask in asks.items() if ask and ask()]
+    """Return the architecture and instruction sets of the processor, for example "x86_64 AVX512 avx512_bf16"."""
+    checks = {name: getattr(torch.cpu, name, None) for name in INSTRUCTION_CHECKS}
+    extra = [
+        name.removeprefix("_is_").removesuffix("_supported") for name, check in checks.items() if check and check()
+    ]
     return " ".join([platform.machine(), torch.backends.cpu.get_cpu_capability(), *extra])
 
 

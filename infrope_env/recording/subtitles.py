@@ -1,4 +1,4 @@
-"""Subtitles as an .srt file: players show the one that is named like the video. Knows text and time, no pixels."""
+"""Subtitles as an .srt file, which video players show when it is named like the video."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from infrope_env.control.storyboard import Subtitle
 
 
 def to_srt(subtitles: Iterable[Subtitle], frame_rate: int) -> str:
-    """The text of an .srt file; pixel frames 0, ..., 79 at 16 a second are 00:00:00,000 --> 00:00:05,000."""
+    """Return the text of an .srt file.
+
+    Args:
+        subtitles: Subtitles in order, timed in pixel frames.
+        frame_rate: Pixel frames per second; at 16, frames 0 to 79 become 00:00:00,000 --> 00:00:05,000.
+    """
     entries = (
-        f"{number}\n{_clock(subtitle.first, frame_rate)} --> {_clock(subtitle.end, frame_rate)}\n{subtitle.text}\n"
+        f"{number}\n{_timestamp(subtitle.first, frame_rate)} --> {_timestamp(subtitle.end, frame_rate)}\n"
+        f"{subtitle.text}\n"
         for number, subtitle in enumerate(subtitles, start=1)
     )
     return "\n".join(entries)
 
 
-def _clock(frame: int, frame_rate: int) -> str:
-    """When a pixel frame begins, as hours:minutes:seconds,milliseconds."""
+def _timestamp(frame: int, frame_rate: int) -> str:
+    """Return the start of a pixel frame as hours:minutes:seconds,milliseconds."""
     seconds, rest = divmod(frame, frame_rate)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02},{1000 * rest // frame_rate:03}"

@@ -1,4 +1,4 @@
-"""Writes clips to an mp4 that can be read at any moment, also after its writer was killed or its disk filled up."""
+"""The mp4 file of an episode, which stays playable when its writer is killed or the disk is full."""
 
 from __future__ import annotations
 
@@ -8,83 +8,99 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
+from infrope_env.control.frames import Frames
+
 MUXER = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-"""A fragment per keyframe, written when the next keyframe comes: a killed process loses the newest block's."""
+"""One fragment per keyframe, written when the next keyframe arrives: a killed process loses only the newest block."""
 ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "16"}
 
 
-class Video:
-    """A fragmented mp4 that begins every clip with a keyframe.
+class VideoWriter:
+    """A fragmented mp4 with a keyframe at the start of every block.
 
     Attributes:
-        frames: pixel frames written so far.
+        frames: Number of pixel frames written so far.
     """
 
     def __init__(self, path: Path, frame_size: tuple[int, ...], frame_rate: int) -> None:
+        """Create the file.
+
+        Args:
+            path: A file that does not exist yet.
+            frame_size: Height and width in pixels.
+            frame_rate: Pixel frames per second.
+
+        Raises:
+            OSError: The file exists or cannot be written.
+        """
         self.frames = 0
-        self._file, self._fragments = WholeWrites(path), Pending()
+        self._file, self._fragments = AtomicAppendFile(path), FragmentBuffer()
         self._container = av.open(self._fragments, "w", format="mp4", options=MUXER)
         self._stream = self._container.add_stream("libx264", rate=frame_rate, options=ENCODER)
         self._stream.height, self._stream.width = frame_size
         self._stream.pix_fmt = "yuv420p"
         self._container.start_encoding()
 
-    def write(self, frames: np.ndarray) -> None:
-        """Append a clip, (t, H, W, 3) uint8."""
+    def write(self, frames: Frames) -> None:
+        """Append the pixel frames of one block, t H W 3."""
         for i, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame.pts = self.frames
             frame.pict_type = PictureType.I if i == 0 else PictureType.NONE
             self._container.mux(self._stream.encode(frame))
             self.frames += 1
-        self._file.append(self._fragments.take())
+        self._file.append(self._fragments.drain())
 
     def close(self) -> None:
-        """Write the last fragment."""
+        """Write the last fragment and close the file."""
         try:
-            self._finish()
-            self._file.append(self._fragments.take())
+            self._close_container()
+            self._file.append(self._fragments.drain())
         finally:
             self._file.close()
 
     def abandon(self) -> None:
-        """Write nothing more: after a piece that failed, the next would leave a hole."""
+        """Close the file without the last fragment: after a failed write, another one would leave a gap."""
         self._file.close()
-        self._finish()
+        self._close_container()
 
-    def _finish(self) -> None:
+    def _close_container(self) -> None:
         self._container.mux(self._stream.encode())
         self._container.close()
 
 
-class Pending:
-    """What the muxer wrote and the disk has not seen: the muxer writes pieces, a reader should meet whole fragments."""
+class FragmentBuffer:
+    """The muxer's output file: collects its small writes so that whole fragments reach the disk."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def write(self, data: bytes) -> int:
-        """Called by the muxer."""
+        """Append bytes; the muxer calls this."""
         self._bytes += data
         return len(data)
 
-    def take(self) -> bytes:
-        """Everything since the last call."""
-        taken, self._bytes = bytes(self._bytes), bytearray()
-        return taken
+    def drain(self) -> bytes:
+        """Return everything written since the last call."""
+        drained, self._bytes = bytes(self._bytes), bytearray()
+        return drained
 
 
-class WholeWrites:
-    """A file that grows by whole pieces, each handed to the system before `append` returns."""
+class AtomicAppendFile:
+    """A file to which every `append` adds all of its bytes or none, unbuffered."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb", buffering=0)
 
     def append(self, data: bytes) -> None:
-        """Write it all or nothing: what a full disk cut short is taken back."""
+        """Append all of `data`, or truncate the file to its size before.
+
+        Raises:
+            OSError: The disk is full or gone.
+        """
         end, rest = self._file.tell(), memoryview(data)
         try:
-            while rest:  # a nearly full disk takes a part, and says why not the rest when asked again
+            while rest:  # a nearly full disk takes a part and raises at the next write
                 rest = rest[self._file.write(rest) :]
         except OSError:
             self._file.truncate(end)

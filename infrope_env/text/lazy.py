@@ -1,6 +1,6 @@
-"""Text encoders that are not in memory: one that is loaded when it is needed, and one that is not there at all.
+"""Text encoders that are not in memory: one that is loaded when a text needs it, and one whose files are missing.
 
-Both are known by name and size without their weights, so that embeddings kept on disk serve in their place.
+Both know name and sizes of the encoder without its weights, so that embeddings kept on disk can be used.
 """
 
 from __future__ import annotations
@@ -12,36 +12,39 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from infrope_env.errors import WeightsError
 from infrope_env.text.encoder import TextEncoderAbsent
 from infrope_env.text.prompt_files import stored_encoders
 from infrope_env.text.umt5 import DTYPES, TEXT_LEN, UMT5TextEncoder, check_dtype
-from infrope_env.text.umt5_files import DOWNLOAD, TextEncoderError, UMT5Files, UMT5Sizes
+from infrope_env.text.umt5_files import DOWNLOAD, UMT5Files, UMT5Sizes
 
 AUTO, REFUSE = "auto", "refuse"
-ROOM = 1.2  # of the weights' own size: what encoding takes besides
+HEADROOM = 1.2  # free memory that encoding needs, as a multiple of the size of the weights
 
 
 class LazyTextEncoder:
-    """UMT5-XXL on call: known by its files, loaded when a text is to be encoded, gone after `release`.
+    """UMT5-XXL on demand: identified by its files, loaded when a text is to be encoded, unloaded by `release`.
 
     Attributes:
-        fingerprint: the same as the loaded encoder's.
+        text_len: Rows of every embedding.
+        text_dim: Width of every row.
+        fingerprint: The same as the loaded encoder's.
     """
 
     text_len = TEXT_LEN
 
     def __init__(self, folder: str | Path, *, device: str = AUTO, dtype: str = "bfloat16") -> None:
-        """Look at the files and load nothing.
+        """Read names and sizes from the files; load nothing.
 
         Args:
-            folder: as in `UMT5TextEncoder.from_folder`.
-            device: where to encode: "auto" is the GPU if the weights fit into what is free of it at that moment, else
-                the CPU; "refuse" never loads, so that a text which is not kept on disk is refused.
-            dtype: as in `UMT5TextEncoder.from_folder`.
+            folder: As in `UMT5TextEncoder.from_folder`.
+            device: Where to encode. "auto" is the GPU if the weights fit into its free memory at that moment, else the
+                CPU. "refuse" never loads: a text without an embedding on disk is refused.
+            dtype: As in `UMT5TextEncoder.from_folder`.
 
         Raises:
-            TextEncoderError: files are missing or damaged, or not UMT5's.
-            ValueError: an unknown dtype.
+            WeightsError: Files are missing or damaged, or not UMT5's.
+            ValueError: The dtype is unknown.
         """
         check_dtype(dtype)
         self.folder, self.device, self.dtype = Path(folder), device, dtype
@@ -54,14 +57,14 @@ class LazyTextEncoder:
 
     @property
     def loaded(self) -> bool:
-        """The weights are in memory."""
+        """Whether the weights are in memory."""
         return self._encoder is not None
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """Embeddings [b, 512, text_dim]; loads the weights if they are not in memory.
+        """Return embeddings [b, 512, text_dim]; load the weights if they are not in memory.
 
         Raises:
-            TextEncoderAbsent: the device is "refuse".
+            TextEncoderAbsent: The device is "refuse".
         """
         if self.device == REFUSE:
             reason = "the text encoder is switched off (its device is 'refuse')"
@@ -72,7 +75,7 @@ class LazyTextEncoder:
         return self._encoder(texts)
 
     def release(self) -> None:
-        """Let the weights go; the next text loads them again."""
+        """Unload the weights; the next text loads them again."""
         self._encoder = None
         gc.collect()
         if torch.cuda.is_initialized():
@@ -81,13 +84,15 @@ class LazyTextEncoder:
 
 @dataclass(frozen=True)
 class AbsentTextEncoder:
-    """An encoder of which only the embeddings are left: every new text is refused.
+    """A stand-in for an encoder whose files are missing but whose embeddings are on disk: it refuses every new text.
 
-    Two that stand in for one encoder are equal, so that what is loaded for the one serves the other.
+    Two stand-ins for one encoder are equal, so that the cache of loaded models treats them as one.
 
     Attributes:
-        folder: where the embeddings are.
-        fingerprint, text_len, text_dim: of the encoder that made them.
+        folder: Folder of the embeddings.
+        fingerprint: Fingerprint of the encoder that made them.
+        text_len: Rows of every embedding.
+        text_dim: Width of every row.
     """
 
     folder: Path
@@ -97,30 +102,30 @@ class AbsentTextEncoder:
 
     @classmethod
     def of(cls, folder: Path, fingerprint: str | None = None) -> AbsentTextEncoder:
-        """Stand in for the encoder of a bank's folder.
+        """Stand in for the encoder of a folder of embeddings.
 
         Args:
-            folder: as given to `PromptCache`.
-            fingerprint: which encoder, or how its fingerprint begins; None takes the one that added the newest text.
+            folder: Folder of a `PromptCache`.
+            fingerprint: Fingerprint of the encoder, or its beginning; None takes the encoder of the newest embedding.
 
         Raises:
-            TextEncoderError: there is not one embedding.
+            WeightsError: There is no embedding.
         """
         kept = [encoder for encoder in stored_encoders(folder) if encoder.fingerprint.startswith(fingerprint or "")]
         if not kept:
-            whose = f" of the encoder {fingerprint}" if fingerprint else ""
-            raise TextEncoderError(f"{folder} has no embeddings{whose}: prompts must be encoded once with {DOWNLOAD}.")
+            which = f" of the encoder {fingerprint}" if fingerprint else ""
+            raise WeightsError(f"{folder} has no embeddings{which}: prompts must be encoded once with {DOWNLOAD}.")
         newest = kept[0]
         return cls(folder, newest.fingerprint, newest.text_len, newest.text_dim)
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """Refuse: TextEncoderAbsent."""
+        """Raise TextEncoderAbsent."""
         reason = f"{self.folder} has embeddings but no text encoder"
         raise TextEncoderAbsent(texts, reason, f"Take a prompt used before, or the text encoder of {DOWNLOAD}.")
 
 
 def bytes_needed(tensors: dict[str, Tensor], dtype: str) -> int:
-    """Memory for UMT5's weights, by their names in `transformers`: the XXL takes 11.4e9 in bfloat16, 6.7e9 in int8."""
+    """Return the memory of UMT5's weights: the XXL takes 11.4e9 bytes in bfloat16, 6.7e9 in int8."""
     wide = DTYPES[dtype].itemsize
     inside = 1 if dtype == "int8" else wide
     counts = {name: tensor.numel() for name, tensor in tensors.items() if name != "encoder.embed_tokens.weight"}
@@ -128,6 +133,6 @@ def bytes_needed(tensors: dict[str, Tensor], dtype: str) -> int:
 
 
 def pick_device(needed_bytes: int) -> str:
-    """The GPU when that much, and some room, is free on it, else the CPU."""
+    """Return "cuda" when that much and some headroom is free on the GPU, else "cpu"."""
     free = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 0
-    return "cuda" if free > ROOM * needed_bytes else "cpu"
+    return "cuda" if free > HEADROOM * needed_bytes else "cpu"

@@ -1,7 +1,7 @@
 """UMT5-XXL, the text encoder that Wan 2.1 was trained with: text to 512 rows of 4096.
 
 A text is cleaned, cut off at 512 tokens with its end mark, and encoded alone; rows after the last token are zero.
-Knows nothing of actions or caching; `transformers` and `ftfy` are imported only when they are needed.
+`transformers` and `ftfy` are imported only when they are needed.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from infrope_env.text.int8 import shrink_linears
-from infrope_env.text.umt5_files import TextEncoderError, UMT5Files, UMT5Sizes
+from infrope_env.errors import WeightsError
+from infrope_env.tensor_files import fill
+from infrope_env.text.int8 import quantize_linears
+from infrope_env.text.umt5_files import UMT5Files, UMT5Sizes
 
 if TYPE_CHECKING:
     from transformers import UMT5EncoderModel
 
 TEXT_LEN, END = 512, "</s>"
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "int8": torch.bfloat16}
-"""How to compute, by name; "int8" keeps the linear layers' weights in 8 bits and computes in bfloat16."""
+"""Dtype of the arithmetic by name; "int8" keeps the weights of linear layers in 8 bits."""
 
 
 def clean_text(text: str) -> str:
-    """Repair a prompt the way Wan's tokenizer expects it: mojibake, HTML entities (twice), white space.
+    """Repair a prompt as Wan's tokenizer expects it: mojibake, HTML entities (twice), white space.
 
     Raises:
         ImportError: `ftfy` is not installed.
@@ -45,16 +47,18 @@ class UMT5TextEncoder:
     """UMT5-XXL in memory.
 
     Attributes:
-        model: the encoder of `transformers`, in evaluation mode.
-        tokenizer: cuts off at 512 tokens, end mark included.
-        fingerprint: names weights, tokenizer and dtype, not the device: a GPU's last bits may differ from a CPU's.
+        text_len: Rows of every embedding.
+        text_dim: Width of every row.
+        model: The encoder of `transformers`, in evaluation mode.
+        tokenizer: Cuts off at 512 tokens, end mark included.
+        fingerprint: Identifies weights, tokenizer and dtype, not the device, on which the last bits depend.
     """
 
     text_len = TEXT_LEN
 
     def __init__(self, model: UMT5EncoderModel, tokenizer: Tokenizer, fingerprint: str) -> None:
-        """Join a loaded encoder and its tokenizer; `from_folder` is the way from files."""
-        self.model, self.tokenizer, self.fingerprint = model.eval().requires_grad_(False), tokenizer, fingerprint
+        """Join a loaded encoder and its tokenizer; `from_folder` loads them."""
+        self.model, self.tokenizer, self.fingerprint = model, tokenizer, fingerprint
         self.text_dim: int = model.config.d_model
 
     @classmethod
@@ -62,29 +66,33 @@ class UMT5TextEncoder:
         """Load from a download of Wan 2.1; umt5_files.py lists the layouts.
 
         Args:
-            folder: the download's top folder.
-            device: where the encoder runs and its embeddings lie.
+            folder: Top folder of the download.
+            device: Where the encoder runs and its embeddings lie.
             dtype: "bfloat16" (11 GB; on the CPU mapped from disk), "float32" (23 GB), or "int8" (7 GB).
 
         Raises:
             ImportError: `transformers` is not installed.
-            TextEncoderError: files are missing or damaged, or not UMT5's.
-            ValueError: an unknown dtype.
+            WeightsError: Files are missing or damaged, or not UMT5's.
+            ValueError: The dtype is unknown.
         """
         check_dtype(dtype)
         files = UMT5Files.find(folder)
         tokenizer, tensors = _load_tokenizer(files.tokenizer), files.tensors()
-        model = _build(UMT5Sizes.of(tensors, files.folder))
-        _fill(model, tensors, files.folder)
-        _move(model, device, dtype)
+        sizes = UMT5Sizes.of(tensors, files.folder)
+        model = fill(lambda: _build(sizes), tensors, files.folder, "UMT5")
+        model.set_input_embeddings(model.shared)  # some versions of transformers keep a second embedding at zero
+        if dtype == "int8":
+            quantize_linears(model, device)
+        for parameter in model.parameters():  # a CPU parameter in the right dtype stays mapped from disk
+            parameter.data = parameter.data.to(device, DTYPES[dtype])
         return cls(model, tokenizer, files.fingerprint(dtype))
 
     @torch.no_grad()
     def __call__(self, texts: list[str]) -> Tensor:
-        """Embeddings [b, 512, text_dim]: each text alone, so that it reads the same in any company.
+        """Return embeddings [b, 512, text_dim]: each text alone, so that a batch does not change its embedding.
 
-        Without padding nothing needs masking; the values are those of a padded and masked text (Wan's way) up to
-        rounding, in a fraction of the time.
+        Without padding there is nothing to mask. Up to rounding the values are those of a padded and masked text (Wan's
+        way), in a fraction of the time.
         """
         rows = torch.zeros(len(texts), TEXT_LEN, self.text_dim, dtype=self.model.dtype, device=self.model.device)
         for i, text in enumerate(texts):
@@ -94,54 +102,28 @@ class UMT5TextEncoder:
 
 
 def check_dtype(dtype: str) -> None:
-    """Refuse a dtype that UMT5 cannot be computed in: in float16 its feed-forward layers overflow."""
+    """Raise ValueError for a dtype that UMT5 cannot be computed in: in float16 its feed-forward layers overflow."""
     if dtype not in DTYPES:
         raise ValueError(f"expected the text encoder's dtype to be one of {', '.join(DTYPES)}, got {dtype!r}")
 
 
 def _build(sizes: UMT5Sizes) -> UMT5EncoderModel:
-    """An encoder of those sizes, without memory for its weights."""
     try:
         from transformers import UMT5Config, UMT5EncoderModel
     except ImportError as error:
         raise ImportError("UMT5 needs transformers. Run 'pip install infrope-env[wan]'.") from error
-    config = UMT5Config(**asdict(sizes), feed_forward_proj="gated-gelu")
-    with torch.device("meta"):
-        model = UMT5EncoderModel(config)
+    model = UMT5EncoderModel(UMT5Config(**asdict(sizes), feed_forward_proj="gated-gelu"))
     model.set_attn_implementation("eager")  # as Wan computes it, in every version of transformers
     return model
-
-
-def _fill(model: UMT5EncoderModel, tensors: dict[str, Tensor], folder: Path) -> None:
-    """Give the encoder the tensors themselves, without a copy; TextEncoderError names one that does not fit."""
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    for name in sorted(expected.keys() ^ tensors.keys()):
-        what = "is missing: a file is" if name in expected else "is not part of UMT5: the files are"
-        raise TextEncoderError(f"{folder}: the tensor {name!r} {what} not the right one. Download the folder again.")
-    for name, shape in expected.items():
-        if tuple(tensors[name].shape) != shape:
-            raise TextEncoderError(
-                f"{folder}: expected {name!r} to have shape {shape}, got {tuple(tensors[name].shape)}."
-            )
-    model.load_state_dict(tensors, assign=True)
-    model.set_input_embeddings(model.shared)  # some versions of transformers leave the encoder's own copy at zero
-
-
-def _move(model: UMT5EncoderModel, device: str, dtype: str) -> None:
-    """To its device and dtype; what lies on the CPU in the right dtype stays mapped from disk."""
-    if dtype == "int8":
-        shrink_linears(model, device)
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(device, DTYPES[dtype])
 
 
 def _load_tokenizer(path: Path) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
-        raise TextEncoderError(f"{path}: not a tokenizer ({error}). Download it again.") from error
+        raise WeightsError(f"{path}: not a tokenizer ({error}). Download it again.") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(TEXT_LEN)
     if tokenizer.encode("a").tokens[-1:] != [END]:
-        raise TextEncoderError(f"{path}: expected UMT5's tokenizer, which ends every text with {END}.")
+        raise WeightsError(f"{path}: expected UMT5's tokenizer, which ends every text with {END}.")
     return tokenizer

@@ -1,33 +1,30 @@
-"""Finds UMT5-XXL in the folders that users of Wan have, and reads its tensors under the names of `transformers`.
+"""Finds UMT5-XXL in downloads of Wan and reads its tensors under the names of `transformers`.
 
     Wan-AI/Wan2.1-T2V-1.3B-Diffusers   text_encoder/model-*.safetensors, tokenizer/tokenizer.json
     Wan-AI/Wan2.1-T2V-1.3B             models_t5_umt5-xxl-enc-bf16.pth, google/umt5-xxl/tokenizer.json
     one folder as transformers saves   model*.safetensors, tokenizer.json
 
-Knows files, names and sizes; what is computed with them stands in umt5.py. Written from the code that saves and loads
-these files: the 11 GB themselves were never opened here.
+The layouts follow the code that saves and loads these files; the 11 GB themselves were never opened here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
+
+from infrope_env.errors import WeightsError
+from infrope_env.tensor_files import read_tensors
 
 LAYOUTS = (
     ("text_encoder/model*.safetensors", "tokenizer/tokenizer.json"),
     ("models_t5_*.pth", "google/umt5-xxl/tokenizer.json"),
     ("model*.safetensors", "tokenizer.json"),
 )
-"""(weights, tokenizer) below the folder; the first whose weights are there is taken."""
+"""(weights, tokenizer) below the folder; the first layout whose weights exist is taken."""
 
 ORIGINAL_NAMES = {
     "norm1": "layer.0.layer_norm",
@@ -41,43 +38,50 @@ ORIGINAL_NAMES = {
     "ffn.fc1": "layer.1.DenseReluDense.wi_1",
     "ffn.fc2": "layer.1.DenseReluDense.wo",
 }
-"""What Wan's own code calls the parts of a block, and what `transformers` calls them."""
+"""Names of a layer's parts in Wan's own code to their names in `transformers`."""
 
 DOWNLOAD = "Wan-AI/Wan2.1-T2V-1.3B or Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
-PIECES, PIECE_BYTES = 256, 4096  # of each file of weights, for the fingerprint
-
-
-class TextEncoderError(ValueError):
-    """The text encoder's files are missing, damaged or not UMT5's; the sentence says which and what to do."""
+PIECES, PIECE_BYTES = 256, 4096  # samples of each file of weights, for the fingerprint
+EMBEDDING_NAMES = ("shared.weight", "encoder.embed_tokens.weight")
 
 
 @dataclass(frozen=True)
 class UMT5Files:
-    """The files of one encoder: its weights, in order, and its tokenizer."""
+    """Files of one encoder.
+
+    Attributes:
+        weights: Files of weights, in order.
+        tokenizer: tokenizer.json.
+    """
 
     weights: tuple[Path, ...]
     tokenizer: Path
 
     @classmethod
     def find(cls, folder: str | Path) -> UMT5Files:
-        """Look through the known layouts; TextEncoderError when none is there, or the tokenizer is not."""
+        """Search a folder for the known layouts; WeightsError when none is there, or the tokenizer is missing."""
         folder = Path(folder).expanduser()
         for weights, tokenizer in LAYOUTS:
             if found := tuple(sorted(folder.glob(weights))):
-                return cls(found, _required(folder / tokenizer))
+                path = folder / tokenizer
+                if not path.is_file():
+                    raise WeightsError(
+                        f"{path} is missing: the text encoder needs its tokenizer. Download it with the weights."
+                    )
+                return cls(found, path)
         expected = ", ".join(weights for weights, _ in LAYOUTS)
-        raise TextEncoderError(
+        raise WeightsError(
             f"{folder} holds no UMT5 text encoder: expected one of {expected}. "
             f"Download {DOWNLOAD} and pass the path of its folder."
         )
 
     @property
     def folder(self) -> Path:
-        """Where the weights lie."""
+        """Folder of the weights."""
         return self.weights[0].parent
 
     def fingerprint(self, dtype: str) -> str:
-        """Sha256 of the tokenizer, of the sizes of the weights and of samples of them, and of how they are computed in.
+        """Return a sha256 of the dtype, the tokenizer, and sizes and samples of the weights.
 
         A megabyte of each file, spread evenly, tells encoders apart; all 11 GB would take longer than the first prompt.
         """
@@ -92,21 +96,24 @@ class UMT5Files:
         return digest.hexdigest()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor on the CPU, mapped from disk rather than read, by its name in `transformers`' UMT5EncoderModel.
+        """Return all tensors, mapped from disk, by their names in `transformers`' UMT5EncoderModel.
+
+        The token embedding has both of its names; files have one, the other, or both.
 
         Raises:
-            TextEncoderError: a file is truncated, or no file of weights.
+            WeightsError: A file is truncated, or holds no named tensors.
         """
         tensors: dict[str, Tensor] = {}
         for path in self.weights:
-            tensors |= {transformers_name(name): tensor for name, tensor in _read(path).items()}
-        return _with_both_embeddings(tensors)
+            tensors |= {transformers_name(name): tensor for name, tensor in read_tensors(path).items()}
+        embedding = next((tensors[name] for name in EMBEDDING_NAMES if name in tensors), None)
+        return tensors if embedding is None else tensors | dict.fromkeys(EMBEDDING_NAMES, embedding)
 
 
 def transformers_name(name: str) -> str:
-    """The name in `transformers` of a parameter of either layout; a name of neither stays.
+    """Return the name in `transformers` of a parameter of either layout; other names stay.
 
-    "blocks.3.ffn.gate.0.weight" is "encoder.block.3.layer.1.DenseReluDense.wi_0.weight".
+    "blocks.3.ffn.gate.0.weight" becomes "encoder.block.3.layer.1.DenseReluDense.wi_0.weight".
     """
     outside = {"token_embedding.weight": "shared.weight", "norm.weight": "encoder.final_layer_norm.weight"}
     inside = re.fullmatch(r"blocks\.(\d+)\.(.+)\.weight", name)
@@ -117,7 +124,7 @@ def transformers_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class UMT5Sizes:
-    """The sizes that tell one UMT5 encoder from another, under the names of `transformers`' UMT5Config."""
+    """Sizes of a UMT5 encoder, under the names of `transformers`' UMT5Config."""
 
     vocab_size: int
     d_model: int
@@ -129,15 +136,15 @@ class UMT5Sizes:
 
     @classmethod
     def of(cls, tensors: dict[str, Tensor], folder: Path) -> UMT5Sizes:
-        """Read them off the tensors' shapes, so that no layout needs another file.
+        """Read the sizes off the tensors' shapes, so that no layout needs another file.
 
         Raises:
-            TextEncoderError: a tensor is missing.
+            WeightsError: A tensor is missing.
         """
 
         def shape(name: str) -> tuple[int, ...]:
             if name not in tensors:
-                raise TextEncoderError(f"{folder}: not the weights of a UMT5 encoder, they have no tensor {name!r}.")
+                raise WeightsError(f"{folder}: not the weights of a UMT5 encoder, they have no tensor {name!r}.")
             return tuple(tensors[name].shape)
 
         attention = "encoder.block.0.layer.0.SelfAttention"
@@ -153,35 +160,3 @@ class UMT5Sizes:
             num_heads=heads,
             relative_attention_num_buckets=buckets,
         )
-
-
-def _required(path: Path) -> Path:
-    if not path.is_file():
-        raise TextEncoderError(
-            f"{path} is missing: the text encoder needs its tokenizer. Download it with the weights."
-        )
-    return path
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of one file, under its own names."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return _mapping(torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True))
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, TypeError) as error:
-        reason = str(error).split("\n")[0]
-        raise TextEncoderError(f"{path}: truncated, or no file of weights ({reason}). Download it again.") from error
-
-
-def _mapping(content: object) -> dict[str, Tensor]:
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise TypeError(f"it holds {type(content).__name__}, not tensors by name")
-    return content
-
-
-def _with_both_embeddings(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The token embedding under both of its names: files have one or the other or both."""
-    names = ("shared.weight", "encoder.embed_tokens.weight")
-    known = next((tensors[name] for name in names if name in tensors), None)
-    return tensors if known is None else tensors | dict.fromkeys(names, known)

@@ -27,9 +27,9 @@ def test_the_goldens_are_there():
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["line"])
 def test_release_mode_reads_every_line_as_the_release_does(row):
     board = parse(row["line"], compat="release")
-    assert [shot.prompt for shot in board.scenes] == row["texts"]
-    assert [shot.blocks for shot in board.scenes] == row["blocks_nfpb3"]
-    assert [shot.cut for shot in board.scenes] == [False, *row["hash_flags"][:-1]]
+    assert [shot.prompt for shot in board.shots] == row["texts"]
+    assert [shot.blocks for shot in board.shots] == row["blocks_nfpb3"]
+    assert [shot.cut for shot in board.shots] == [False, *row["hash_flags"][:-1]]
     assert list(board.flush_blocks) == row["flush_blocks"]
     assert list(board.cut_blocks) == row["cut_blocks"]
     assert board.seconds == rounded(row["total_seconds"])
@@ -54,7 +54,7 @@ def test_the_release_never_reaches_a_shot_past_the_total():
 
 def test_a_hash_makes_its_own_scene_begin_with_a_cut():
     board = parse("one[10s] | two[10s#] | three[10s]")
-    assert board.scenes == (
+    assert board.shots == (
         Shot("one", 13, False, 10.0),
         Shot("two", 13, True, 10.0),
         Shot("three", 13, False, 10.0),
@@ -66,25 +66,25 @@ def test_a_hash_makes_its_own_scene_begin_with_a_cut():
 
 def test_a_hash_in_the_text_does_not_cut():
     board = parse("a fox runs[5s] | a #1 fan runs[5s]")
-    assert not any(shot.cut for shot in board.scenes)
-    assert board.scenes[1].prompt == "a #1 fan runs"
+    assert not any(shot.cut for shot in board.shots)
+    assert board.shots[1].prompt == "a #1 fan runs"
 
 
 def test_a_hash_on_the_first_scene_is_kept_but_the_first_block_is_no_cut():
     board = parse("one[5s#] | two[5s]")
-    assert [shot.cut for shot in board.scenes] == [True, False]
+    assert [shot.cut for shot in board.shots] == [True, False]
     assert board.cut_blocks == ()
 
 
 def test_a_line_without_durations_gives_fourteen_blocks_a_scene():
     board = parse("one | two")
-    assert [shot.blocks for shot in board.scenes] == [14, 14]
+    assert [shot.blocks for shot in board.shots] == [14, 14]
     assert (board.seconds, board.latent_frames(), board.total_blocks) == (None, None, 28)
 
 
 def test_the_last_shot_takes_what_the_others_round_away():
     board = parse("one[5s] | two[5s]")
-    assert [shot.blocks for shot in board.scenes] == [6, 6]
+    assert [shot.blocks for shot in board.shots] == [6, 6]
     assert [shot.blocks for shot in board.played()] == [6, 8]
 
 
@@ -96,18 +96,18 @@ def test_shots_played_always_add_up_to_the_total(seconds):
 
 
 def test_blocks_follow_the_block_size():
-    assert parse("one[6s]", block=1).scenes[0].blocks == 24
-    assert parse("one[6s]", block=3).scenes[0].blocks == 8
-    assert parse("one", block=1).scenes[0].blocks == 14
+    assert parse("one[6s]", block=1).shots[0].blocks == 24
+    assert parse("one[6s]", block=3).shots[0].blocks == 8
+    assert parse("one", block=1).shots[0].blocks == 14
 
 
 def test_brackets_that_are_no_duration_stay_in_the_prompt():
-    assert parse("[wide shot] one[5s] | [16 mm film] two[5s]").scenes[1].prompt == "[16 mm film] two"
+    assert parse("[wide shot] one[5s] | [16 mm film] two[5s]").shots[1].prompt == "[16 mm film] two"
 
 
 def test_a_storyboard_may_go_over_several_lines():
     board = parse("a fox\nruns[5s] |\n  a fox waves[5s#]\n; good morning\n| goodbye\n")
-    assert [shot.prompt for shot in board.scenes] == ["a fox runs", "a fox waves"]
+    assert [shot.prompt for shot in board.shots] == ["a fox runs", "a fox waves"]
     assert board.subtitles == ("good morning", "goodbye")
 
 
@@ -146,7 +146,7 @@ def test_blocks_have_the_pixel_frames_that_a_causal_decoder_gives(block):
 def test_the_release_truncates_subtitles_and_we_refuse_them():
     line = "one[5s]; s1 | s2"
     assert parse(line, compat="release").subtitles == ("s1",)
-    with pytest.raises(ValueError, match="at most one subtitle per scene, got 2 for 1 scenes"):
+    with pytest.raises(ValueError, match="at most one subtitle per shot, got 2 for 1 shots"):
         parse(line)
 
 
@@ -156,19 +156,19 @@ def test_the_release_truncates_subtitles_and_we_refuse_them():
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("", "scene 1 of 1 has no prompt"),
-        ("[5s]", "scene 1 of 1 has no prompt"),
-        ("one[5s] |", "scene 2 of 2 has no prompt"),
-        ("one[5s] || two[5s]", "scene 2 of 3 has no prompt"),
-        ("one | x[5s][3s]", r"scene 2 of 2 has two durations, \[5s\] and \[3s\]"),
-        ("one[5s]\ntwo[5s]", r"two durations, .* Put a '\|' between two scenes"),
-        ("one[0s]", r"scene 1 of 1 lasts \[0s\], expected more than 0 seconds"),
+        ("", "shot 1 of 1 has no prompt"),
+        ("[5s]", "shot 1 of 1 has no prompt"),
+        ("one[5s] |", "shot 2 of 2 has no prompt"),
+        ("one[5s] || two[5s]", "shot 2 of 3 has no prompt"),
+        ("one | x[5s][3s]", r"shot 2 of 2 has two durations, \[5s\] and \[3s\]"),
+        ("one[5s]\ntwo[5s]", r"two durations, .* Put a '\|' between two shots"),
+        ("one[0s]", r"shot 1 of 1 lasts \[0s\], expected more than 0 seconds"),
         ("one[5S]", r"expected a duration such as \[5s\], or \[5s#\] to begin with a cut, got \[5S\]"),
         ("one[5.5s #]", r"got \[5.5s #\]"),
         ("one[-5s]", r"got \[-5s\]"),
         ("one[5]", r"got \[5\]"),
         ("one[5 sec]", r"got \[5 sec\]"),
-        ("one[5s]; s1; s2", "expected one ';' between scenes and subtitles, got another before 's2'"),
+        ("one[5s]; s1; s2", "expected one ';' between shots and subtitles, got another before 's2'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_the_release_reads_on(line, sentence):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from controllers.keyboard import KeyboardController
+from controllers.keyboard import KeyboardController, Receipt
 
 STAND, LEFT, RIGHT, JUMP, RUN, CUT = range(6)
 KEYS = {("left",): LEFT, ("right",): RIGHT, ("d",): RIGHT, ("space",): JUMP, ("shift", "right"): RUN, ("3",): CUT}
@@ -10,7 +10,7 @@ NOTHING = np.zeros((12, 1, 1, 3), np.uint8)
 
 
 class Player:
-    """A keyboard and the blocks it has chosen."""
+    """A keyboard, and the count of blocks that it has chosen actions for."""
 
     def __init__(self) -> None:
         self.keyboard = KeyboardController(KEYS, once=[CUT], names=NAMES)
@@ -19,7 +19,7 @@ class Player:
     def choose(self, blocks: int = 1) -> list[int]:
         chosen = []
         for _ in range(blocks):
-            chosen.append(self.keyboard(NOTHING, {"block": self.block, "motion": "stand"}))
+            chosen.append(self.keyboard(NOTHING, {"block": self.block, "motion": "stand", "free_prompt": False}))
             self.block += 1
         return chosen
 
@@ -48,7 +48,7 @@ def test_taps_queue_in_order_and_none_is_lost(player: Player) -> None:
     assert player.choose(7) == [LEFT, JUMP, JUMP, RIGHT, CUT, STAND, STAND]
 
 
-def test_a_held_key_rules_until_it_is_released(player: Player) -> None:
+def test_a_held_key_applies_until_it_is_released(player: Player) -> None:
     player.keyboard.press("right")
     assert player.choose(3) == [RIGHT, RIGHT, RIGHT]
     player.keyboard.release("right")
@@ -62,7 +62,7 @@ def test_a_tap_interrupts_a_held_key_for_one_block(player: Player) -> None:
     assert player.choose(2) == [JUMP, RIGHT]
 
 
-def test_the_newest_held_key_rules_and_the_older_one_returns(player: Player) -> None:
+def test_the_newest_held_key_applies_and_the_older_one_returns(player: Player) -> None:
     player.keyboard.press("right")
     player.keyboard.press("left")
     assert player.choose() == [LEFT]
@@ -70,7 +70,7 @@ def test_the_newest_held_key_rules_and_the_older_one_returns(player: Player) -> 
     assert player.choose(2) == [RIGHT, RIGHT]
 
 
-def test_an_overruled_press_leaves_no_late_tap(player: Player) -> None:
+def test_a_press_outranked_by_a_newer_one_leaves_no_late_tap(player: Player) -> None:
     player.keyboard.press("right")
     player.keyboard.press("left")
     player.choose()
@@ -94,7 +94,7 @@ def test_a_held_press_that_a_tap_preceded_is_not_lost_when_released(player: Play
 
 
 @pytest.mark.parametrize("keys", [("shift", "right"), ("right", "shift")])
-def test_the_longest_held_chord_rules(player: Player, keys: tuple[str, str]) -> None:
+def test_the_longest_held_chord_applies(player: Player, keys: tuple[str, str]) -> None:
     for key in keys:
         player.keyboard.press(key)
     player.keyboard.press("left")  # newer, but shorter
@@ -140,20 +140,27 @@ def test_unbound_keys_do_nothing(player: Player) -> None:
     assert player.keyboard.receipts == ()
 
 
-def test_a_typed_prompt_is_left_alone_by_pressing_nothing(player: Player) -> None:
-    player.keyboard.keep_motion = True
-    assert player.keyboard(NOTHING, {"block": 0, "motion": "jump"}) == JUMP
+@pytest.mark.parametrize(("free_prompt", "action"), [(True, JUMP), (False, STAND)])
+def test_pressing_nothing_keeps_a_typed_prompt_and_no_other(player: Player, free_prompt: bool, action: int) -> None:
+    assert player.keyboard(NOTHING, {"block": 0, "motion": "jump", "free_prompt": free_prompt}) == action
 
 
-def test_a_receipt_says_pressed_applied_and_shown(player: Player) -> None:
+def test_a_held_key_replaces_a_typed_prompt(player: Player) -> None:
+    player.keyboard.press("right")
+    assert player.keyboard(NOTHING, {"block": 0, "motion": "jump", "free_prompt": True}) == RIGHT
+
+
+def test_a_receipt_has_the_press_its_block_and_its_latency(player: Player) -> None:
     player.keyboard.press("space", now=1.0, generating=True)
     (waiting,) = player.keyboard.receipts
-    assert (waiting.keys, waiting.action, waiting.block, waiting.latency_s) == (("space",), JUMP, None, None)
+    assert (waiting.keys, waiting.action, waiting.name) == (("space",), JUMP, "jump")
+    assert (waiting.block, waiting.shown_s, waiting.latency_s) == (None, None, None)
     player.choose()
     assert player.keyboard.receipts[0].block == 1
     player.keyboard.shown(0, now=1.5)
     assert player.keyboard.receipts[0].latency_s is None
     player.keyboard.shown(1, now=1.75)
+    assert player.keyboard.receipts == (Receipt(("space",), JUMP, "jump", 1.0, block=1, shown_s=1.75),)
     assert player.keyboard.receipts[0].latency_s == 0.75
 
 

@@ -21,57 +21,57 @@ def test_a_script_is_one_action_per_block_and_then_action_0() -> None:
     ("text", "named"),
     [("fly*2", "'fly'"), ("jump*0", "'jump*0'"), ("jump*", "'jump*'"), ("jump*x", "'jump*x'"), ("  ", "empty")],
 )
-def test_a_mistake_in_a_script_is_named(text: str, named: str) -> None:
+def test_the_error_of_a_script_quotes_the_word(text: str, named: str) -> None:
     with pytest.raises(ValueError, match=named.replace("*", r"\*")):
         ScriptedController.from_text(text, NAMES)
 
 
-class World:
-    """What a storyboard sees of an environment: the prompt in force, set by text."""
+class FakeEnv:
+    """What a storyboard sees of an environment: the info of the newest block, and `set_prompt`."""
 
     def __init__(self, prompt: str) -> None:
         self.info = {"block": 0, "prompt": prompt, "motion": "jump"}
-        self.asked: list[tuple[int, str, bool]] = []
+        self.requests: list[tuple[int, str, bool]] = []  # (block, text, cut)
 
     def set_prompt(self, text: str, cut: bool) -> None:
-        self.asked.append((self.info["block"] + 1, text, cut))
+        self.requests.append((self.info["block"] + 1, text, cut))
         self.info["prompt"] = text
 
 
-def test_a_storyboard_sets_each_prompt_at_its_block_and_keeps_the_motion() -> None:
-    world = World("a fox runs")
+def test_a_storyboard_sets_each_prompt_at_its_block_and_asks_for_the_motion_in_force() -> None:
+    env = FakeEnv("a fox runs")
     storyboard = parse("a fox runs[1.5s] | a fox waves[1.5s#] | a fox waves[0.75s#] | a fox jumps[0.75s]")
-    controller = StoryboardController(storyboard, world.set_prompt, NAMES)
+    controller = StoryboardController(storyboard, env.set_prompt, NAMES)
     assert controller.first_prompt == "a fox runs"
     for block in range(controller.total_blocks - 1):
-        world.info["block"] = block
-        assert controller(NOTHING, world.info) == NAMES.index("jump")
-    assert world.asked == [(2, "a fox waves", True), (4, "a fox waves", True), (5, "a fox jumps", False)]
+        env.info["block"] = block
+        assert controller(NOTHING, env.info) == NAMES.index("jump")
+    assert env.requests == [(2, "a fox waves", True), (4, "a fox waves", True), (5, "a fox jumps", False)]
 
 
-def test_a_storyboard_can_begin_in_the_middle() -> None:
-    world = World("something else")
-    world.info["block"] = 2
-    StoryboardController(parse("a fox runs[1.5s] | a fox waves[1.5s#]"), world.set_prompt, NAMES)(NOTHING, world.info)
-    assert world.asked == [(3, "a fox waves", False)]
+def test_a_storyboard_can_start_in_the_middle() -> None:
+    env = FakeEnv("something else")
+    env.info["block"] = 2
+    StoryboardController(parse("a fox runs[1.5s] | a fox waves[1.5s#]"), env.set_prompt, NAMES)(NOTHING, env.info)
+    assert env.requests == [(3, "a fox waves", False)]
 
 
-def test_a_storyboard_file_names_itself_in_a_mistake(tmp_path: Path) -> None:
+def test_the_error_of_a_storyboard_file_begins_with_its_path(tmp_path: Path) -> None:
     path = tmp_path / "board.txt"
     with pytest.raises(ValueError, match=r"board\.txt: cannot be read"):
-        StoryboardController.from_file(path, World("").set_prompt, NAMES)
+        StoryboardController.from_file(path, FakeEnv("").set_prompt, NAMES)
     path.write_text("a fox[0s]")
-    with pytest.raises(ValueError, match=r"board\.txt: scene 1 of 1"):
-        StoryboardController.from_file(path, World("").set_prompt, NAMES)
+    with pytest.raises(ValueError, match=r"board\.txt: shot 1 of 1"):
+        StoryboardController.from_file(path, FakeEnv("").set_prompt, NAMES)
 
 
 def test_a_release_file_with_a_storyboard_on_each_line_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
     path.write_text("a fox runs[3s]\n\na frog jumps[3s]\n")
     with pytest.raises(ValueError, match=r"prompts\.txt: 2 storyboards, one on each line as the release reads it"):
-        StoryboardController.from_file(path, World("").set_prompt, NAMES, compat="release")
+        StoryboardController.from_file(path, FakeEnv("").set_prompt, NAMES, compat="release")
     path.write_text("\na fox runs[3s] | a fox waves[3s]\n")
-    controller = StoryboardController.from_file(path, World("").set_prompt, NAMES, compat="release")
+    controller = StoryboardController.from_file(path, FakeEnv("").set_prompt, NAMES, compat="release")
     assert controller.prompts == ("a fox runs", "a fox waves")
 
 
@@ -85,13 +85,13 @@ def test_a_random_walk_is_a_function_of_its_seed() -> None:
     assert walk(3) != walk(4)
 
 
-def test_a_random_walk_begins_again_at_a_reset() -> None:
+def test_a_random_walk_repeats_from_a_reset_on() -> None:
     controller = RandomWalkController(NAMES, 3)
     rollouts = [[controller(NOTHING, {"block": block}) for block in range(9)] for _ in range(2)]
     assert rollouts[0] == rollouts[1]
 
 
-def test_a_random_walk_does_everything_and_cuts_for_one_block_at_a_time() -> None:
+def test_a_random_walk_takes_every_action_and_cuts_now_and_then() -> None:
     actions = walk(0, 2000)
     assert set(actions) == set(range(len(NAMES)))
     assert 20 < actions.count(3) < 200

@@ -28,8 +28,8 @@ from infrope_env.config import WAN_1_3B, WAN_14B, ModelConfig, Sampler, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.models.compile import compile_world, paths_to_context_lengths
-from infrope_env.models.world_folder import WorldModel
+from infrope_env.models.compile import compile_model, paths_to_context_lengths
+from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import Decoder
 from infrope_env.pixels.taehv import TAEHV
 from infrope_env.pixels.wan_vae import WanVAE
@@ -193,7 +193,7 @@ def time_arms(found: Findings, transformer: CausalWanTransformer, rollout: Rollo
     arms: dict[str, object] = {}
     for name, decoder in decoders.items():
         arms[f"plain {name}"] = time_arm(rollout, decoder, timed)
-    found.numbers["compile_s"] = compile_world(
+    found.numbers["compile_s"] = compile_model(
         _world(transformer, decoders["taew2_1"], rollout), rollout, "eager" if tiny else "inductor"
     )
     with _compiling_nothing(found):
@@ -289,6 +289,7 @@ def _world(transformer: CausalWanTransformer, decoder: Decoder, rollout: Rollout
         sha256={},
         device=rollout.device,
         dtype=rollout.dtype,
+        compiled=True,
     )
 
 

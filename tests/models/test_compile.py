@@ -1,7 +1,10 @@
-"""A compiled world meets every shape before play and none after; what it computes stays the same."""
+"""A compiled model meets every shape before play and none after, and is a model of its own."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,36 +13,43 @@ from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.models.compile import compile_world, paths_to_context_lengths
-from infrope_env.models.world_folder import WorldModel, _load, load_world
+from infrope_env.env import InfinityRopeEnv
+from infrope_env.models.compile import compile_model, paths_to_context_lengths
+from infrope_env.models.options import LoadOptions
+from infrope_env.models.resolve import load_model
+from infrope_env.models.world_folder import _load
+from infrope_env.models.world_model import WorldModel
 from infrope_env.recording.run_info import RunInfo
 
 START, CONTINUE, SWITCH, CUT = Transition.START, Transition.CONTINUE, Transition.SWITCH, Transition.CUT
 PLAY = (START, CONTINUE, CONTINUE, SWITCH, SWITCH, CONTINUE, CUT, CUT, CONTINUE, CONTINUE, CONTINUE)
 
 
+OPTIONS = LoadOptions(device="cpu", dtype="float32")
+
+
 @pytest.fixture
-def world(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorldModel]:
-    """A world of its own: compiling changes it in place."""
+def model(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorldModel]:
+    """A model that no other test has compiled."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "code"))
     _load.cache_clear()
-    yield load_world(tiny_weights, device="cpu", dtype="float32")
+    yield load_model(tiny_weights, LoadOptions(device="cpu", dtype="float32", compile=True))
     _load.cache_clear()
     torch._dynamo.reset()
 
 
-def play(world: WorldModel, rollout: Rollout, seed: int) -> list[torch.Tensor]:
+def play(model: WorldModel, rollout: Rollout, seed: int) -> list[torch.Tensor]:
     """Pixel frames of every transition there is, after a reset."""
-    text = world.text_encoder(["a fox walks to the right in a city"]).detach()
-    other = world.text_encoder(["a frog waves hello in a desert"]).detach()
+    text = model.text_encoder(["a fox walks to the right in a city"]).detach()
+    other = model.text_encoder(["a frog waves hello in a desert"]).detach()
     rollout.reset(seed)
-    memory, clips = None, []
+    state, blocks = None, []
     with torch.inference_mode():
         for transition in PLAY:
             text, other = (other, text) if transition is SWITCH else (text, other)
-            frames, memory = world.decoder.decode(rollout.advance(text, transition).latents, memory)
-            clips.append(frames)
-    return clips
+            frames, state = model.decoder.decode(rollout.advance(text, transition).latents, state)
+            blocks.append(frames)
+    return blocks
 
 
 def test_the_default_window_has_three_context_lengths() -> None:
@@ -48,7 +58,7 @@ def test_the_default_window_has_three_context_lengths() -> None:
 
 @pytest.mark.parametrize("size", [5, 6, 9, 12, 21])
 @pytest.mark.parametrize("kept", [1, 2])
-def test_no_play_sees_a_context_length_that_was_not_foreseen(size: int, kept: int) -> None:
+def test_no_play_meets_an_unforeseen_context_length(size: int, kept: int) -> None:
     window = Window.from_size(size, flush_context=kept)
     lengths = paths_to_context_lengths(window)
     random, cached = torch.Generator().manual_seed(size), 0
@@ -59,29 +69,69 @@ def test_no_play_sees_a_context_length_that_was_not_foreseen(size: int, kept: in
         cached = seen + window.block
 
 
-def compiled_agrees(world: WorldModel, backend: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Compile; then nothing is compiled again, whatever is played, and pixels are those of the plain world."""
-    rollout = Rollout(world.transformer, world.window, world.sampler)
-    plain = play(world, rollout, seed=3)
+def compiled_agrees(model: WorldModel, backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Compile; afterwards nothing is compiled again, whatever is played, and pixels are those before it."""
+    caplog.set_level(logging.INFO)
+    rollout = Rollout(model.transformer, model.window, model.sampler)
+    plain = play(model, rollout, seed=3)
     torch._dynamo.utils.counters.clear()
-    made = RunInfo.of(world)
-    compile_world(world, rollout, backend)
-    (told,) = made.differences(RunInfo.of(world))
-    assert told == "Another class of machine or setting: compiled was False, here it is True."
-    assert "compiling for 3 context lengths" in capsys.readouterr().err
+    compile_model(model, rollout, backend)
+    assert "compiling for 3 context lengths" in caplog.text and "compiled in" in caplog.text
     before = dict(torch._dynamo.utils.counters["stats"])
     assert before["unique_graphs"] == 3 + 2  # layers share theirs; a decoder has one for its first block
-    fast = play(world, rollout, seed=3)
-    play(world, Rollout(world.transformer, world.window, world.sampler), seed=4)  # another environment's
+    fast = play(model, rollout, seed=3)
+    play(model, Rollout(model.transformer, model.window, model.sampler), seed=4)  # another environment's
     assert dict(torch._dynamo.utils.counters["stats"]) == before
-    for slow_clip, fast_clip in zip(plain, fast, strict=True):
-        assert (slow_clip.int() - fast_clip.int()).abs().max() <= 1  # of 255
+    for slow_frames, fast_frames in zip(plain, fast, strict=True):
+        assert (slow_frames.int() - fast_frames.int()).abs().max() <= 1  # of 255
 
 
-def test_flush_cut_and_reset_compile_nothing_new(world: WorldModel, capsys: pytest.CaptureFixture[str]) -> None:
-    compiled_agrees(world, "eager", capsys)
+def test_flush_cut_and_reset_compile_nothing_new(model: WorldModel, caplog: pytest.LogCaptureFixture) -> None:
+    compiled_agrees(model, "eager", caplog)
 
 
 @pytest.mark.slow
-def test_compiled_code_computes_the_same(world: WorldModel, capsys: pytest.CaptureFixture[str]) -> None:
-    compiled_agrees(world, "inductor", capsys)
+def test_compiled_code_computes_the_same(model: WorldModel, caplog: pytest.LogCaptureFixture) -> None:
+    compiled_agrees(model, "inductor", caplog)
+
+
+def test_a_compiled_model_is_another_one_with_its_own_network(model: WorldModel, tiny_weights: Path) -> None:
+    plain = load_model(tiny_weights, OPTIONS)
+    assert (plain.compiled, model.compiled) == (False, True)
+    assert model.transformer is not plain.transformer and model.decoder is not plain.decoder
+    assert model.sha256 == plain.sha256
+    (difference,) = RunInfo.of(plain).differences(RunInfo.of(model))
+    assert "compiled" in difference
+
+
+def test_a_shared_model_is_not_compiled(tiny_weights: Path) -> None:
+    plain = load_model(tiny_weights, OPTIONS)
+    with pytest.raises(ValueError, match="to be loaded with compile=True"):
+        compile_model(plain, Rollout(plain.transformer, plain.window, plain.sampler), "eager")
+
+
+def inexact(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+    """A backend whose code rounds visibly differently: compiled code is never bit for bit the plain code."""
+
+    def run(*arguments: Any) -> tuple[Any, ...]:
+        return tuple(1.1 * x if x.is_floating_point() else x for x in graph(*arguments))
+
+    return run
+
+
+@pytest.mark.usefixtures("model")
+def test_compiling_leaves_the_bytes_of_an_environment_made_without_it(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrope_env.models.compile.compile_model", partial(compile_model, backend=inexact))
+    arguments: dict[str, Any] = {"weights": str(tiny_weights), "device": "cpu", "dtype": "float32"}
+
+    def pixels(env: InfinityRopeEnv) -> list[bytes]:
+        return [env.reset(seed=3)[0].tobytes(), *(env.step(action)[0].tobytes() for action in (2, 3, 7))]
+
+    plain = InfinityRopeEnv(**arguments)
+    before = pixels(plain)
+    compiled = InfinityRopeEnv(compile=True, **arguments)
+    assert pixels(compiled) != before
+    assert pixels(plain) == before == pixels(InfinityRopeEnv(**arguments))
+    assert (RunInfo.of(plain.model).compiled, RunInfo.of(compiled.model).compiled) == (False, True)

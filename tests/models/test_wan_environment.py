@@ -1,6 +1,7 @@
 """`infrope/Wan-v0` end to end, on tiny files in the released layouts: the way that the real files take."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from gymnasium.utils.env_checker import check_env
 import infrope_env  # noqa: F401  # registers the worlds
 from infrope_env import cli
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan import load as wan_world
+from infrope_env.models.wan import load as wan_load
 from infrope_env.text.encoder import TextEncoderAbsent
 from infrope_env.text.lazy import LazyTextEncoder
 from infrope_env.text.prompt_files import default_folder
@@ -85,7 +86,6 @@ def test_play_goes_from_released_files_to_pixels(folder: Path, actions: str, tmp
         ["walk", "switch"],
         ["cut_forest", "cut"],
     ]
-    assert "encoding prompts, once: 4 of 4" in done.stderr
     assert len(list((tmp_path / "prompts").glob("*/*.safetensors"))) == 4
 
 
@@ -137,11 +137,11 @@ def test_a_state_saved_in_midstream_has_one_future(given: dict[str, Any], decode
 
 
 @pytest.mark.parametrize("decoder", ["taew2_1", "wan_vae"])
-def test_taking_turns_on_the_device_changes_no_pixel(given: dict[str, Any], decoder: str) -> None:
+def test_offload_changes_no_pixel(given: dict[str, Any], decoder: str) -> None:
     plain, offloaded = (gymnasium.make(ID, decoder=decoder, offload=how, **given).unwrapped for how in (False, True))
     for env in (plain, offloaded):
         env.reset(seed=5)
-    assert type(offloaded.world.decoder).__name__ == "OffloadedDecoder"
+    assert type(offloaded.model.decoder).__name__ == "OffloadedDecoder"
     assert play(offloaded, WALK, CUT_FOREST) == play(plain, WALK, CUT_FOREST)
     state = offloaded.save_state()
     future = play(offloaded, STAND)
@@ -149,23 +149,23 @@ def test_taking_turns_on_the_device_changes_no_pixel(given: dict[str, Any], deco
     assert play(offloaded, STAND) == future
 
 
-def test_a_world_is_compiled_when_it_is_asked_for(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_model_is_another_one_and_the_plain_one_stays(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiled: list[Any] = []
-    monkeypatch.setattr("infrope_env.models.compile.compile_world", lambda world, rollout: compiled.append(world))
-    gymnasium.make(ID, **given)
+    monkeypatch.setattr("infrope_env.models.compile.compile_model", lambda model, rollout: compiled.append(model))
+    plain = gymnasium.make(ID, **given).unwrapped.model
     assert compiled == []
-    assert compiled_world(given) is compiled[0]
+    model = gymnasium.make(ID, compile=True, **given).unwrapped.model
+    assert model is compiled[0] and (plain.compiled, model.compiled) == (False, True)
+    assert model.transformer is not plain.transformer and model.decoder is not plain.decoder
 
 
-def compiled_world(given: dict[str, Any]) -> Any:
-    return gymnasium.make(ID, compile=True, **given).unwrapped.model
-
-
-def test_a_decoder_s_memory_belongs_to_the_state(given: dict[str, Any]) -> None:
+def test_a_decoder_state_belongs_to_the_saved_state(given: dict[str, Any]) -> None:
     env, other = (gymnasium.make(ID, decoder=name, **given).unwrapped for name in ("taew2_1", "wan_vae"))
     env.reset(seed=5)
     other.reset(seed=5)
-    assert env.model.transformer is not other.world.transformer or env.model is not other.world
+    assert env.model.transformer is not other.model.transformer or env.model is not other.model
     with pytest.raises(ValueError, match="expected a state of the same weights"):
         other.restore_state(env.save_state())
 
@@ -186,11 +186,12 @@ def test_a_rollout_begins_from_a_picture_that_the_full_vae_encodes(given: dict[s
 # text
 
 
-def test_prompts_are_encoded_and_the_encoder_gone_before_the_generator_comes(
-    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_prompts_are_encoded_and_the_encoder_released_before_the_generator_is_loaded(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("INFROPE_CACHE", str(tmp_path))
-    wan_world._load.cache_clear()
+    caplog.set_level(logging.INFO)
+    wan_load._load.cache_clear()
     seen: list[tuple[int, bool]] = []
     loaded = spy_on_encoders(monkeypatch)
 
@@ -198,10 +199,11 @@ def test_prompts_are_encoded_and_the_encoder_gone_before_the_generator_comes(
         seen.append((len(list(default_folder().glob("*/*"))), any(encoder.loaded for encoder in loaded)))
         return read_generator(*arguments)
 
-    read_generator = wan_world.read_generator
-    monkeypatch.setattr(wan_world, "read_generator", read)
+    read_generator = wan_load.read_generator
+    monkeypatch.setattr(wan_load, "read_generator", read)
     env = gymnasium.make(ID, **given)
     assert seen == [(4, False)] and len(loaded) == 1
+    assert "encoding prompts: 4 of 4" in caplog.text
     env.reset(seed=0)
     play(env, WALK, CUT_FOREST, STAND)
     assert len(loaded) == 1  # nothing new, so it never came back
@@ -247,7 +249,7 @@ def test_a_new_prompt_loads_the_encoder_again(given: dict[str, Any]) -> None:
     assert not env.model.text_encoder.loaded
 
 
-# what is missing is told
+# missing parts
 
 
 @pytest.mark.parametrize(
@@ -303,8 +305,8 @@ def test_it_is_loaded_once_in_a_process_and_again_when_a_file_changes(given: dic
 
 def test_the_full_vae_decodes_where_taew2_1_is_not(given: dict[str, Any], tmp_path: Path) -> None:
     bare = without(Path(given["weights"]), tmp_path, "taew2_1.pth")
-    world = gymnasium.make(ID, **given | {"weights": str(bare)}).unwrapped.model
-    assert type(world.decoder).__name__ == "WanVAE" and world.encoder is world.decoder
+    model = gymnasium.make(ID, **given | {"weights": str(bare)}).unwrapped.model
+    assert type(model.decoder).__name__ == "WanVAE" and model.encoder is model.decoder
 
 
 def test_the_layout_of_wan_s_own_repository_plays(actions: str, tmp_path: Path) -> None:

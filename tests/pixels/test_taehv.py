@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from infrope_env.models.wan.codec_files import load_decoder, load_encoder
+from infrope_env.models.wan.codecs import load_decoder, load_encoder
 from infrope_env.pixels.taehv import TAEHV, MemBlock, TAEHVConfig
 
 OWN_GOLDENS = Path(__file__).parents[1] / "goldens"

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKLWan
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.codec_files import load_decoder, load_encoder, rename
+from infrope_env.models.wan.codecs import load_decoder, load_encoder, rename
 from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.wan_vae import WanVAE
 
@@ -171,7 +171,7 @@ def test_a_file_of_other_tensors_is_refused(network: AutoencoderKLWan, tmp_path:
     tensors = network.state_dict()
     tensors.pop("post_quant_conv.bias")
     save_file(tensors, tmp_path / "Wan2.1_VAE.safetensors")
-    with pytest.raises(WeightsError, match=r"not the weights of AutoencoderKLWan.*'post_quant_conv\.bias' is missing"):
+    with pytest.raises(WeightsError, match=r"does not fit AutoencoderKLWan: .*1 missing \('post_quant_conv\.bias'\)"):
         load_decoder("wan_vae", tmp_path, CPU, torch.float32)
 
 

@@ -1,6 +1,6 @@
-"""An environment whose frames say which block they are, and whose blocks take as long as a test wants."""
+"""An environment whose pixel values are the block index and whose blocks take as long as a test decides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,7 @@ BLOCK_SHAPE = (12, *SIZE, 3)
 
 
 class FakeEnv(gymnasium.Env):
-    """Pixel value = block index; `work` is called once per block and decides how long it takes."""
+    """Pixel value = block index; `work` is called once per block and takes its time."""
 
     metadata = {"render_modes": [], "render_fps": 16}  # noqa: RUF012
     observation_space = Box(0, 255, BLOCK_SHAPE, np.uint8)
@@ -28,7 +28,9 @@ class FakeEnv(gymnasium.Env):
         self.block_shape = BLOCK_SHAPE
         self.window = SimpleNamespace(block=3)
         self.steering = self.action_set.start()
-        self.log: list[tuple[Any, ...]] = []  # what was asked, in order
+        self.newest: tuple[Any, dict[str, Any]] | None = None
+        self.restores = 0
+        self.log: list[tuple[Any, ...]] = []  # calls, in order
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         self.log.append(("reset", seed, options))
@@ -50,20 +52,26 @@ class FakeEnv(gymnasium.Env):
         if "unknown" in text:
             raise ValueError(f"The prompt {text!r} has words the text encoder does not know.")
         self.log.append(("set_prompt", text, cut))
-        self.steering, _ = self.action_set.set_prompt(self.steering, text, cut)
+        self.steering = self.action_set.set_prompt(self.steering, text)
+
+    def encode_prompts(self, texts: Iterable[str]) -> None:
+        pass
 
     def save_state(self) -> tuple[int, Any]:
         return self.block, self.steering
 
     def restore_state(self, state: tuple[int, Any]) -> tuple[Any, dict[str, Any]]:
         self.log.append(("restore", state[0]))
+        self.restores += 1
         self.block, self.steering = state
         return self._present("continue", 0, 12)
 
     def _present(self, transition: str, action: int | None, num_frames: int) -> tuple[Any, dict[str, Any]]:
         names = {"subject": self.steering.subject, "scene": self.steering.scene, "motion": self.steering.motion}
         info = {"block": self.block, "num_frames": num_frames, "action": action, "transition": transition}
-        return np.full(BLOCK_SHAPE, self.block % 256, np.uint8), info | names | {"prompt": self.steering.prompt}
+        info |= names | {"prompt": self.steering.prompt, "free_prompt": self.steering.free_text}
+        self.newest = np.full(BLOCK_SHAPE, self.block % 256, np.uint8), info
+        return self.newest
 
     @property
     def actions(self) -> list[str]:
@@ -71,7 +79,7 @@ class FakeEnv(gymnasium.Env):
 
 
 class FakeClock:
-    """Seconds that pass only when told to; `watch` is called at every tick, as a window would look."""
+    """A clock that only `pass_time` advances; it calls `watch` at every tick, as a window would poll."""
 
     def __init__(self, tick_s: float = 0.001) -> None:
         self.now, self.tick_s = 100.0, tick_s

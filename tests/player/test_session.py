@@ -1,4 +1,4 @@
-"""A play session with pygame events in place of a player; tests/test_end_to_end.py has real keys and a real window."""
+"""A play session driven by pygame events; tests/test_end_to_end.py has real keys and a real window."""
 
 import threading
 import time
@@ -26,14 +26,16 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[DisplayWindow]:
 
 
 class Game:
-    """A session in play at 400 pixel frames per second."""
+    """A running session at 400 pixel frames per second."""
 
     def __init__(self, window: DisplayWindow) -> None:
         self.env = FakeEnv(lambda: time.sleep(0.01))
-        self.session = PlaySession(self.env, keyboard_for(self.env.action_set), window)
+        self.problem: str | None = None
+        keyboard = keyboard_for(self.env.action_set)
+        self.session = PlaySession(self.env, keyboard, window, problem=lambda: self.problem)
         self.session.stream.pace.fps = 400
         self.session.stream.start(seed=1)
-        self.until(lambda: self.session.showing is not None)
+        self.until(lambda: self.session.shown is not None)
 
     def until(self, condition: Callable[[], object]) -> None:
         end = time.monotonic() + PATIENCE_S
@@ -77,12 +79,12 @@ def test_taps_become_blocks_in_their_order_and_leave_receipts(game: Game) -> Non
     assert game.env.actions[first : first + 3] == ["jump", "cut_snow", "wave"]
     game.until(lambda: all(receipt.shown_s for receipt in game.session.readout().receipts))
     receipts = game.session.readout().receipts
-    assert [(receipt.key, receipt.action, receipt.block) for receipt in receipts] == [
-        ("space", "jump", first + 1), ("3", "cut_snow", first + 2), ("e", "wave", first + 3)
+    assert [(receipt.keys, receipt.name, receipt.block) for receipt in receipts] == [
+        (("space",), "jump", first + 1), (("3",), "cut_snow", first + 2), (("e",), "wave", first + 3)
     ]  # fmt: skip
 
 
-def test_a_key_whose_block_a_new_world_replaced_leaves_no_receipt(game: Game) -> None:
+def test_a_key_whose_block_was_replaced_by_a_new_world_leaves_no_receipt(game: Game) -> None:
     under_way, go_on = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -101,7 +103,7 @@ def test_a_key_whose_block_a_new_world_replaced_leaves_no_receipt(game: Game) ->
     assert game.session.readout().receipts == ()
 
 
-def test_a_key_keeps_its_receipt_when_there_was_nothing_to_restore(game: Game) -> None:
+def test_a_failed_restore_keeps_the_receipts(game: Game) -> None:
     under_way, go_on = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -115,10 +117,10 @@ def test_a_key_keeps_its_receipt_when_there_was_nothing_to_restore(game: Game) -
     game.session.tick()
     go_on.set()
     game.until(lambda: "nothing to restore" in game.notice())
-    game.until(lambda: [receipt.key for receipt in game.session.readout().receipts if receipt.shown_s] == ["space"])
+    game.until(lambda: [receipt.keys for receipt in game.session.readout().receipts if receipt.shown_s] == [("space",)])
 
 
-def test_a_question_still_open_at_the_end_is_no_error(game: Game, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_command_that_is_unfinished_at_the_end_logs_no_error(game: Game, caplog: pytest.LogCaptureFixture) -> None:
     under_way = threading.Event()
     game.env.work = lambda: (under_way.set(), time.sleep(0.3))
     game.until(under_way.is_set)
@@ -135,7 +137,7 @@ def test_losing_the_focus_releases_a_held_key(game: Game) -> None:
     game.until(lambda: game.env.actions[-2:] == ["stand", "stand"])
 
 
-def test_bindings_are_off_while_typing_and_the_prompt_reaches_the_world(game: Game) -> None:
+def test_keys_are_letters_while_typing_and_the_prompt_reaches_the_environment(game: Game) -> None:
     game.tap(pygame.K_t)
     game.until(lambda: game.session.readout().typed == "")
     game.type("wade 3 hen")
@@ -161,7 +163,7 @@ def test_a_typed_prompt_survives_the_key_that_was_held_before(game: Game) -> Non
     assert game.session.readout().prompt == "a fox"
 
 
-def test_a_refused_prompt_says_why_and_stays_to_be_mended(game: Game) -> None:
+def test_a_refused_prompt_gives_the_reason_and_stays_in_the_text_line(game: Game) -> None:
     game.tap(pygame.K_t)
     game.type("unknown")
     game.press(pygame.K_RETURN)
@@ -170,10 +172,10 @@ def test_a_refused_prompt_says_why_and_stays_to_be_mended(game: Game) -> None:
     game.tap(pygame.K_ESCAPE)
     game.until(lambda: game.session.readout().typed is None)
     game.session.tick()
-    game.session.stream.next_frame()  # and the world goes on
+    game.session.stream.frame_to_show()  # raises nothing: play continues
 
 
-def test_f5_saves_and_f9_goes_back(game: Game) -> None:
+def test_f5_saves_and_f9_restores(game: Game) -> None:
     game.tap(pygame.K_F9)
     game.until(lambda: "nothing to restore" in game.notice())
     game.tap(pygame.K_F5)
@@ -194,7 +196,7 @@ def test_enter_makes_a_new_world_with_the_same_subject_and_scene(game: Game) -> 
     assert ("reset", None, {"subject": "fox", "scene": "desert"}) in game.env.log
 
 
-def test_pause_stops_at_a_block_and_n_makes_one(game: Game) -> None:
+def test_pause_stops_after_a_block_and_n_generates_one(game: Game) -> None:
     game.tap(pygame.K_PERIOD)
     game.until(lambda: game.session.readout().paused)
     for _ in range(100):
@@ -206,14 +208,14 @@ def test_pause_stops_at_a_block_and_n_makes_one(game: Game) -> None:
     assert len(game.env.actions) == made + 1
 
 
-def test_a_recording_that_stopped_is_told_and_play_goes_on(game: Game) -> None:
-    game.env.problem = "The recording stopped: no space left."  # type: ignore[attr-defined]
+def test_a_recording_that_stopped_is_a_notice_and_play_continues(game: Game) -> None:
+    game.problem = "The recording stopped: no space left."
     game.until(lambda: game.notice() == "The recording stopped: no space left.")
     made = len(game.env.actions)
     game.until(lambda: len(game.env.actions) > made + 1)
 
 
-def test_h_shows_nothing_but_the_picture(game: Game, window: DisplayWindow) -> None:
+def test_h_hides_the_overlay(game: Game, window: DisplayWindow) -> None:
     game.tap(pygame.K_PERIOD)
     game.until(lambda: game.session.readout().paused)
     game.tap(pygame.K_h)
@@ -238,11 +240,11 @@ def test_a_script_in_a_window_ends_after_its_last_block(window: DisplayWindow) -
     session.stream.pace.fps = 400
     session.run(seed=1)
     assert env.actions == ["walk_right", "walk_right", "jump"]
-    assert session.showing is not None and session.showing.index == 11
-    assert np.array_equal(session.showing.pixels, np.full((*SIZE, 3), 3))
+    assert session.shown is not None and session.shown.index == 11
+    assert np.array_equal(session.shown.pixels, np.full((*SIZE, 3), 3))
 
 
-def test_a_failing_world_ends_the_session_with_its_reason(window: DisplayWindow) -> None:
+def test_a_failing_environment_ends_the_session_with_its_reason(window: DisplayWindow) -> None:
     def fail() -> None:
         raise RuntimeError("the model is gone")
 

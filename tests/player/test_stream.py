@@ -14,7 +14,7 @@ FRAME_S = 1 / 16
 
 
 class Simulation:
-    """A stream without threads: the window looks at every tick, also while a block is being made."""
+    """A stream without threads; the window polls at every tick, also while a block is being generated."""
 
     def __init__(self, block_s: float | Iterator[float] = 0.5, **settings: int) -> None:
         self.clock = FakeClock()
@@ -23,7 +23,7 @@ class Simulation:
         self.env = FakeEnv(lambda: self.clock.pass_time(next(times)))
         self.begun: list[float] = []
         self.stream = Stream(self.env, self.choose, clock=self.clock, **settings)
-        self.shown: list[tuple[float, int, int]] = []  # when, block, index: each change of the picture
+        self.shown: list[tuple[float, int, int]] = []  # time, block, index of each change of the picture
         self.action = STAND
         self.stream.reset(seed=1)
 
@@ -32,9 +32,9 @@ class Simulation:
         return self.action
 
     def look(self, now: float) -> None:
-        frame = self.stream.next_frame(now)
-        if frame and (not self.shown or self.shown[-1][1:] != (frame.clip.info["block"], frame.index)):
-            self.shown.append((now, frame.clip.info["block"], frame.index))
+        frame = self.stream.frame_to_show(now)
+        if frame and (not self.shown or self.shown[-1][1:] != (frame.block.info["block"], frame.index)):
+            self.shown.append((now, frame.block.info["block"], frame.index))
 
     def run(self, seconds: float) -> "Simulation":
         end = self.clock.now + seconds
@@ -45,7 +45,7 @@ class Simulation:
         return self
 
     def steps(self) -> np.ndarray:
-        """Seconds between changes of the picture, from the third block on."""
+        """Return the seconds between changes of the picture, from block 3 on."""
         times = [now for now, block, _ in self.shown if block >= 3]
         return np.diff(times)
 
@@ -55,7 +55,7 @@ def test_a_fast_model_plays_at_16_pixel_frames_per_second_without_a_gap() -> Non
     assert np.allclose(simulation.steps(), FRAME_S, atol=0.0021)
 
 
-def test_a_window_that_looks_late_does_not_slow_the_beat() -> None:
+def test_a_window_that_polls_late_does_not_shift_later_blocks() -> None:
     simulation = Simulation(0.5)
     simulation.clock.tick_s = 0.013
     starts = [now for now, block, index in simulation.run(20).shown if index == 0 and block > 0]
@@ -98,7 +98,7 @@ def test_uneven_blocks_leave_no_gap_within_their_p95() -> None:
     assert steps[12 * 24 :].max() < FRAME_S + 0.01  # once 24 blocks are remembered
 
 
-def test_a_late_block_holds_the_last_picture_and_the_next_ones_are_on_time() -> None:
+def test_a_late_block_prolongs_the_last_picture_and_the_next_blocks_are_on_time() -> None:
     times = iter([0.5] * 30 + [2.0] + [0.5] * 40)
     simulation = Simulation(times).run(40)
     steps = simulation.steps()
@@ -121,13 +121,13 @@ def test_the_first_block_counts_only_until_there_is_another() -> None:
     assert pace.p95_s == 0.5
 
 
-def test_pausing_ends_at_a_block_and_steps_make_one_each() -> None:
+def test_a_pause_begins_after_a_block_and_each_single_step_generates_one() -> None:
     simulation = Simulation(0.3).run(3)
     simulation.stream.pause(True)
     simulation.run(3)
     made = len(simulation.env.actions)
     assert simulation.shown[-1][1:] == (made, 11)
-    simulation.stream.step_once()
+    simulation.stream.single_step()
     simulation.run(3)
     assert simulation.shown[-1][1:] == (made + 1, 11)
     simulation.stream.pause(False)
@@ -148,7 +148,7 @@ def test_a_new_world_is_shown_at_once_with_the_same_subject_and_scene() -> None:
     assert shown_at - asked_at < 0.31
 
 
-def test_a_new_world_begins_with_the_first_one_s_prompt() -> None:
+def test_a_new_world_begins_with_the_prompt_of_the_first_reset() -> None:
     stream = Stream(env := FakeEnv(), lambda *_: STAND)
     stream.start(options={"prompt": "a fox waves"}).result(10)
     stream.new_world().result(10)
@@ -156,13 +156,27 @@ def test_a_new_world_begins_with_the_first_one_s_prompt() -> None:
     assert env.log[-1] == ("reset", None, {"subject": "fox", "scene": "snow", "prompt": "a fox waves"})
 
 
-def test_a_block_that_is_restored_is_not_counted_as_made() -> None:
+def test_a_restored_block_is_not_counted_again() -> None:
     simulation = Simulation(0.3, blocks=6).run(2)
     simulation.stream.save()
     simulation.run(0.2)
     simulation.stream.restore()
     simulation.run(9)
-    assert simulation.stream.is_over(simulation.clock.now) and len(simulation.env.actions) == 5
+    assert simulation.stream.is_finished(simulation.clock.now) and len(simulation.env.actions) == 5
+
+
+def test_controllers_read_in_info_that_a_typed_prompt_waits_for_its_block() -> None:
+    simulation = Simulation(0.3).run(2)
+    seen: list[tuple[bool, str]] = []
+    simulation.stream.set_prompt("a fox waves")
+
+    def choose(observation: np.ndarray, info: dict) -> int:
+        seen.append((info["free_prompt"], info["prompt"]))
+        return STAND
+
+    simulation.stream._controller = choose
+    simulation.run(1)
+    assert seen[0][0] and seen[0][1] != "a fox waves"
 
 
 def test_a_saved_state_comes_back() -> None:
@@ -176,7 +190,7 @@ def test_a_saved_state_comes_back() -> None:
     assert simulation.shown[-1][1] == saved.result()["block"] + 1
 
 
-def test_restoring_nothing_is_an_answer_not_a_failure() -> None:
+def test_restoring_without_a_save_is_an_error_of_the_command_only() -> None:
     simulation = Simulation(0.3).run(2)
     answer = simulation.stream.restore()
     simulation.run(2)
@@ -185,7 +199,7 @@ def test_restoring_nothing_is_an_answer_not_a_failure() -> None:
     assert simulation.shown[-1][1] > 2
 
 
-def test_a_prompt_is_set_between_two_blocks_and_a_refused_one_stops_nothing() -> None:
+def test_a_prompt_is_set_between_two_blocks_and_a_refused_one_does_not_stop_the_stream() -> None:
     simulation = Simulation(0.3).run(2)
     accepted, refused = simulation.stream.set_prompt("a fox waves", cut=True), simulation.stream.set_prompt("unknown")
     simulation.run(2)
@@ -196,7 +210,7 @@ def test_a_prompt_is_set_between_two_blocks_and_a_refused_one_stops_nothing() ->
     assert simulation.shown[-1][1] > 2
 
 
-def test_an_ended_rollout_is_shown_to_its_end_before_the_next_begins() -> None:
+def test_a_rollout_that_ends_is_shown_to_its_end_before_the_next_begins() -> None:
     simulation = Simulation(0.3)
     simulation.env.max_blocks = 3
     simulation.run(5)
@@ -205,16 +219,16 @@ def test_an_ended_rollout_is_shown_to_its_end_before_the_next_begins() -> None:
     ]  # fmt: skip
 
 
-def test_no_more_blocks_are_made_than_were_asked_for() -> None:
+def test_the_stream_ends_after_the_given_number_of_blocks() -> None:
     simulation = Simulation(0.3, blocks=3)
     simulation.run(1)
-    assert not simulation.stream.is_over(simulation.clock.now)
+    assert not simulation.stream.is_finished(simulation.clock.now)
     simulation.run(5)
     assert simulation.env.actions == ["stand", "stand"]
-    assert simulation.stream.is_over(simulation.clock.now)
+    assert simulation.stream.is_finished(simulation.clock.now)
 
 
-def test_a_refused_first_reset_is_its_answer() -> None:
+def test_an_error_of_the_first_reset_is_set_on_its_future() -> None:
     stream = Stream(FakeEnv(), lambda observation, info: 0)
     try:
         with pytest.raises(ValueError, match="expected subject"):
@@ -223,22 +237,22 @@ def test_a_refused_first_reset_is_its_answer() -> None:
         stream.close()
 
 
-# With the real thread and the real clock.
+# Tests with the real thread and the real clock.
 
 
 def play(stream: Stream, seconds: float) -> list[tuple[float, int, int]]:
-    """Look every 2 ms, as a window does; the changes of the picture."""
+    """Poll every 2 ms, as a window does; return the changes of the picture: time, block, index."""
     shown: list[tuple[float, int, int]] = []
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
-        frame = stream.next_frame(now)
-        if frame and (not shown or shown[-1][1:] != (frame.clip.info["block"], frame.index)):
-            shown.append((now, frame.clip.info["block"], frame.index))
+        frame = stream.frame_to_show(now)
+        if frame and (not shown or shown[-1][1:] != (frame.block.info["block"], frame.index)):
+            shown.append((now, frame.block.info["block"], frame.index))
         time.sleep(0.002)
     return shown
 
 
-def test_a_thread_makes_the_blocks_while_the_window_never_waits() -> None:
+def test_a_thread_generates_the_blocks_and_the_window_never_waits() -> None:
     env = FakeEnv(lambda: time.sleep(0.1))
     stream = Stream(env, lambda observation, info: RIGHT, fps=64)
     stream.start(seed=1)
@@ -250,7 +264,7 @@ def test_a_thread_makes_the_blocks_while_the_window_never_waits() -> None:
     assert threading.active_count() == 1 or not any("infrope" in thread.name for thread in threading.enumerate())
 
 
-def test_an_error_in_the_worker_surfaces_as_one_sentence_where_frames_are_asked_for() -> None:
+def test_an_error_in_the_worker_is_raised_as_one_sentence_where_frames_are_polled() -> None:
     def fail() -> None:
         if env.block == 2:
             raise RuntimeError("out of\n memory")
@@ -258,12 +272,12 @@ def test_an_error_in_the_worker_surfaces_as_one_sentence_where_frames_are_asked_
     env = FakeEnv(fail)
     stream = Stream(env, lambda observation, info: 0, fps=1000)
     stream.start()
-    with pytest.raises(StreamError, match="Making the next block failed: out of memory"):
+    with pytest.raises(StreamError, match="Generating the next block failed: out of memory"):
         play(stream, 5)
     stream.close()
 
 
-def test_closing_waits_for_the_block_under_way_and_cancels_what_was_asked() -> None:
+def test_closing_waits_for_the_block_being_generated_and_cancels_commands() -> None:
     env = FakeEnv(lambda: time.sleep(0.05))
     stream = Stream(env, lambda observation, info: 0)
     stream.start()

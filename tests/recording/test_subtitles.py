@@ -1,13 +1,14 @@
-"""Subtitles as players read them."""
+"""Subtitles as video players read them."""
 
 from pathlib import Path
 
 import av
 
 from infrope_env.control.storyboard import Subtitle, parse
+from infrope_env.recording.episode import BlockRecord
 from infrope_env.recording.subtitles import to_srt
-from infrope_env.recording.writer import BlockRecord, Recorder
-from tests.recording.test_writer import clip
+from infrope_env.recording.writer import Recorder
+from tests.recording.test_writer import block_frames
 
 
 def test_an_srt_file_has_numbers_times_and_texts() -> None:
@@ -18,7 +19,7 @@ def test_an_srt_file_has_numbers_times_and_texts() -> None:
     assert to_srt([], 16) == ""
 
 
-def test_a_player_reads_them_at_their_times(tmp_path: Path) -> None:
+def test_a_video_player_reads_subtitles_at_their_times(tmp_path: Path) -> None:
     path = tmp_path / "video.srt"
     path.write_text(to_srt(parse("one[3s] | two[3s]; Ein Fuchs läuft | Er, er winkt?").timed_subtitles(), 16), "utf-8")
     with av.open(str(path)) as file:
@@ -29,11 +30,11 @@ def test_a_player_reads_them_at_their_times(tmp_path: Path) -> None:
     assert starts == [0, 2.812] and ends == [2.812, 5.812]  # 45 and 93 pixel frames, in milliseconds
 
 
-def test_subtitles_lie_beside_the_video_of_each_episode_from_its_first_block_on(tmp_path: Path) -> None:
+def test_subtitles_are_written_beside_the_video_of_their_episode_only(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, 16)
     for subtitles in ([Subtitle("hello", 0, 9)], []):
-        recorder.begin({}, subtitles)
-        recorder.write(clip(0), BlockRecord(0, None, None, "fox", "snow", "stand", "a fox", "start", ""))
+        recorder.begin_episode({}, subtitles)
+        recorder.write(block_frames(0), BlockRecord(0, None, None, "fox", "snow", "stand", "a fox", "start", ""))
     assert "hello" in (tmp_path / "episode_000" / "video.srt").read_text()
     assert not (tmp_path / "episode_001" / "video.srt").exists()
     recorder.close()

@@ -1,4 +1,4 @@
-"""Recordings: what is in the folder, and what is left of it when the process or the disk fails."""
+"""The files of a recording, and what is left of them when the process or the disk fails."""
 
 import gc
 import json
@@ -16,21 +16,13 @@ import numpy as np
 import pytest
 
 import infrope_env  # registers the environments
-from infrope_env.recording.replay import verify
-from infrope_env.recording.video import WholeWrites
-from infrope_env.recording.wrapper import RecordingStopped, RecordRollout
-from infrope_env.recording.writer import BlockRecord, Recorder, RecordingError, frames_digest
-
-STAND, WALK_RIGHT, JUMP = 0, 2, 3
-
-
-def make(weights: Path, folder: Path) -> Any:
-    made = gymnasium.make("infrope/PocketWorld-v0", weights=str(weights), disable_env_checker=True)
-    return RecordRollout(made, folder)
-
-
-def lines_of(episode: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (episode / "blocks.jsonl").read_text().splitlines()]
+from infrope_env.recording import verify
+from infrope_env.recording.episode import BlockRecord, frames_digest
+from infrope_env.recording.video import AtomicAppendFile
+from infrope_env.recording.wrapper import RecordingStopped, RecordRollout, find_recorder
+from infrope_env.recording.writer import Recorder, RecordingError
+from infrope_env.wrappers import LastFrame
+from tests.recording.episodes import JUMP, STAND, WALK_RIGHT, lines_of, record
 
 
 def decode(video: Path) -> list[av.VideoFrame]:
@@ -38,21 +30,21 @@ def decode(video: Path) -> list[av.VideoFrame]:
         return list(container.decode(video=0))
 
 
-def clip(block: int) -> np.ndarray:
-    """A smooth picture that moves, 9 pixel frames and then 12."""
+def block_frames(block: int) -> np.ndarray:
+    """Return a smooth picture that moves: 9 pixel frames in block 0, then 12."""
     rows, cols = np.mgrid[0:96, 0:160]
     shades = [(rows + cols + 3 * (12 * block + i)) % 256 for i in range(12 if block else 9)]
     return np.stack([np.stack([shade, 255 - shade, shade // 2], axis=-1) for shade in shades]).astype(np.uint8)
 
 
-def keep(recorder: Recorder, block: int) -> None:
-    frames = clip(block)
+def write_block(recorder: Recorder, block: int) -> None:
+    frames = block_frames(block)
     names = {"subject": "fox", "scene": "snow", "motion": "stand", "prompt": "a fox", "transition": "continue"}
     recorder.write(frames, BlockRecord(block, STAND, None, **names, sha256=frames_digest(frames)))
 
 
-def test_an_episode_holds_a_video_a_log_and_meta_data(tiny_weights: Path, tmp_path: Path) -> None:
-    env = make(tiny_weights, tmp_path)
+def test_an_episode_has_a_video_a_log_and_meta_data(tiny_weights: Path, tmp_path: Path) -> None:
+    env = record(tiny_weights, tmp_path)
     observation, info = env.reset(seed=7, options={"subject": "frog"})
     env.step(WALK_RIGHT)
     env.close()
@@ -75,9 +67,9 @@ def test_an_episode_holds_a_video_a_log_and_meta_data(tiny_weights: Path, tmp_pa
 
 def test_the_video_has_every_valid_frame_at_16_fps_and_a_keyframe_at_every_block(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, 16)
-    recorder.begin({})
+    recorder.begin_episode({})
     for block in range(4):
-        keep(recorder, block)
+        write_block(recorder, block)
     recorder.close()
     frames = decode(tmp_path / "episode_000" / "video.mp4")
     assert len(frames) == 9 + 3 * 12
@@ -87,17 +79,17 @@ def test_the_video_has_every_valid_frame_at_16_fps_and_a_keyframe_at_every_block
 
 def test_the_video_looks_like_the_frames(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, 16)
-    recorder.begin({})
-    keep(recorder, 0)
+    recorder.begin_episode({})
+    write_block(recorder, 0)
     recorder.close()
     shown = np.stack([f.to_ndarray(format="rgb24") for f in decode(tmp_path / "episode_000" / "video.mp4")])
-    error = shown.astype(float) - clip(0)
+    error = shown.astype(float) - block_frames(0)
     assert 10 * np.log10(255**2 / (error**2).mean()) > 30
 
 
-def test_every_reset_begins_an_episode_and_an_old_folder_is_continued(tiny_weights: Path, tmp_path: Path) -> None:
+def test_every_reset_begins_an_episode_numbered_after_those_in_the_folder(tiny_weights: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        env = make(tiny_weights, tmp_path)
+        env = record(tiny_weights, tmp_path)
         env.reset(seed=0)
         env.reset(seed=1)
         env.step(JUMP)
@@ -111,12 +103,12 @@ def test_every_reset_begins_an_episode_and_an_old_folder_is_continued(tiny_weigh
 def test_a_restored_state_begins_an_episode_that_names_the_block_it_continues(
     tiny_weights: Path, tmp_path: Path
 ) -> None:
-    env = make(tiny_weights, tmp_path)
+    env = record(tiny_weights, tmp_path)
     env.reset(seed=0)
     env.step(JUMP)
-    saved = env.get_wrapper_attr("save_state")()
+    saved = env.unwrapped.save_state()
     env.step(JUMP)
-    env.get_wrapper_attr("restore_state")(saved)
+    env.unwrapped.restore_state(saved)
     env.step(STAND)
     env.close()
     meta = json.loads((tmp_path / "episode_001" / "meta.json").read_text())
@@ -127,16 +119,16 @@ def test_a_restored_state_begins_an_episode_that_names_the_block_it_continues(
 
 def test_everything_but_the_newest_block_is_readable_while_the_recording_goes_on(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, 16)
-    recorder.begin({})
+    recorder.begin_episode({})
     for block in range(3):
-        keep(recorder, block)
+        write_block(recorder, block)
         assert len(lines_of(tmp_path / "episode_000")) == block + 1
     assert len(decode(tmp_path / "episode_000" / "video.mp4")) == 9 + 12
     recorder.close()
 
 
-def test_a_recording_that_nobody_closed_is_closed_at_the_end(tiny_weights: Path, tmp_path: Path) -> None:
-    env = make(tiny_weights, tmp_path)
+def test_a_recorder_that_is_garbage_collected_closes_its_episode(tiny_weights: Path, tmp_path: Path) -> None:
+    env = record(tiny_weights, tmp_path)
     env.reset(seed=0)
     env.step(JUMP)
     del env
@@ -146,12 +138,12 @@ def test_a_recording_that_nobody_closed_is_closed_at_the_end(tiny_weights: Path,
     assert len(decode(tmp_path / "episode_000" / "video.mp4")) == 21
 
 
-def test_two_processes_may_keep_episodes_in_one_folder(tmp_path: Path) -> None:
-    """The number is claimed by making the folder: one that appears meanwhile is passed over."""
+def test_two_processes_may_write_episodes_to_one_folder(tmp_path: Path) -> None:
+    """Making the folder claims its number; a number that another process has taken is skipped."""
     one, other = Recorder(tmp_path, 16), Recorder(tmp_path, 16)
     for writer in (one, other, one):
-        writer.begin({})
-        keep(writer, 0)
+        writer.begin_episode({})
+        write_block(writer, 0)
     one.close()
     other.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["episode_000", "episode_001", "episode_002"]
@@ -177,28 +169,30 @@ def test_kill_9_loses_at_most_one_block(tiny_weights: Path, tmp_path: Path, bloc
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}) as process:
         assert process.stdout is not None
         for _ in range(blocks):
-            handed_out = int(process.stdout.readline()) + 1
+            reported = int(process.stdout.readline()) + 1
         process.send_signal(signal.SIGKILL)
-        handed_out = max([handed_out, *(int(line) + 1 for line in process.stdout.read().split(b"\n") if line)])
+        reported = max([reported, *(int(line) + 1 for line in process.stdout.read().split(b"\n") if line)])
     episode = tmp_path / "episode_000"
     assert process.returncode == -signal.SIGKILL
-    assert len(decode(episode / "video.mp4")) >= (9 + 12 * (handed_out - 2) if handed_out > 1 else 0)
+    assert len(decode(episode / "video.mp4")) >= (9 + 12 * (reported - 2) if reported > 1 else 0)
     report = verify(episode)
-    assert report.ok and report.blocks >= handed_out
+    assert report.ok and report.blocks >= reported
     assert any("was never closed" in remark for remark in report.remarks)
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(tiny_weights: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_in_a_sentence(tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RecordingError) as caught:
-        make(tiny_weights, tmp_path / "file" / "kept")
+        record(tiny_weights, tmp_path / "file" / "recordings")
     assert str(caught.value) == (
-        f"Recording to {tmp_path}/file/kept is not possible: Not a directory. Choose another folder."
+        f"Recording to {tmp_path}/file/recordings is not possible: Not a directory. Choose another folder."
     )
 
 
-def test_a_full_disk_costs_the_recording_not_the_rollout(tiny_weights: Path, tmp_path: Path, small_files: Any) -> None:
-    env = make(tiny_weights, tmp_path)
+def test_a_full_disk_stops_the_recording_but_not_the_rollout(
+    tiny_weights: Path, tmp_path: Path, small_files: Any
+) -> None:
+    env = record(tiny_weights, tmp_path)
     env.reset(seed=0)
     with small_files(60_000), pytest.warns(RecordingStopped) as warned:
         infos = [env.step(block % 6)[4] for block in range(60)]
@@ -213,8 +207,8 @@ def test_a_full_disk_costs_the_recording_not_the_rollout(tiny_weights: Path, tmp
     assert verify(tmp_path / "episode_001").ok
 
 
-def test_a_line_that_does_not_fit_is_taken_back(tmp_path: Path, small_files: Any) -> None:
-    file = WholeWrites(tmp_path / "lines")
+def test_a_line_that_does_not_fit_on_the_disk_leaves_no_part(tmp_path: Path, small_files: Any) -> None:
+    file = AtomicAppendFile(tmp_path / "lines")
     file.append(b"whole\n")
     with small_files(10), pytest.raises(OSError, match="File too large"):
         file.append(b"a long line\n")
@@ -222,20 +216,22 @@ def test_a_line_that_does_not_fit_is_taken_back(tmp_path: Path, small_files: Any
     assert (tmp_path / "lines").read_bytes() == b"whole\nnext\n"
 
 
-def test_a_folder_that_vanishes_is_a_sentence(tmp_path: Path) -> None:
-    gone = Recorder(tmp_path / "kept", 16)
-    (tmp_path / "kept").rmdir()
-    (tmp_path / "kept").write_text("in the way")
-    gone.begin({})
-    with pytest.raises(RecordingError, match=r"kept is not possible: Not a directory\. The blocks before are kept\."):
-        keep(gone, 0)
-    keep(gone, 1)  # the episode is over: nothing happens
+def test_a_folder_that_vanishes_is_reported_in_a_sentence(tmp_path: Path) -> None:
+    gone = Recorder(tmp_path / "recordings", 16)
+    (tmp_path / "recordings").rmdir()
+    (tmp_path / "recordings").write_text("in the way")
+    gone.begin_episode({})
+    with pytest.raises(
+        RecordingError, match=r"recordings is not possible: Not a directory\. The blocks before are kept\."
+    ):
+        write_block(gone, 0)
+    write_block(gone, 1)  # the episode is over: nothing happens
 
 
-def test_only_whole_clips_of_an_environment_from_make_are_recorded(tiny_weights: Path, tmp_path: Path) -> None:
+def test_only_whole_blocks_of_an_environment_from_make_are_recorded(tiny_weights: Path, tmp_path: Path) -> None:
     made: Any = gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights))
     newest = gymnasium.wrappers.TransformObservation(
-        made, lambda clip: clip[-1], gymnasium.spaces.Box(0, 255, made.observation_space.shape[1:], np.uint8)
+        made, lambda frames: frames[-1], gymnasium.spaces.Box(0, 255, made.observation_space.shape[1:], np.uint8)
     )
     with pytest.raises(ValueError, match="goes directly around the environment"):
         RecordRollout(newest, tmp_path)
@@ -248,7 +244,7 @@ def test_only_whole_clips_of_an_environment_from_make_are_recorded(tiny_weights:
 
 @pytest.fixture
 def small_files() -> Any:
-    """A context in which no file can grow beyond a number of bytes, as on a full disk."""
+    """Context manager in which no file can grow beyond a number of bytes, as on a full disk."""
     return SmallFiles
 
 
@@ -262,3 +258,21 @@ class SmallFiles:
 
     def __exit__(self, *_: object) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
+
+
+def test_the_recorder_is_found_among_wrappers(tiny_weights: Path, tmp_path: Path) -> None:
+    recorded = record(tiny_weights, tmp_path)
+    assert find_recorder(LastFrame(recorded)) is recorded
+    assert find_recorder(recorded.env) is None
+
+
+def test_a_state_restored_twice_in_a_row_begins_one_episode(tiny_weights: Path, tmp_path: Path) -> None:
+    env = record(tiny_weights, tmp_path)
+    env.reset(seed=0)
+    state = env.unwrapped.save_state()
+    env.unwrapped.restore_state(state)
+    env.unwrapped.restore_state(state)
+    env.step(JUMP)
+    env.step(STAND)
+    env.close()
+    assert [len(lines_of(episode)) for episode in env.episodes] == [1, 2]

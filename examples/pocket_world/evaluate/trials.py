@@ -36,7 +36,7 @@ from examples.pocket_world.world.state import (
 )
 from infrope_env.bench import random_actions
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.models.world_folder import WorldModel
+from infrope_env.models.world_model import WorldModel
 
 HELD_OUT = 20_000_000
 """Noise seeds and clips from here on are no training's."""

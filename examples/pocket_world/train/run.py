@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from infrope_env.models.world_folder import fast_dtype
+from infrope_env.models.options import fast_dtype
 
 
 @dataclass

@@ -1,13 +1,17 @@
-"""Wan 2.1 as a world: its parts found in their released files, checked, and joined into a `WorldModel`.
+"""Wan 2.1: released generators and their parts. README.md in this folder is the user's page.
 
-settings.py    what a folder may say about itself: frame size, window, sampler
-parts.py       text encoder, VAE and taew2_1: where each lives, how each is got
-files.py       looks through a folder, the cache and the hub's cache for every part
-digests.py     sha256 of big files, computed once
-prompts.py     the text encoder that there is, and all prompts encoded before the generator is loaded
-codecs.py      the decoder by name, the encoder when a picture is given
-offload.py     generator and decoder take turns on a small GPU
-world.py       joins them: `load_wan`
-memory.py      what fits into which GPU, computed
-command.py     what `infrope weights wan` says and does
+From names to a model, in this order:
+
+    catalog.py            released generators: repository, layout, window, licence; memory.py computes what they need
+    parts.py              the other parts: text encoder, full VAE, fast decoder, and the file names of each
+    hub.py                downloads files, or finds them in the cache of the hub's client; store.py keeps records
+    checkpoint_layout.py  from a file's entries to tensors under the network's names; lora.py merges updates
+    generator.py          locates, checks and loads a generator: `load_generator`
+    settings.py           infrope.json: frame size, window and sampler of a folder of parts
+    locate.py             all parts: in the given folder, the cache folder, the hub client's cache
+    codecs.py             the decoder by name, and the encoder for pictures; offload.py shares a small GPU
+    prompts.py            the text encoder, and all prompts encoded before the generator is loaded
+    digests.py            sha256 of big files, computed once
+    load.py               joins them: `load_wan`
+    command.py            `infrope weights`
 """

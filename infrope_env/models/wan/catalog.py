@@ -1,7 +1,7 @@
-"""Released generators that load by name: where each lives, how its file is laid out, what it is played with.
+"""Released generators that load by name: their repositories, file layouts and settings of play.
 
-Knows neither files nor tensors. None of the files was opened while this was written: each layout is the one that its
-project's own loader expects, so a file that differs is refused with the names that do not fit, never half loaded.
+This module imports no torch and opens no file. No released file was opened while it was written: each layout is the one
+that the project's own loader expects. A file that differs is refused with the names that do not fit, never half loaded.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from infrope_env.config import WAN_1_3B, WAN_14B, ModelConfig, Sampler, Window
-from infrope_env.errors import WeightsError
-from infrope_env.models.wan.generator_memory import lora_parameters, parameters
+from infrope_env.models.wan.memory import lora_parameters, parameters
 
-DEFAULT = "infinite-forcing"  # the ∞-RoPE release's own default
+DEFAULT = "infinite-forcing"  # the default of the ∞-RoPE release
+ALIAS = "wan"  # the default generator, as a weights string
 UNSTATED = "unknown: see its page"
 BYTES = {"float32": 4, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
 class Lora:
-    """A low-rank update that is merged at load.
+    """A low-rank update that is merged at loading time.
 
     Attributes:
-        file: in the same repository.
-        wrapper: key under which the file holds it; a file without that key is the update itself.
-        rank: of every pair.
-        alpha: the update is scaled by alpha / rank.
+        file: Path in the generator's repository.
+        wrapper: Key that holds the update; a file without that key is the update itself.
+        rank: Rank of every pair.
+        alpha: The update is scaled by alpha / rank.
     """
 
     file: str
@@ -36,19 +36,23 @@ class Lora:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One released generator.
+    """A released generator.
 
     Attributes:
-        repo: on the Hugging Face hub.
-        file: of the generator, inside the repository.
-        wrappers: keys under which the file may hold the generator, the best first; a file with none of them is a plain
-            state dict.
-        window: how this package plays it; where the project has another rule, `remark` says so.
-        licence: of the weights, as far as it is known here; the model page decides.
-        source: the project.
-        stored: dtype of the file's tensors, which the size on disk is computed from.
-        revision: 40 hex digits to download; None where none was known: the first download then keeps the one it got.
-        layout: where the file's layout is known from.
+        name: Name that it loads by.
+        repo: Repository on the Hugging Face hub.
+        file: Path of the generator in the repository.
+        wrappers: Keys that may hold the generator, the best first; a file with none of them is a plain state dict.
+        licence: Licence of the weights as far as it is known here; the model page decides.
+        source: Page of the project.
+        config: Sizes of the transformer.
+        window: Window that this package plays it with; where the project has another rule, `remark` says so.
+        sampler: Denoising steps.
+        lora: Update to merge, if any.
+        stored: Dtype of the file's tensors, from which the size on disk is computed.
+        revision: Commit to download, 40 hex digits. None: the first download takes the newest and keeps it.
+        layout: Source of the file's layout.
+        remark: Differences from the project's own way to play it.
     """
 
     name: str
@@ -68,15 +72,13 @@ class Checkpoint:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What has to be downloaded: the generator, then its LoRA if it has one."""
+        """Files to download: the generator, then its LoRA if there is one."""
         return (self.file,) if self.lora is None else (self.file, self.lora.file)
 
     @property
     def disk_bytes(self) -> int:
-        """Size of one copy of the tensors; a file that holds more copies than one is larger."""
-        count = parameters(self.config)
-        if self.lora is not None:
-            count += lora_parameters(self.config, self.lora.rank)
+        """Size of one copy of the tensors; a file with several copies is larger."""
+        count = parameters(self.config) + (lora_parameters(self.config, self.lora.rank) if self.lora else 0)
         return count * BYTES[self.stored]
 
 
@@ -126,7 +128,7 @@ CHECKPOINTS = (
         licence="Apache-2.0",
         source="https://github.com/thu-ml/Causal-Forcing",
         window=Window.from_size(6, block=1),
-        remark="One latent frame a block, so an action takes effect within four pixel frames, at the cost of speed.",
+        remark="One latent frame per block: an action takes effect within four pixel frames, at the cost of speed.",
     ),
     Checkpoint(
         name="rolling-forcing",
@@ -137,8 +139,8 @@ CHECKPOINTS = (
         source="https://github.com/TencentARC/RollingForcing",
         window=Window(sink=3, context=3),
         sampler=Sampler(steps=(1000, 800, 600, 400, 200)),
-        remark="Its weights and its five noise levels, block by block; its own rolling sampler, which denoises blocks "
-        "of different noise together, is not reproduced. The sink is its anchor of three frames.",
+        remark="Its weights and its five noise levels, block by block. Its rolling sampler, which denoises blocks of "
+        "different noise together, is not reproduced. The sink is its anchor of three frames.",
     ),
     Checkpoint(
         name="longlive",
@@ -149,7 +151,7 @@ CHECKPOINTS = (
         source="https://github.com/NVlabs/LongLive/tree/v1.0",
         window=Window.from_size(12, sink=3),
         lora=Lora("models/lora.pt", wrapper="generator_lora", rank=256, alpha=256),
-        remark="Its own prompt switch encodes the window again under the new prompt; here a switch flushes.",
+        remark="Its own prompt switch encodes the window again under the new prompt; here a switch flushes the cache.",
     ),
     Checkpoint(
         name="krea-realtime-14b",
@@ -163,18 +165,9 @@ CHECKPOINTS = (
         remark="14 billion parameters with the same names. Its own server encodes the context again for every block.",
     ),
 )
-"""Every row, the default first."""
+"""All released generators, the default first."""
 
 
-def find_checkpoint(name: str) -> Checkpoint:
-    """The row of a name; WeightsError lists the names there are."""
-    for checkpoint in CHECKPOINTS:
-        if checkpoint.name == name:
-            return checkpoint
-    known = ", ".join(checkpoint.name for checkpoint in CHECKPOINTS)
-    raise WeightsError(f"No generator named {name!r}; released ones are {known}. Or pass the path of a file.")
-
-
-def is_checkpoint(name: str) -> bool:
-    """Whether a row has this name."""
-    return any(checkpoint.name == name for checkpoint in CHECKPOINTS)
+def find_checkpoint(name: str) -> Checkpoint | None:
+    """Return the row of a name, None where there is none."""
+    return next((checkpoint for checkpoint in CHECKPOINTS if checkpoint.name == name), None)

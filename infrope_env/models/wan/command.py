@@ -1,84 +1,202 @@
-"""What `infrope weights wan` says and does: every part of Wan, whether it is here, and what gets it."""
+"""`infrope weights`: describes, downloads, converts and verifies world folders, generators and Wan's other parts.
+
+Sizes that were not measured are marked as computed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+
+from huggingface_hub import constants
 
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.catalog import DEFAULT
-from infrope_env.models.wan.locate import ALIAS, VAE_FILES, hub_folders, text_folder_in
-from infrope_env.models.wan.parts import PARTS, TAEHV_BYTES, TAEHV_FILE, TAEHV_NAME, TEXT, VAE, Part, download_taehv
+from infrope_env.models.resolve import CatalogEntry, GeneratorSource, WorldFolder, resolve
+from infrope_env.models.wan import hub
+from infrope_env.models.wan import parts as wan_parts
+from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, DEFAULT, Checkpoint, find_checkpoint
+from infrope_env.models.wan.generator import convert as convert_generator
+from infrope_env.models.wan.generator import describe_config, locate_generator, open_generator
+from infrope_env.models.wan.memory import generator_memory, memory_table
+from infrope_env.models.wan.parts import PARTS, TAEHV_BYTES, TAEHV_FILES, TAEHV_NAME, TEXT, VAE, VAE_FILES
+from infrope_env.models.wan.store import find_converted, read_record
+from infrope_env.models.world_folder import describe_world
+from infrope_env.tensor_files import sha256_of
 
-NAMES = (ALIAS, TAEHV_NAME, *(part.name for part in PARTS))
-COLUMNS = "  {:18}{:12}{:>9}  {}"
+PART_NAMES = (ALIAS, TAEHV_NAME, *(part.name for part in PARTS))
+GB = 1e9
+ROW = "  {:27}{:10}{:>8}{:>9}  {:23}{}"
+PART_ROW = "  {:18}{:12}{:>9}  {}"
+NOTE = (
+    "* computed, not measured: disk from one copy of the tensors, GPU from the generator's weights, cache and one pass "
+    "at 480x832 in bfloat16, without text encoder and decoder"
+)
 
 
-def is_wan_part(name: str | None) -> bool:
-    """Whether `infrope weights` means Wan as a whole, or a part of it that is no generator."""
-    return name in NAMES
+def run_command(
+    name: str | None,
+    download: bool = False,
+    convert: bool = False,
+    verify: bool = False,
+    revision: str | None = None,
+) -> Iterator[str]:
+    """Run `infrope weights` and yield its output, line by line.
 
-
-def run_command(name: str, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
-    """Download what was asked, or describe it; a line each.
+    Args:
+        name: A weights string (see `resolve`), "wan" for all of Wan, or the name of a part; None lists everything.
+        download: Download a released generator or part.
+        convert: Write a downloaded generator as .safetensors in bfloat16.
+        verify: Read all of a generator and check it.
+        revision: Commit to download, 40 hex digits.
 
     Raises:
-        WeightsError: it could not be done, or is not for these parts.
+        WeightsError: It cannot be done; the message has the reason.
     """
-    if convert or revision or verify:
-        raise WeightsError(
-            f"--convert, --verify and --revision are for generators such as {DEFAULT!r}, not for {name!r}."
-        )
-    if not download:
-        yield from _describe()
-    if download and name == ALIAS:
-        from infrope_env.models.wan import generator_command as generators
+    if revision and not download:
+        raise WeightsError("--revision needs --download: it is the commit to download.")
+    if name is not None and name in PART_NAMES:
+        if convert or revision or verify:
+            raise WeightsError(
+                f"--convert, --verify and --revision are for generators such as {DEFAULT!r}, not for {name!r}."
+            )
+        yield from _download_parts(name) if download else _describe_parts()
+        return
+    options = download or convert or verify
+    if name is None and options:
+        raise WeightsError("Name a generator: 'infrope weights' lists them.")
+    found = resolve(name)
+    if isinstance(found, CatalogEntry):
+        yield from _run_for_row(found.row, download, convert, verify, revision)
+    elif isinstance(found, WorldFolder):
+        if options:
+            released = ", ".join(row.name for row in CHECKPOINTS)
+            raise WeightsError(f"{name} is a world folder: --download, --convert and --verify are for {released}.")
+        yield from describe_world(found.path)
+        if name is None:
+            yield from ("", *list_generators())
+    elif download or convert:
+        raise WeightsError(f"{name} is a local file: --download, --convert and --revision are for released names.")
+    else:
+        yield from verify_generator(found)
 
-        yield from generators.run_command(DEFAULT, True, False, False, None)
-    if download and name in (ALIAS, TAEHV_NAME):
-        yield from download_taehv()
+
+def list_generators() -> Iterator[str]:
+    """Yield one line per released generator: whether it is here, what it needs, its licence and its page."""
+    yield "Generators that load by name; 'infrope weights NAME' describes one, with --download downloads it:"
+    yield ROW.format("name", "here", "disk GB*", "GPU GB*", "licence", "on huggingface.co")
+    for row in CHECKPOINTS:
+        name = f"{row.name} (default)" if row.name == DEFAULT else row.name
+        disk, gpu = row.disk_bytes, generator_memory(row.config, row.window).total
+        yield ROW.format(name, _state(row), f"{disk / GB:.1f}", f"{gpu / GB:.1f}", row.licence, row.repo)
+    yield NOTE
+
+
+def describe_checkpoint(row: Checkpoint) -> Iterator[str]:
+    """Yield all facts about a released generator, one per line."""
+    memory = generator_memory(row.config, row.window)
+    parts = ("weights", "cache", "window", "text", "activations")
+    split = ", ".join(f"{part} {getattr(memory, part) / GB:.2f}" for part in parts)
+    unpinned = f"none pinned, none was known; {hub.wanted_revision(row)} is taken, the first one downloaded is kept"
+    facts = {
+        "files": f"{', '.join(row.files)} of https://huggingface.co/{row.repo}",
+        "revision": row.revision or unpinned,
+        "layout": row.layout,
+        "project": row.source,
+        "licence": row.licence,
+        "here": _state(row),
+        "disk": f"about {row.disk_bytes / GB:.2f} GB (computed from one copy of the tensors in {row.stored})",
+        "GPU memory": f"about {memory.total / GB:.1f} GB (computed for bfloat16 and 480x832: {split})",
+        "played with": f"a window of {row.window.size} ({row.window.sink} sink, {row.window.context} context, "
+        f"{row.window.block} block), steps {', '.join(map(str, row.sampler.steps))}",
+        "remark": row.remark,
+    }
+    yield row.name
+    yield from (f"  {key + ':':13}{value}" for key, value in facts.items() if value)
+
+
+def verify_generator(found: GeneratorSource) -> Iterator[str]:
+    """Check digests, names, shapes and that all numbers are finite; yield a line per file and one for the generator.
+
+    Raises:
+        WeightsError: A check fails.
+    """
+    files = locate_generator(found)
+    for path in files.paths:
+        known, digest = hub.known_sha256(path), sha256_of(path)
+        if known is not None and digest != known:
+            raise WeightsError(
+                f"{path}: altered, its sha256 is {digest[:16]}..., not {known[:16]}.... Remove it, get it again."
+            )
+        yield f"{path}  sha256 {digest}  {'intact' if known else 'nothing to compare it with'}"
+    opened = open_generator(files)
+    for name, tensor in opened.values():
+        if not tensor.isfinite().all():
+            raise WeightsError(f"{opened.path}: {name!r} holds numbers that are not finite. Get it again.")
+    count = sum(tensor.numel() for tensor in opened.tensors.values())
+    yield f"{describe_config(opened.config)}: {len(opened.tensors)} tensors, {count:,} finite numbers, all fit"
+
+
+def _run_for_row(row: Checkpoint, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
+    """Download, convert and verify, in this order; without any of them describe."""
     if download:
-        for part in PARTS:
-            if name in (ALIAS, part.name):
-                yield from _download(part)
+        yield from _download(row, row.name, revision)
+    if convert:
+        path = convert_generator(row)
+        record = read_record(row.name)
+        yield f"{path}  {record['dtype']}  {path.stat().st_size / GB:.2f} GB  sha256 {record['sha256']}"
+    if verify:
+        yield from verify_generator(CatalogEntry(row))
+    if not (download or convert or verify):
+        yield from describe_checkpoint(row)
 
 
-def _download(part: Part) -> Iterator[str]:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    from infrope_env.models.wan.hub import download
-
-    page = f"https://huggingface.co/{part.repo}"
-    yield f"{part.name}: {part.what}, about {part.disk_bytes / 1e9:.1f} GB from {page} into {HF_HUB_CACHE}"
-    yield f"licence of the weights: {part.licence}"
-    yield from map(str, download(part).files)
-
-
-def _describe() -> Iterator[str]:
-    """One line a part, then what fits into which GPU."""
-    from infrope_env.models.wan.catalog import find_checkpoint
-    from infrope_env.models.wan.hub import find
-    from infrope_env.models.wan.memory import memory_table
-    from infrope_env.models.wan.parts import parts_folder
-    from infrope_env.models.wan.store import find_converted
-
-    row, places = find_checkpoint(DEFAULT), [parts_folder(), *hub_folders()]
-    generator = find_converted(row.name, row.revision) is not None or find(row) is not None
-    yield "Wan 2.1 as a world needs; 'infrope weights NAME --download' gets one, 'infrope weights wan --download' all:"
-    yield COLUMNS.format("name", "here", "GB", "")
-    yield COLUMNS.format(row.name, _yes(generator), f"{row.disk_bytes / 1e9:.1f}", "the generator, or another")
-    yield COLUMNS.format(TAEHV_NAME, _yes(_any(places, TAEHV_FILE)), f"{TAEHV_BYTES / 1e9:.2f}", "the fast decoder")
-    text = any(text_folder_in(place) for place in places)
-    yield COLUMNS.format(TEXT.name, _yes(text), f"{TEXT.disk_bytes / 1e9:.1f}", TEXT.what)
-    vae = _yes(_any(places, *VAE_FILES))
-    yield COLUMNS.format(VAE.name, vae, f"{VAE.disk_bytes / 1e9:.1f}", f"{VAE.what}, for pictures and exact decoding")
-    yield ""
-    yield memory_table()
+def _download_parts(name: str) -> Iterator[str]:
+    """Download one part, or the default generator and all parts."""
+    if name == ALIAS:
+        row = _default_row()
+        yield from _download(row, row.name)
+    if name in (ALIAS, TAEHV_NAME):
+        yield from wan_parts.download_taehv()
+    for part in PARTS:
+        if name in (ALIAS, part.name):
+            yield from _download(part, f"{part.name}: {part.description}")
 
 
-def _any(places: list[Path], *names: str) -> bool:
-    return any((place / name).is_file() for place in places for name in names)
+def _download(release: hub.Release, title: str, revision: str | None = None) -> Iterator[str]:
+    """Yield size, source and licence, then download and yield revision and paths."""
+    page, size = f"https://huggingface.co/{release.repo}", f"about {release.disk_bytes / GB:.1f} GB"
+    yield f"{title}, {size} from {page} into {constants.HF_HUB_CACHE}"
+    yield f"licence of the weights: {release.licence}"
+    fetched = hub.download(release, revision)
+    yield f"revision {fetched.revision}"
+    yield from map(str, fetched.files)
 
 
-def _yes(here: bool) -> str:
-    return "yes" if here else "no"
+def _describe_parts() -> Iterator[str]:
+    """Yield one line per part, then the table of GPU memory."""
+    row, folders = _default_row(), [wan_parts.parts_folder(), *wan_parts.hub_folders()]
+
+    def line(name: str, here: object, size: int, description: str) -> str:
+        return PART_ROW.format(name, "yes" if here else "no", f"{size / GB:.2f}", description)
+
+    yield "Parts of Wan 2.1; 'infrope weights NAME --download' downloads one, 'infrope weights wan --download' all:"
+    yield PART_ROW.format("name", "here", "GB", "")
+    yield line(row.name, _state(row) != "no", row.disk_bytes, "the generator, or another")
+    taehv = any(wan_parts.file_in(folder, TAEHV_FILES) for folder in folders)
+    yield line(TAEHV_NAME, taehv, TAEHV_BYTES, "the fast decoder")
+    yield line(TEXT.name, any(map(wan_parts.text_folder_in, folders)), TEXT.disk_bytes, TEXT.description)
+    vae = any(wan_parts.file_in(folder, VAE_FILES) for folder in folders)
+    yield line(VAE.name, vae, VAE.disk_bytes, f"{VAE.description}, for pictures and exact decoding")
+    yield from ("", memory_table())
+
+
+def _default_row() -> Checkpoint:
+    row = find_checkpoint(DEFAULT)
+    assert row is not None
+    return row
+
+
+def _state(row: Checkpoint) -> str:
+    """Return "converted", "yes" or "no": whether a generator is here."""
+    if find_converted(row.name, row.revision) is not None:
+        return "converted"
+    return "no" if hub.find(row) is None else "yes"

@@ -1,7 +1,7 @@
-"""Gets a release's files from the Hugging Face hub, or finds them where the hub's client keeps them.
+"""Downloads released files from the Hugging Face hub, or finds them in the cache of the hub's client.
 
-What is here is never asked for again: without a network the client would try for half a minute. Files live in the
-client's own cache (`HF_HOME`), so a checkpoint that another program downloaded is found.
+A file that is here is never requested again: without a network the client would try for half a minute. Files stay in
+the client's own cache (`HF_HOME`), so a checkpoint that another program downloaded is found.
 """
 
 from __future__ import annotations
@@ -9,38 +9,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.store import converted_sha256, recall_revision, remember_revision
+from infrope_env.models.wan.catalog import Checkpoint
+from infrope_env.models.wan.parts import Part
+from infrope_env.models.wan.store import converted_sha256, store_revision, stored_revision
 
 NEWEST = "main"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
-
-class Release(Protocol):
-    """Files that belong together in one repository; a generator's `Checkpoint` is one, and so is a `Part` of Wan."""
-
-    @property
-    def name(self) -> str:
-        """Under which `infrope weights` knows it."""
-        ...
-
-    @property
-    def repo(self) -> str:
-        """On the hub."""
-        ...
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Their paths in the repository."""
-        ...
-
-    @property
-    def revision(self) -> str | None:
-        """40 hex digits to download; None takes the newest the first time, then the one taken then."""
-        ...
+Release = Checkpoint | Part
+"""Files that belong together in one repository."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +28,8 @@ class Fetched:
     """Files of one revision on this disk.
 
     Attributes:
-        files: in the release's order.
-        revision: 40 hex digits.
+        files: Paths in the release's order.
+        revision: Commit, 40 hex digits.
     """
 
     files: tuple[Path, ...]
@@ -57,7 +37,7 @@ class Fetched:
 
 
 def find(release: Release, revision: str | None = None) -> Fetched | None:
-    """What is here already, of the asked, pinned, remembered or newest revision; None unless it is complete."""
+    """Return the files that are here, of the given or wanted revision; None unless they are complete."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
@@ -67,47 +47,46 @@ def find(release: Release, revision: str | None = None) -> Fetched | None:
 
 
 def download(release: Release, revision: str | None = None) -> Fetched:
-    """Find or download all files of one revision, with the hub client's progress bar, and remember the revision.
+    """Find or download all files of one revision, with the hub client's progress bar, and record the revision.
 
-    A connection that breaks is resumed by the client; what an interrupted command leaves depends on its version.
+    The client resumes a broken connection; what an interrupted command leaves behind depends on its version.
 
     Raises:
-        WeightsError: says why the hub did not give them.
+        WeightsError: The hub did not give the files; the message has the reason and the remedy.
     """
-    here = find(release, revision)
     try:
-        fetched = here or _fetch(release, revision or wanted_revision(release), local_files_only=False)
-    except Exception as error:  # of the hub, the disk, or whichever network library the client's version uses
+        fetched = find(release, revision) or _fetch(release, revision or wanted_revision(release), False)
+    except Exception as error:  # of the hub, the disk, or the network library of the client's version
         raise WeightsError(f"{release.name}: {_reason(release, error)}") from error
-    remember_revision(release.name, release.repo, fetched.revision)
+    store_revision(release.name, release.repo, fetched.revision)
     return fetched
 
 
 def wanted_revision(release: Release) -> str:
-    """The pinned revision, else the one taken the first time, else the newest."""
-    return release.revision or recall_revision(release.name, release.repo) or NEWEST
+    """Return the pinned revision, else the one downloaded first, else the newest."""
+    return release.revision or stored_revision(release.name, release.repo) or NEWEST
 
 
 def known_sha256(path: Path) -> str | None:
-    """The digest that the hub gave for a file, which names it in the client's cache, or that its conversion kept."""
+    """Return the digest of a file without reading it: its name in the client's cache, or the record of a conversion."""
     stored_as = path.resolve().name
     return stored_as if SHA256.fullmatch(stored_as) else converted_sha256(path)
 
 
 def _fetch(release: Release, revision: str, local_files_only: bool) -> Fetched:
-    """The first file says which commit the revision is; the others are taken of that commit."""
+    """Fetch every file of the commit that the revision means for the first one."""
     from huggingface_hub import hf_hub_download
 
     files: list[Path] = []
     for file in release.files:
-        got = hf_hub_download(release.repo, file, revision=revision, local_files_only=local_files_only)
-        files.append(Path(got))
+        path = hf_hub_download(release.repo, file, revision=revision, local_files_only=local_files_only)
+        files.append(Path(path))
         revision = next(part for part in reversed(files[0].parts) if COMMIT.fullmatch(part))
     return Fetched(tuple(files), revision)
 
 
 def _reason(release: Release, error: Exception) -> str:
-    """Why there is no file, and what to do."""
+    """Return why a download failed, and the remedy."""
     from huggingface_hub import errors
 
     page = f"https://huggingface.co/{release.repo}"

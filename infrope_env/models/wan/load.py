@@ -1,7 +1,6 @@
-"""Joins the parts of Wan into a world: prompts first, then generator and decoder, once per process.
+"""Joins the parts of Wan into a model: prompts first, then generator and decoder, once per process.
 
-The text encoder has done its work and is gone before the generator is loaded, so that memory holds the larger of the
-two and not both.
+The text encoder is released before the generator is loaded, so memory holds the larger of the two and not both.
 """
 
 from __future__ import annotations
@@ -12,66 +11,53 @@ from pathlib import Path
 
 import torch
 
-from infrope_env.models.wan.codecs import choose_decoder, join_codecs, offload_codecs
+from infrope_env.models.options import DEFAULTS, LoadOptions
+from infrope_env.models.resolve import GeneratorSource
+from infrope_env.models.wan.codecs import choose_decoder, load_codecs, offload_codecs
 from infrope_env.models.wan.digests import digest_of
 from infrope_env.models.wan.generator import read_generator
 from infrope_env.models.wan.locate import WanFiles
 from infrope_env.models.wan.parts import VAE
 from infrope_env.models.wan.prompts import WanTextEncoder, encode_ahead, find_text_encoder
 from infrope_env.models.wan.settings import PIXELS_PER_LATENT
-from infrope_env.models.world_folder import WorldModel, as_device, as_dtype, fast_dtype
-from infrope_env.text.lazy import AUTO
+from infrope_env.models.world_model import WorldModel
 from infrope_env.text.prompt_files import default_folder
+from infrope_env.text.umt5_files import UMT5Files
 
 Stamps = tuple[tuple[str, int, int], ...]
 """Path, size and time of every file: a file that is replaced is loaded again."""
 
 
-def load_wan(
-    weights: str | None = None,
-    *,
-    prompts: Iterable[str] = (),
-    decoder: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    text_device: str | None = None,
-    text_dtype: str | None = None,
-    offload: bool = False,
-) -> WorldModel:
-    """Load Wan, once per process for the same files and settings.
+def load_wan(found: GeneratorSource, options: LoadOptions = DEFAULTS, prompts: Iterable[str] = ()) -> WorldModel:
+    """Load Wan, once per process for the same files and options.
 
     Args:
-        weights: as in `WanFiles.find`.
-        prompts: to have ready before the generator is loaded.
-        decoder: as in `choose_decoder`.
-        device: "cpu", "cuda" or "cuda:1"; None takes the GPU where there is one.
-        dtype: of generator and decoder: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
-        text_device: as in `find_text_encoder`.
-        text_dtype: likewise.
-        offload: generator and decoder take turns on the device.
+        found: The generator, and the folder that other parts may lie in.
+        options: Choices at loading time.
+        prompts: Texts to encode before the generator is loaded.
 
     Raises:
-        WeightsError: a part is missing, damaged or does not fit; the sentence says which and what to do.
-        ValueError: there is no such device or dtype.
+        WeightsError: A part is missing, damaged or does not fit; the message names it and has the remedy.
+        ValueError: There is no such device or dtype.
     """
-    place = as_device(device)
-    precision = as_dtype(dtype) or fast_dtype(place)
-    files = WanFiles.find(weights)
-    codec, codec_file = choose_decoder(files, decoder)
-    encoder = find_text_encoder(files, text_device or AUTO, text_dtype or "bfloat16")
+    device, dtype = options.device_and_dtype()
+    files = WanFiles.find(found)
+    codec, codec_file = choose_decoder(files, options.decoder)
+    encoder = find_text_encoder(files, options.text_device, options.text_dtype)
     encode_ahead(encoder, prompts)
-    parts = files_by_part(files, codec_file)
-    stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in parts.values())
-    return _load(files, stamps, encoder, codec, codec_file, place, precision, offload)
+    stats = [(str(path), path.stat()) for path in files_by_part(files, codec_file).values()]
+    stamps = tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+    return _load(files, stamps, encoder, codec, codec_file, device, dtype, options.offload, options.compile)
 
 
 def files_by_part(files: WanFiles, decoder: Path | None) -> dict[str, Path]:
-    """Every file that the pixels depend on, by its part and name: {"generator/ema_model.pt": ...}."""
+    """Return every file that the pixels depend on, by part and name: {"generator/ema_model.pt": ...}."""
+    text = None if files.text is None else UMT5Files.find(files.text)
     groups: dict[str, Iterable[Path | None]] = {
-        "generator": files.generator.files,
+        "generator": files.generator.paths,
         "decoder": (decoder,),
         "vae": (files.vae,),
-        "text_encoder": () if files.text is None else _text_files(files.text),
+        "text_encoder": () if text is None else (*text.weights, text.tokenizer),
         "settings": (files.settings_file,),
     }
     return {f"{part}/{path.name}": path for part, paths in groups.items() for path in paths if path is not None}
@@ -87,10 +73,11 @@ def _load(
     device: torch.device,
     dtype: torch.dtype,
     offload: bool,
+    compiled: bool,
 ) -> WorldModel:
     settings = files.settings
-    generator = read_generator(files.generator, files.row, device, dtype, settings.latent_size)
-    decoder, encoder = join_codecs(files, codec, codec_file, device, dtype)
+    generator = read_generator(files.generator, device, dtype, settings.latent_size)
+    decoder, encoder = load_codecs(files, codec, codec_file, device, dtype)
     if offload:
         decoder, encoder = offload_codecs(decoder, encoder, generator.transformer, device)
     height, width = (PIXELS_PER_LATENT * side for side in settings.latent_size)
@@ -111,11 +98,5 @@ def _load(
         encoder_hint=f"Run 'infrope weights {VAE.name} --download'.",
         prompt_folder=default_folder(),
         packages=("transformers", "diffusers"),
+        compiled=compiled,
     )
-
-
-def _text_files(folder: Path) -> tuple[Path, ...]:
-    from infrope_env.text.umt5_files import UMT5Files
-
-    found = UMT5Files.find(folder)
-    return (*found.weights, found.tokenizer)

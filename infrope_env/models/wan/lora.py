@@ -1,6 +1,6 @@
-"""Low-rank updates in PEFT's layout, merged into the weights they update. Knows names and products, not files' origins.
+"""Low-rank updates in PEFT's layout, merged into the weights that they update.
 
-A pair is `lora_A` (rank in) and `lora_B` (out rank); the layer's weight becomes W + alpha / rank * B A.
+A pair is `lora_A` (rank in) and `lora_B` (out rank); the weight of the layer becomes W + alpha / rank * B A.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from pathlib import Path
 from torch import Tensor
 
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.architecture import Shapes, check_fit, shapes_of
-from infrope_env.models.wan.layout import plain_name, unwrap
+from infrope_env.models.wan.checkpoint_layout import plain_name, unwrap
+from infrope_env.tensor_files import Shapes, check_fit, shapes_of
 
-ADAPTER_NAME = ".default"  # stands before `.weight` where PEFT's names were kept whole
+ADAPTER_NAME = ".default"  # precedes `.weight` where PEFT's names were kept whole
 
 
 @dataclass(frozen=True)
 class LoraUpdate:
-    """The update of every layer it has one for.
+    """Updates of linear layers.
 
     Attributes:
         tensors: `<layer>.lora_A.weight` and `<layer>.lora_B.weight`.
@@ -31,7 +31,7 @@ class LoraUpdate:
     scale: float
 
     def merge(self, name: str, weight: Tensor) -> Tensor:
-        """The updated weight in float32, or the weight itself where there is no update."""
+        """Return the updated weight in float32, or the weight itself where it has no update."""
         layer = name.removesuffix(".weight")
         down, up = (self.tensors.get(f"{layer}.lora_{side}.weight") for side in "AB")
         if down is None or up is None:
@@ -42,29 +42,28 @@ class LoraUpdate:
 def read_update(
     entries: Mapping[str, object], wrapper: str, alpha: float, model_shapes: Shapes, path: Path
 ) -> LoraUpdate:
-    """The update in a file's entries, which must cover every linear layer of every block.
+    """Return the update in a file's entries, which must cover every linear layer of every `DiTBlock`.
 
     Raises:
-        WeightsError: pairs are missing, of other shapes, or of layers that the model does not have.
+        WeightsError: Pairs are missing, have other shapes, or belong to layers that the model does not have.
     """
-    tensors = {_layer_name(name): value for name, value in unwrap(entries, (wrapper,), path).items()}
+    tensors = {
+        plain_name(name).replace(f"{ADAPTER_NAME}.weight", ".weight"): value
+        for name, value in unwrap(entries, (wrapper,), path).items()
+    }
     rank = next((value.shape[0] for name, value in tensors.items() if name.endswith("lora_A.weight")), 0)
     if rank == 0:
         raise WeightsError(f"{path}: not a LoRA: no name ends in 'lora_A.weight', one is {next(iter(tensors))!r}.")
-    expected = pair_shapes(model_shapes, rank)
-    check_fit(shapes_of(tensors), expected, path, f"a LoRA of rank {rank} on every linear layer of every block")
+    expected = f"a LoRA of rank {rank} on every linear layer of every block"
+    check_fit(shapes_of(tensors), pair_shapes(model_shapes, rank), path, expected)
     return LoraUpdate(tensors, alpha / rank)
 
 
 def pair_shapes(model_shapes: Shapes, rank: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the pairs for every linear layer of every block."""
+    """Return names and shapes of the pairs for every linear layer of every `DiTBlock`."""
     pairs: dict[str, tuple[int, ...]] = {}
     for name, shape in model_shapes.items():
         if name.startswith("blocks.") and name.endswith(".weight") and len(shape) == 2:
             layer, (outputs, inputs) = name.removesuffix(".weight"), shape
             pairs |= {f"{layer}.lora_A.weight": (rank, inputs), f"{layer}.lora_B.weight": (outputs, rank)}
     return pairs
-
-
-def _layer_name(name: str) -> str:
-    return plain_name(name).replace(f"{ADAPTER_NAME}.weight", ".weight")

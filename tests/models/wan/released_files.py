@@ -149,3 +149,19 @@ def put_into_hub_cache(cache: Path, repo: str, files: Mapping[str, dict], commit
         write(folder / "snapshots" / commit / name, entries)
     (folder / "refs").mkdir(parents=True, exist_ok=True)
     (folder / "refs" / "main").write_text(commit)
+
+
+def touch(folder: Path, *names: str) -> Path:
+    """Write files that hold nothing but their names: locating opens none."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def place_download(cache: Path, repo: str, *names: str) -> Path:
+    """Write such files where the hub's client leaves a download of `main`."""
+    place = cache / f"models--{repo.replace('/', '--')}"
+    touch(place / "refs", "main")
+    (place / "refs" / "main").write_text(COMMIT)
+    return touch(place / "snapshots" / COMMIT, *names)

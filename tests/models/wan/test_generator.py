@@ -13,9 +13,9 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.errors import WeightsError
-from infrope_env.models.tensor_files import sha256_of
 from infrope_env.models.wan.catalog import CHECKPOINTS, Checkpoint
 from infrope_env.models.wan.generator import Generator, convert, load_generator
+from infrope_env.tensor_files import sha256_of
 from tests.models.wan.released_files import (
     SMALL,
     prefixed,
@@ -86,7 +86,7 @@ def test_a_conversion_is_done_once(hub_cache: Path) -> None:
     assert convert(row, torch.float16).stat().st_mtime_ns != written
 
 
-def test_one_file_of_ones_own_needs_no_row(tmp_path: Path) -> None:
+def test_a_local_file_needs_no_row(tmp_path: Path) -> None:
     for name, entries in (
         ("plain.safetensors", small_weights()),
         ("prefixed.safetensors", prefixed(small_weights())),
@@ -95,12 +95,12 @@ def test_one_file_of_ones_own_needs_no_row(tmp_path: Path) -> None:
         ("flat.pt", {f"_orig_mod.{name}": value for name, value in small_weights().items()}),
     ):
         generator = load_generator(write(tmp_path / name, entries), dtype=torch.float32, latent_size=(4, 6))
-        assert generator.config == replace(SMALL, text_len=512)  # the one thing that no shape tells
+        assert generator.config == replace(SMALL, text_len=512)  # the one thing that no shape implies
         assert (generator.window, generator.sampler) == (Window(), Sampler())
         assert same_values(generator, small_weights())
 
 
-def test_it_is_bfloat16_and_for_play_unless_asked_otherwise(hub_cache: Path) -> None:
+def test_the_default_is_bfloat16_in_evaluation_mode(hub_cache: Path) -> None:
     row = downloaded(CHECKPOINTS[0], hub_cache)
     transformer = load_generator(row).transformer
     assert {parameter.dtype for parameter in transformer.parameters()} == {torch.bfloat16}
@@ -125,14 +125,14 @@ def test_loading_leaves_the_callers_random_numbers_alone(tmp_path: Path) -> None
     assert torch.rand(2).equal(expected)
 
 
-def test_what_is_not_here_is_said_with_the_command_that_gets_it() -> None:
+def test_a_missing_generator_is_named_with_the_command_that_downloads_it() -> None:
     with pytest.raises(
         WeightsError, match=r"'self-forcing-dmd' is not here.*weights self-forcing-dmd --download.*5\.7 GB"
     ):
         load_generator("self-forcing-dmd")
 
 
-def test_half_a_download_is_not_here(hub_cache: Path) -> None:
+def test_half_a_download_counts_as_missing(hub_cache: Path) -> None:
     row = next(row for row in CHECKPOINTS if row.lora)
     files = release(row.name).files
     put_into_hub_cache(hub_cache, row.repo, {row.file: files[row.file]})
@@ -142,7 +142,8 @@ def test_half_a_download_is_not_here(hub_cache: Path) -> None:
 
 def test_a_name_that_is_neither_released_nor_a_file_is_refused() -> None:
     with pytest.raises(
-        WeightsError, match=r"No generator named 'selfforcing'; released ones are infinite-forcing, .*path"
+        WeightsError,
+        match=r"No weights named 'selfforcing'; bundled: .*generators: wan, infinite-forcing, .*path",
     ):
         load_generator("selfforcing")
 

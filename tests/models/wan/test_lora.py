@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.models.wan.catalog import find_checkpoint
-from infrope_env.models.wan.generator import load_generator
+from infrope_env.errors import WeightsError
+from infrope_env.models.wan.catalog import CHECKPOINTS, Lora, find_checkpoint
+from infrope_env.models.wan.generator import GeneratorFiles, load_generator, open_generator
 from infrope_env.models.wan.lora import read_update
 from tests.models.wan.released_files import (
     ALPHA,
@@ -16,10 +17,12 @@ from tests.models.wan.released_files import (
     merged,
     prefixed,
     put_into_hub_cache,
+    release,
     shrunk,
     small_lora,
     small_shapes,
     small_weights,
+    write,
 )
 
 
@@ -68,3 +71,40 @@ def test_a_merge_is_computed_in_float32() -> None:
     )
     assert update.merge(name, weight).dtype == torch.float32
     assert torch.allclose(update.merge(name, weight), expected[name], rtol=0, atol=1e-6)
+
+
+def lora_refusal(tmp_path: Path, entries: dict) -> str:
+    files = (
+        write(tmp_path / "base.pt", {"generator": prefixed(small_weights())}),
+        write(tmp_path / "lora.pt", entries),
+    )
+    with pytest.raises(WeightsError, match=r"lora\.pt: ") as caught:
+        lora = Lora("lora.pt", "generator_lora", 4, 2.0)
+        open_generator(GeneratorFiles(files, None, ("generator",), SMALL, lora))
+    return str(caught.value)
+
+
+def test_a_lora_that_lacks_a_pair_is_refused(tmp_path: Path) -> None:
+    pairs = small_lora()
+    del pairs["base_model.model.blocks.2.cross_attn.o.lora_B.weight"]
+    sentence = lora_refusal(tmp_path, {"generator_lora": pairs})
+    assert "a LoRA of rank 4 on every linear layer of every block: of 60 tensors, 1 missing" in sentence
+    assert "'blocks.2.cross_attn.o.lora_B.weight'" in sentence
+
+
+def test_a_lora_of_another_model_is_refused(tmp_path: Path) -> None:
+    pairs = {name: value[:, :-1] for name, value in small_lora().items()}
+    assert "60 of the wrong shape" in lora_refusal(tmp_path, {"generator_lora": pairs})
+
+
+def test_a_file_that_is_no_lora_is_refused(tmp_path: Path) -> None:
+    assert "not a LoRA: no name ends in 'lora_A.weight'" in lora_refusal(tmp_path, prefixed(small_weights()))
+
+
+def test_the_lora_of_a_released_row_is_checked_too(hub_cache: Path) -> None:
+    row = next(row for row in CHECKPOINTS if row.lora)
+    files = release(row.name).files
+    files["models/lora.pt"]["generator_lora"].popitem()
+    put_into_hub_cache(hub_cache, row.repo, files)
+    with pytest.raises(WeightsError, match=r"lora\.pt: does not fit a LoRA"):
+        load_generator(shrunk(row))

@@ -1,5 +1,6 @@
-"""Files that do not fit, are damaged, or carry code: each is refused with a sentence."""
+"""Names and shapes of released files, and files that do not fit, are damaged, or carry code."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -8,21 +9,70 @@ import pytest
 import torch
 from torch import Tensor
 
+from infrope_env.config import WAN_1_3B, WAN_14B, ModelConfig
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.catalog import CHECKPOINTS, Lora
-from infrope_env.models.wan.contents import Source, open_contents
-from infrope_env.models.wan.generator import load_generator
+from infrope_env.models.wan.catalog import CHECKPOINTS
+from infrope_env.models.wan.checkpoint_layout import infer_config, plain_name
+from infrope_env.models.wan.generator import load_generator, transformer_shapes
 from tests.models.wan.released_files import (
+    KEYS,
     SMALL,
+    golden_shapes,
     prefixed,
     put_into_hub_cache,
     release,
     sharded,
-    shrunk,
-    small_lora,
+    small_shapes,
     small_weights,
     write,
 )
+
+ROOT = Path(__file__).parents[3]
+FULL_LISTS = Path(os.environ.get("INFROPE_GOLDENS") or ROOT.parent / "shared" / "goldens")
+SIZES = pytest.mark.parametrize(("size", "config"), [("1.3B", WAN_1_3B), ("14B", WAN_14B)])
+
+
+# names
+
+
+@SIZES
+def test_every_name_and_shape_is_the_official_one(size: str, config: ModelConfig) -> None:
+    shapes = golden_shapes(size)
+    assert len(shapes) == KEYS[size]["n_keys"]
+    assert transformer_shapes(config) == shapes
+
+
+@SIZES
+def test_the_short_list_is_the_long_one(size: str, config: ModelConfig) -> None:
+    file = FULL_LISTS / f"keys_{size}.json"
+    if not file.is_file():
+        pytest.skip("the long lists are not here; tests/goldens/wan_keys.json has the same names")
+    keys = json.loads(file.read_text())
+    assert {plain_name(name): tuple(shape) for name, shape in keys["keys"].items()} == golden_shapes(size)
+    assert all(name.startswith("model.") for name in keys["keys"])
+
+
+@SIZES
+def test_shapes_imply_the_config(size: str, config: ModelConfig) -> None:
+    assert infer_config(golden_shapes(size), Path("a")) == config
+
+
+def test_small_files_have_the_full_ones_names() -> None:
+    assert transformer_shapes(SMALL) == small_shapes()
+
+
+def test_traces_of_training_are_removed_from_names() -> None:
+    assert [plain_name(name) for name in sharded(small_weights())] == list(small_weights())
+    for name in (
+        "model._fsdp_wrapped_module.blocks.0._fsdp_wrapped_module._checkpoint_wrapped_module.ffn.0.bias",
+        "module.generator.model.blocks.0.ffn.0.bias",
+        "_orig_mod.model._orig_mod.blocks.0.ffn.0.bias",
+        "blocks.0.ffn.0.bias",
+    ):
+        assert plain_name(name) == "blocks.0.ffn.0.bias"
+
+
+# misfits
 
 
 class Code:
@@ -60,14 +110,14 @@ def test_a_renamed_tensor_is_missing_and_unexpected(tmp_path: Path) -> None:
     assert "1 missing ('blocks.1.ffn.2.bias'), 1 unexpected ('blocks.1.ffn.1.bias')" in sentence
 
 
-def test_a_wrong_shape_is_told(tmp_path: Path) -> None:
+def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
     weights = small_weights() | {"head.head.bias": torch.zeros(63)}
     sentence = refusal(written(tmp_path, weights))
     assert "1 of the wrong shape ('head.head.bias' is (63,), expected (64,))" in sentence
     assert "a causal Wan DiT of 3 layers, width 128" in sentence
 
 
-def test_of_many_only_a_few_are_named(tmp_path: Path) -> None:
+def test_only_a_few_of_many_tensors_are_named(tmp_path: Path) -> None:
     weights = {name: value for name, value in small_weights().items() if ".ffn.0." not in name or "blocks.0." in name}
     weights |= {f"extra.{index}": torch.zeros(1) for index in range(1000)}
     sentence = refusal(written(tmp_path, weights))
@@ -80,7 +130,7 @@ def test_a_stray_block_is_unexpected_and_not_built(tmp_path: Path) -> None:
     assert "unexpected ('blocks.99999999.modulation')" in refusal(written(tmp_path, weights))
 
 
-def test_a_released_name_wants_its_own_architecture(hub_cache: Path) -> None:
+def test_a_released_name_requires_its_own_architecture(hub_cache: Path) -> None:
     row = CHECKPOINTS[0]
     put_into_hub_cache(hub_cache, row.repo, release(row.name).files)
     with pytest.raises(
@@ -119,7 +169,7 @@ def test_a_pickle_of_the_old_kind_is_refused_and_not_run(tmp_path: Path) -> None
     assert not witness.exists()
 
 
-def test_a_file_of_something_else_says_what_it_holds(tmp_path: Path) -> None:
+def test_an_error_about_another_file_lists_what_it_holds(tmp_path: Path) -> None:
     sentence = refusal(write(tmp_path / "decoder.pt", {"decoder.0.weight": torch.zeros(1)}))
     assert "not a causal Wan generator: expected a tensor 'patch_embedding.weight' of 5 axes" in sentence
     assert "the file holds decoder.0.weight" in sentence
@@ -138,7 +188,7 @@ def test_a_file_of_something_else_says_what_it_holds(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_table_of_other_things_is_told(tmp_path: Path, entries: dict, says: str) -> None:
+def test_a_table_of_other_things_is_refused(tmp_path: Path, entries: dict, says: str) -> None:
     assert says in refusal(write(tmp_path / "odd.pt", entries))
 
 
@@ -151,39 +201,3 @@ def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
 def test_a_width_that_is_no_multiple_of_a_head_is_refused(tmp_path: Path) -> None:
     weights = {name: value[:100] if name.startswith("patch") else value for name, value in small_weights().items()}
     assert "a multiple of 128, one head of Wan's, got 100" in refusal(written(tmp_path, weights))
-
-
-def lora_refusal(tmp_path: Path, entries: dict) -> str:
-    files = (
-        write(tmp_path / "base.pt", {"generator": prefixed(small_weights())}),
-        write(tmp_path / "lora.pt", entries),
-    )
-    with pytest.raises(WeightsError, match=r"lora\.pt: ") as caught:
-        open_contents(Source(files, ("generator",), SMALL, Lora("lora.pt", "generator_lora", 4, 2.0)))
-    return str(caught.value)
-
-
-def test_a_lora_that_lacks_a_pair_is_refused(tmp_path: Path) -> None:
-    pairs = small_lora()
-    del pairs["base_model.model.blocks.2.cross_attn.o.lora_B.weight"]
-    sentence = lora_refusal(tmp_path, {"generator_lora": pairs})
-    assert "a LoRA of rank 4 on every linear layer of every block: of 60 tensors, 1 missing" in sentence
-    assert "'blocks.2.cross_attn.o.lora_B.weight'" in sentence
-
-
-def test_a_lora_of_another_model_is_refused(tmp_path: Path) -> None:
-    pairs = {name: value[:, :-1] for name, value in small_lora().items()}
-    assert "60 of the wrong shape" in lora_refusal(tmp_path, {"generator_lora": pairs})
-
-
-def test_what_is_no_lora_is_told(tmp_path: Path) -> None:
-    assert "not a LoRA: no name ends in 'lora_A.weight'" in lora_refusal(tmp_path, prefixed(small_weights()))
-
-
-def test_a_row_of_a_released_lora_checks_it_too(hub_cache: Path) -> None:
-    row = next(row for row in CHECKPOINTS if row.lora)
-    files = release(row.name).files
-    files["models/lora.pt"]["generator_lora"].popitem()
-    put_into_hub_cache(hub_cache, row.repo, files)
-    with pytest.raises(WeightsError, match=r"lora\.pt: does not fit a LoRA"):
-        load_generator(shrunk(row))

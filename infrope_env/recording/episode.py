@@ -1,0 +1,141 @@
+"""The format of a recorded episode: its files, its meta data, the lines of its log, and the digests that tie them.
+
+`writer.py` writes this format and `reader.py` reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from infrope_env.control.frames import Frames
+from infrope_env.env_state import PromptRequest
+from infrope_env.recording.run_info import RunInfo
+
+VIDEO, SUBTITLES, LOG, META, IMAGE = "video.mp4", "video.srt", "blocks.jsonl", "meta.json", "image.png"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class BlockReference:
+    """A block of another episode, from which a restored state continues.
+
+    Attributes:
+        episode: Folder name of the episode; None when the block was not recorded in the same folder of episodes.
+        block: Index of the block.
+    """
+
+    episode: str | None
+    block: int
+
+
+@dataclass(frozen=True)
+class EpisodeMeta:
+    """The content of meta.json: how to make an environment in which the logged actions give the same rollout.
+
+    Attributes:
+        env_id: Id of the environment.
+        env_kwargs: Arguments given to `gymnasium.make`.
+        actions: The whole action set, so that a replay does not depend on a file that may change.
+        window: Every field of the window in force.
+        frame_rate: Pixel frames per second.
+        seed: Seed of the noise; for a restored state, the seed of the rollout it comes from.
+        options: Options of the reset; for a restored state, those of the rollout it comes from. An image is given
+            as a file of the episode with its sha256.
+        continues: The block that a restored state continues from; None after a reset.
+        made_with: Weights, machine and versions.
+    """
+
+    env_id: str
+    env_kwargs: dict[str, Any]
+    actions: dict[str, Any]
+    window: dict[str, Any]
+    frame_rate: int
+    seed: int
+    options: dict[str, Any]
+    continues: BlockReference | None
+    made_with: RunInfo
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; paths among the arguments become strings."""
+        return json.loads(json.dumps(dataclasses.asdict(self), default=str))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`.
+
+        Raises:
+            KeyError: An entry is missing.
+            TypeError: An entry has unexpected fields.
+        """
+        fields = {field.name: content[field.name] for field in dataclasses.fields(cls)}
+        continues = fields["continues"]
+        fields["continues"] = None if continues is None else BlockReference(**continues)
+        return cls(**{**fields, "made_with": RunInfo(**fields["made_with"])})
+
+    @property
+    def first_block(self) -> int:
+        """Index of the first block in the log."""
+        return 0 if self.continues is None else self.continues.block + 1
+
+
+@dataclass(frozen=True)
+class BlockRecord:
+    """One line of blocks.jsonl: the data to generate a block again and to compare it.
+
+    Attributes:
+        block: Index of the block; 0 is made by `reset`.
+        action: Index into the episode's action set; None for block 0.
+        asked: The `set_prompt` call that took effect with this block, if any.
+        subject: Name of the subject.
+        scene: Name of the scene.
+        motion: Name of the motion.
+        prompt: Text in force.
+        transition: "start", "continue", "switch" or "cut".
+        sha256: `frames_digest` of the block's valid pixel frames.
+    """
+
+    block: int
+    action: int | None
+    asked: PromptRequest | None
+    subject: str
+    scene: str
+    motion: str
+    prompt: str
+    transition: str
+    sha256: str
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read a parsed line of the log.
+
+        Raises:
+            KeyError: An entry is missing.
+            TypeError: `asked` has unexpected fields.
+        """
+        fields = {field.name: content[field.name] for field in dataclasses.fields(cls)}
+        asked = fields["asked"]
+        return cls(**{**fields, "asked": None if asked is None else PromptRequest(**asked)})
+
+
+def frames_digest(frames: Frames) -> str:
+    """Return the sha256 of pixel frames, t H W 3 uint8: their RGB bytes in order."""
+    return hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()
+
+
+def chain_digest(previous: str, content: Mapping[str, object]) -> str:
+    """Return the digest that ties a log line to every line before it.
+
+    Args:
+        previous: Digest of the line before; for the first line, `chain_digest("", meta)`, so that a change of the
+            meta data is noticed too.
+        content: The line without its "chain" entry.
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256((previous + text).encode()).hexdigest()

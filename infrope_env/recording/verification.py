@@ -1,0 +1,200 @@
+"""Replay of a recorded rollout and comparison with its log, block by block.
+
+The report names what was changed, what is missing, and how this machine differs from the one that recorded the rollout.
+A different block counts as a failure only where bytes must agree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import torch
+
+from infrope_env.control.frames import valid_frames
+from infrope_env.control.playable import playable
+from infrope_env.recording.episode import BlockRecord, EpisodeMeta, frames_digest
+from infrope_env.recording.reader import Recording, ReplayError
+from infrope_env.recording.run_info import RunInfo
+from infrope_env.recording.wrapper import RecordRollout
+
+
+class Verdict(enum.Enum):
+    """The outcome of a replay in one sentence."""
+
+    SAME = "every block is the same"
+    DIFFERENT = "the replay differs from the recording"
+    NOT_COMPARABLE = "the blocks cannot be compared, because weights, versions or machine differ from the recording's"
+    TAMPERED = "the recording was changed after it was written"
+
+
+EXIT_CODES = {Verdict.SAME: 0, Verdict.DIFFERENT: 1, Verdict.TAMPERED: 1, Verdict.NOT_COMPARABLE: 3}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a replay.
+
+    Attributes:
+        folder: The episode's folder.
+        blocks: Number of blocks replayed and compared.
+        differing_blocks: Indices of the blocks whose pixel frames are not the recorded ones.
+        tampering: Changes made to the recording after it was written, one sentence each.
+        differences: Differences from the environment it was recorded in, one sentence each.
+        remarks: Other findings, such as a missing video, one sentence each.
+    """
+
+    folder: Path
+    blocks: int
+    differing_blocks: tuple[int, ...]
+    tampering: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def first_differing_block(self) -> int | None:
+        """Index of the first block whose pixel frames are not the recorded ones; None when all agree."""
+        return self.differing_blocks[0] if self.differing_blocks else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All sentences."""
+        return self.tampering + self.differences + self.remarks
+
+    @property
+    def verdict(self) -> Verdict:
+        """The outcome: a changed recording is never the same, and only a different environment excuses a difference."""
+        if self.tampering:
+            return Verdict.TAMPERED
+        if not self.differing_blocks:
+            return Verdict.SAME
+        return Verdict.NOT_COMPARABLE if self.differences else Verdict.DIFFERENT
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was changed and every block is the same."""
+        return self.verdict is Verdict.SAME
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of `infrope replay --verify`: 0 the same, 1 different or changed, 3 not comparable."""
+        return EXIT_CODES[self.verdict]
+
+    def summary(self) -> str:
+        """Return the outcome for the user: one line, then one line for each note."""
+        count = f"{self.blocks} blocks replayed"
+        if self.differing_blocks:
+            count += f", {len(self.differing_blocks)} differ, the first is block {self.first_differing_block}"
+        head = f"{self.folder.name}: {count}: {self.verdict.value}."
+        return "\n".join([head, *(f"  {note}" for note in self.notes)])
+
+
+def verify(folder: Path | str, **overrides: Any) -> Report:
+    """Replay an episode without showing it and compare every block; takes the keyword arguments of `replay`."""
+    return replay(folder, **overrides)
+
+
+def replay(
+    folder: Path | str,
+    out: Path | str | None = None,
+    *,
+    render_mode: str | None = None,
+    threads: int | None = None,
+    **overrides: object,
+) -> Report:
+    """Replay an episode and compare every block with its log.
+
+    Args:
+        folder: Folder of one episode, DIR/episode_000.
+        out: Folder in which the replay is recorded, together with the episodes that this one continues.
+        render_mode: "human" shows the replay in a window.
+        threads: Number of torch threads during the replay; by default the recorded one, because bytes depend on it.
+        overrides: Arguments of the environment in place of the recorded ones: `weights`, `device`, `offload`.
+
+    Raises:
+        ReplayError: The episode cannot be replayed at all.
+        ValueError: `threads` is less than 1.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"expected threads to be at least 1, got {threads}")
+    recording = Recording.read(Path(folder))
+    with _torch_threads(threads or recording.meta.made_with.threads):
+        env = _make_env(recording.meta, render_mode, overrides)
+        try:
+            now = RunInfo.of(env.unwrapped.model)  # type: ignore[attr-defined]
+            env = env if out is None else RecordRollout(env, out)
+            blocks, differing_blocks, problem = _compare(env, recording)
+        finally:
+            env.close()
+    return Report(
+        recording.folder,
+        blocks,
+        differing_blocks,
+        tampering=recording.tampering + recording.inherited_tampering,
+        differences=tuple(recording.meta.made_with.differences(now)),
+        remarks=(*recording.remarks, *problem),
+    )
+
+
+def replay_blocks(env: gymnasium.Env[Any, Any], recording: Recording) -> Iterator[tuple[BlockRecord, str]]:
+    """Generate an episode's blocks in turn; yield each one's record and the digest of its frames in this replay."""
+    records = list(recording.blocks)
+    parent, continued = recording.parent, recording.meta.continues
+    if parent is None or continued is None:
+        observation, info = env.reset(seed=recording.meta.seed, options=recording.options)
+        yield records.pop(0), frames_digest(valid_frames(observation, info))
+    else:
+        for record, _ in replay_blocks(env, parent):
+            if record.block == continued.block:
+                break
+        playable(env).restore_state(playable(env).save_state())  # begins a new episode in a recording of the replay
+    for record in records:
+        if record.asked is not None:
+            playable(env).set_prompt(record.asked.text, cut=record.asked.cut)
+        observation, _, _, _, info = env.step(record.action)
+        yield record, frames_digest(valid_frames(observation, info))
+
+
+def _compare(env: gymnasium.Env[Any, Any], recording: Recording) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
+    """Return how many blocks were replayed, which differ, and why the replay ended early, if it did."""
+    replayed, differing = 0, []
+    try:
+        for record, sha256 in replay_blocks(env, recording):
+            replayed += 1
+            if sha256 != record.sha256:
+                differing.append(record.block)
+    except ReplayError:
+        raise
+    except ValueError as error:
+        block = recording.blocks[replayed].block
+        return replayed, (*differing, block), (f"Block {block} cannot be replayed: {error}",)
+    return replayed, tuple(differing), ()
+
+
+@contextlib.contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _make_env(meta: EpisodeMeta, render_mode: str | None, overrides: Mapping[str, object]) -> gymnasium.Env[Any, Any]:
+    """Make the recorded environment, on the recorded kind of device where this machine has one."""
+    device: str | None = "cpu"
+    if meta.made_with.device != "cpu":
+        device = meta.env_kwargs.get("device") if torch.cuda.is_available() else None  # None: the environment chooses
+    settings = meta.env_kwargs | {"actions": meta.actions, "window": meta.window, "render_mode": render_mode}
+    settings |= {"dtype": meta.made_with.dtype, "device": device, "max_blocks": None, "reward": None}
+    settings |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return gymnasium.make(meta.env_id, disable_env_checker=True, **settings)
+    except (ValueError, gymnasium.error.Error) as error:
+        raise ReplayError(f"The environment of this recording cannot be made: {error}") from error
