@@ -130,7 +130,7 @@ def test_a_picture_that_is_none_changes_nothing(env: InfinityRopeEnv):
 
 def test_a_world_without_an_encoder_says_so(env: InfinityRopeEnv):
     env._codec = BlockCodec(replace(env.model, encoder=None), env.window.block)
-    with pytest.raises(ValueError, match="The world 'tiny-0' has no encoder: it cannot begin from an image"):
+    with pytest.raises(ValueError, match="The model 'tiny-0' has no encoder: it cannot start from an image"):
         env.reset(options={"image": PICTURE})
 
 
