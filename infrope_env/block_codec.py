@@ -66,8 +66,8 @@ class BlockCodec:
             ValueError: The model has no encoder, or the image is not a picture.
         """
         if self._model.encoder is None:
-            lacking = f"The world {self._model.name!r} has no encoder: it cannot begin from an image."
-            raise ValueError(f"{lacking} {self._model.encoder_hint}".rstrip())
+            missing = f"The model {self._model.name!r} has no encoder: it cannot start from an image."
+            raise ValueError(f"{missing} {self._model.encoder_hint}".rstrip())
         return load_picture(image, self._model.frame_size)
 
     @torch.inference_mode()

@@ -164,7 +164,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
         (["--storyboard", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
         (["--subject", "dog"], "expected subject to be one of robot"),
         (["--scene", "moon"], "'moon'"),
-        (["--image", "fox.png"], "has no encoder: it cannot begin from an image"),
+        (["--image", "fox.png"], "has no encoder: it cannot start from an image"),
         (["--window", "2"], "expected a window of at least"),
         (["--window", "0"], "expected a window of at least"),
         (["--device", "toaster"], "toaster"),

@@ -1,4 +1,4 @@
-"""Prompts set by hand: when they take effect, how long they hold, and what `info` says of them."""
+"""Typed prompts: when they take effect, how long they hold, and `info["free_prompt"]`."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_a_prompt_that_cannot_be_read_changes_nothing(env):
     assert env.step(STAND)[-1]["transition"] == "continue"
 
 
-# "Do nothing" as any controller says it, from `info` alone.
+# A controller can do nothing with `info` alone.
 
 
 def test_info_says_whether_a_free_prompt_is_in_force(env):

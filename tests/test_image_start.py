@@ -131,7 +131,7 @@ def test_an_invalid_picture_changes_nothing(env: InfinityRopeEnv):
 
 def test_a_model_without_an_encoder_refuses_a_picture(env: InfinityRopeEnv):
     env._codec = BlockCodec(replace(env.model, encoder=None), env.window.block)
-    with pytest.raises(ValueError, match="The world 'tiny-0' has no encoder: it cannot begin from an image"):
+    with pytest.raises(ValueError, match="The model 'tiny-0' has no encoder: it cannot start from an image"):
         env.reset(options={"image": PICTURE})
 
 

@@ -15,11 +15,13 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     (
         "infrope_env",  # the package itself: __init__.py registers ids
         "infrope_env.errors",
+    ),
+    (
         "infrope_env.cache_dir",
         "infrope_env.atomic_file",
-        "infrope_env.tensor_files",
         "infrope_env.config",
     ),
+    ("infrope_env.tensor_files",),
     ("infrope_env.control",),
     ("infrope_env.pixels",),
     ("infrope_env.dynamics", "infrope_env.text", "controllers"),
