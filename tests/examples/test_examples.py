@@ -6,10 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from infrope_env.config import WAN_14B
-from tests.gpu import wan_full_size as wan_gpu
 from tests.tiny_world import tiny_world
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -110,16 +107,3 @@ def test_the_benchmark_has_a_row_for_each_window(shell: Shell, weights: str) -> 
     lines = shell.run("benchmark.py", "--weights", weights, "--windows", "5", "9", "--blocks", "2")
     assert [line.split()[0] for line in lines[2:4]] == ["5", "9"]
     assert set(json.loads(lines[-1])) == {"5", "9"}
-
-
-def test_a_gpu_without_room_for_the_large_generator_keeps_its_numbers(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fill(*_: object) -> None:
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr(wan_gpu, "random_transformer", fill)
-    found = wan_gpu.Findings(numbers={"device": "small"})
-    wan_gpu.one_large_block(found, WAN_14B, torch.device("cpu"))
-    assert found.numbers == {"device": "small", "14b": "out of memory"} and not found.checks
-    assert "skipped  a block of 14B" in capsys.readouterr().out
