@@ -186,9 +186,11 @@ def missing_paths(page: Page) -> set[str]:
 
 
 def unknown_names(page: Page) -> set[str]:
-    """Return the dotted names of this project in inline code that cannot be imported."""
-    names = re.findall(r"`[^`\n]*?\b((?:infrope_env|controllers|examples)(?:\.[A-Za-z_]\w*)+)", page.prose)
-    return {name for name in names if not can_import(name)}
+    """Return the dotted names and the imports of this project in inline code that lead nowhere."""
+    project = r"(?:infrope_env|controllers|examples)"
+    names = re.findall(rf"`[^`\n]*?\b({project}(?:\.[A-Za-z_]\w*)+)", page.prose)
+    imports = re.findall(rf"`from ({project}[\w.]*) import (\w+)`", page.prose)
+    return {name for name in (*names, *map(".".join, imports)) if not can_import(name)}
 
 
 def can_import(name: str) -> bool:

@@ -40,7 +40,8 @@ WRONG = Page(
     ROOT / "wrong.md",
     """
 A link to [nothing](nothing.md) and to [no heading](README.md#no-such-heading); `--never` is no option,
-`infrope_env.nothing.at_all` is no name and `examples/nothing.py` no path.
+`infrope_env.nothing.at_all` is no name, `from infrope_env.config import Nothing` no import,
+`examples/nothing.py` no path.
 
 <!-- excerpt: infrope_env/dynamics/coordinates.py -->
 ```python
@@ -63,7 +64,7 @@ FOUND = {
     unknown_options: {"--never", "examples.contact_sheet --never"},
     broken_links: {"nothing.md", "README.md#no-such-heading"},
     missing_paths: {"examples/nothing.py"},
-    unknown_names: {"infrope_env.nothing.at_all"},
+    unknown_names: {"infrope_env.nothing.at_all", "infrope_env.config.Nothing"},
 }
 
 
