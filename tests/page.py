@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -100,7 +101,14 @@ def help_of(program: str, *subcommand: str) -> str:
     arguments = [*subcommand, "--help"]
     wide = mock.patch.dict("os.environ", COLUMNS="200")  # keeps an option on one line
     command_line = mock.patch.object(sys, "argv", [program, *arguments])
-    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit), wide, command_line:
+    with (
+        contextlib.redirect_stdout(shown),
+        contextlib.suppress(SystemExit),
+        warnings.catch_warnings(),
+        wide,
+        command_line,
+    ):
+        warnings.simplefilter("ignore", RuntimeWarning)  # runpy's: the module was imported before
         if program == "infrope":
             cli.main(arguments)
         elif program.endswith(".py"):
