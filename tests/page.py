@@ -201,6 +201,17 @@ def unknown_names(page: Page) -> set[str]:
     return {name for name in (*names, *map(".".join, imports)) if not can_import(name)}
 
 
+def unknown_symbols(page: Page) -> set[str]:
+    """Return the `Class.member` named right after a link to a file that does not define them."""
+    named = re.findall(r"\]\(([\w/.]+\.py)\), `(\w+)\.(\w+)`", page.text)
+    sources = [(f"{owner}.{member}", owner, member, page.path.parent / path) for path, owner, member in named]
+    return {
+        name
+        for name, owner, member, path in sources
+        if not path.exists() or not re.search(rf"class {owner}\b.*def {member}\b", path.read_text("utf-8"), re.DOTALL)
+    }
+
+
 def can_import(name: str) -> bool:
     """Return whether a dotted name leads to a module or to something in one."""
     try:
@@ -218,5 +229,6 @@ CHECKS = (
     broken_links,
     missing_paths,
     unknown_names,
+    unknown_symbols,
 )
 """Each returns what is wrong with a page: nothing, for a page that is right."""

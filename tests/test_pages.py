@@ -26,6 +26,7 @@ from tests.page import (
     stale_excerpts,
     unknown_names,
     unknown_options,
+    unknown_symbols,
 )
 
 README = Page.read(ROOT / "README.md")
@@ -41,7 +42,7 @@ WRONG = Page(
     """
 A link to [nothing](nothing.md) and to [no heading](README.md#no-such-heading); `--never` is no option,
 `infrope_env.nothing.at_all` is no name, `from infrope_env.config import Nothing` no import,
-`examples/nothing.py` no path.
+`examples/nothing.py` no path. See [the rollout](infrope_env/dynamics/rollout.py), `Rollout.nothing`.
 
 <!-- excerpt: infrope_env/dynamics/coordinates.py -->
 ```python
@@ -65,6 +66,7 @@ FOUND = {
     broken_links: {"nothing.md", "README.md#no-such-heading"},
     missing_paths: {"examples/nothing.py"},
     unknown_names: {"infrope_env.nothing.at_all", "infrope_env.config.Nothing"},
+    unknown_symbols: {"Rollout.nothing"},
 }
 
 
