@@ -19,7 +19,7 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.state import GeneratedBlock
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.models.world_folder import WorldModel
+from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import Decoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
 from infrope_env.pixels.wan_vae import WanVAE
@@ -126,7 +126,7 @@ def random_decoders(scale: Scale) -> dict[str, Decoder]:
 
 
 def random_model(rollout: Rollout, decoder: Decoder) -> WorldModel:
-    """Return a rollout's generator and a decoder as a model without a text encoder."""
+    """Return a rollout's generator and a decoder as a compiled model without a text encoder."""
     config = rollout.model.config
     height, width = (8 * side for side in config.latent_size)
     return WorldModel(
@@ -141,6 +141,7 @@ def random_model(rollout: Rollout, decoder: Decoder) -> WorldModel:
         sha256={},
         device=rollout.device,
         dtype=rollout.dtype,
+        compiled=True,
     )
 
 

@@ -12,7 +12,7 @@ import torch
 
 from infrope_env.config import Sampler, Window
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.models.compile import compile_world, paths_to_context_lengths
+from infrope_env.models.compile import compile_model, paths_to_context_lengths
 from tests.gpu.measurements import (
     CONTINUE,
     CUT,
@@ -121,7 +121,7 @@ def test_after_warming_up_nothing_is_compiled(scale: Scale, rollout: Rollout, re
     for name, decoder in decoders.items():
         results.block_ms[f"plain {name}"] = time_blocks(rollout, decoder, scale)
     model = random_model(rollout, decoders["taew2_1"])
-    results.numbers["compile_s"] = compile_world(model, rollout, scale.compile_backend)
+    results.numbers["compile_s"] = compile_model(model, rollout, scale.compile_backend)
     results.numbers["context_lengths"] = sorted(paths_to_context_lengths(rollout.window))
     before = compilations()
     assert before, "nothing was compiled at all"
