@@ -49,7 +49,9 @@ def main(
     _, height, width, _ = world.block_shape
     window = DisplayWindow((height, width), title="my world", scale=scale)
     with contextlib.closing(env):
-        session = PlaySession(env, keyboard_for(world.action_set), window, blocks=blocks)
+        session = PlaySession(
+            env, keyboard_for(world.action_set), window, blocks=blocks, problem=lambda: getattr(env, "problem", None)
+        )
         session.run(options={"subject": subject, "scene": scene})
 
 
