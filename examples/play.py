@@ -1,4 +1,4 @@
-"""Play in a window of your own: the parts that `infrope play` joins, so that you can change them.
+"""Play in a window of your own, assembled from the parts that `infrope play` uses.
 
 Try:
     python examples/play.py --subject wizard --scene cave
@@ -7,11 +7,13 @@ Try:
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import torch
 import tyro
 
+from infrope_env.control.playable import playable
 from infrope_env.player.session import PlaySession, keyboard_for
 from infrope_env.player.window import DisplayWindow
 from infrope_env.wrappers import RecordRollout
@@ -29,22 +31,27 @@ def main(
     """Play until Esc is pressed.
 
     Args:
-        weights: a bundled world, or the path of a world folder.
-        actions: a bundled action set, or the path of a TOML file: your own words and keys.
-        subject: who plays.
-        scene: where it starts.
-        scale: screen pixels a side of one pixel of the world, at first.
-        record: keep every rollout in this folder.
-        blocks: end after so many.
+        weights: "pocket" or the path of a world folder.
+        actions: "pocket" or the path of a TOML file with words and keys of your own.
+        subject: Subject of the first rollout, by its name in the action set.
+        scene: Scene of the first rollout, by its name in the action set.
+        scale: Initial size of the window: screen pixels per pixel of the world, in width and height.
+        record: Folder to record every rollout in.
+        blocks: Number of blocks to play; without it, play has no end.
     """
-    torch.set_num_threads(1)  # as the infrope command does: it plays in real time, and bytes depend on it
-    env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=weights, actions=actions)
+    torch.set_num_threads(1)  # the infrope command's setting: real time here, and pixels depend on it
+    env: gymnasium.Env[Any, Any] = gymnasium.make(
+        "infrope_env:infrope/PocketWorld-v0", weights=weights, actions=actions
+    )
     if record is not None:
         env = RecordRollout(env, record)
-    window = DisplayWindow(env.get_wrapper_attr("block_shape")[1:3], title="my world", scale=scale)
-    keyboard = keyboard_for(env.get_wrapper_attr("action_set"))
+    world = playable(env)
+    _, height, width, _ = world.block_shape
+    window = DisplayWindow((height, width), title="my world", scale=scale)
     with contextlib.closing(env):
-        session = PlaySession(env, keyboard, window, blocks=blocks, problem=lambda: getattr(env, "problem", None))
+        session = PlaySession(
+            env, keyboard_for(world.action_set), window, blocks=blocks, problem=lambda: getattr(env, "problem", None)
+        )
         session.run(options={"subject": subject, "scene": scene})
 
 

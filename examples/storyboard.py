@@ -1,10 +1,10 @@
-"""Play a storyboard, timed prompts written down beforehand, into a recording: a video, a log, and how to make it again.
+"""Turn a storyboard, a file of timed prompts, into a recording: a video, its subtitles, and a log to replay.
 
 Try:
     python examples/storyboard.py examples/storyboard.txt --out rollouts
     infrope replay rollouts/episode_000 --verify --headless
 
-The same from the command line:
+From the command line:
 
     infrope record --storyboard examples/storyboard.txt --out rollouts
 """
@@ -17,13 +17,14 @@ import torch
 import tyro
 
 from controllers.scripted import StoryboardController
+from infrope_env.control.playable import playable
 from infrope_env.wrappers import RecordRollout
 
-BOARD = Path(__file__).with_name("storyboard.txt")
+STORYBOARD = Path(__file__).with_name("storyboard.txt")
 
 
 def main(
-    board: Annotated[Path, tyro.conf.Positional] = BOARD,
+    storyboard: Annotated[Path, tyro.conf.Positional] = STORYBOARD,
     out: Path = Path("rollouts"),
     weights: str = "pocket",
     seed: int = 0,
@@ -31,25 +32,27 @@ def main(
     """Make every block of the storyboard.
 
     Args:
-        board: a text file, such as "a red robot waves hello in a dark cave[3s] | a red robot stands still ...[5s#]".
-        out: the folder to write to; every run adds an episode.
-        weights: a bundled world, or the path of a world folder.
-        seed: of the noise.
+        storyboard: Text file such as "a red robot waves hello in a dark cave[3s] | a red robot stands still ...[5s#]".
+        out: Folder to record in; every run adds an episode.
+        weights: "pocket" or the path of a world folder.
+        seed: Seed of the noise.
     """
-    torch.set_num_threads(1)  # as the infrope command does: it plays in real time, and bytes depend on it
+    torch.set_num_threads(1)  # the infrope command's setting: real time here, and pixels depend on it
     env = RecordRollout(gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=weights), out)
-    world = env.unwrapped
-    director = StoryboardController.from_file(board, world.set_prompt, world.action_names, block=world.window.block)
-    world.encode_prompts(director.prompts)
-    env.subtitles = director.storyboard.timed_subtitles()
-    observation, info = env.reset(seed=seed, options={"prompt": director.first_prompt})
+    world = playable(env)
+    controller = StoryboardController.from_file(
+        storyboard, world.set_prompt, world.action_names, block=world.window.block
+    )
+    world.encode_prompts(controller.prompts)
+    env.subtitles = controller.storyboard.timed_subtitles()
+    observation, info = env.reset(seed=seed, options={"prompt": controller.first_prompt})
     print(f"{'start':<8} {info['prompt']}")
-    for _ in range(director.total_blocks - 1):
-        observation, _, _, _, info = env.step(director(observation, info))
+    for _ in range(controller.total_blocks - 1):
+        observation, _, _, _, info = env.step(controller(observation, info))
         if info["transition"] != "continue":
             print(f"{info['transition']:<8} {info['prompt']}")
     env.close()
-    print(f"{director.total_blocks} blocks in {max(out.glob('episode_*'))}/video.mp4")
+    print(f"{controller.total_blocks} blocks in {env.episodes[-1]}/video.mp4")
 
 
 if __name__ == "__main__":
