@@ -36,7 +36,7 @@ keys = ["right"]
 
 
 def write_wan_folder(folder: Path, original: bool = False) -> Path:
-    """Write generator, text encoder, tokenizer, full VAE and taew2_1 in the layout of diffusers or of Wan's own code."""
+    """Write generator, text encoder, tokenizer, full VAE and taew2_1 as diffusers or Wan's own code lays them out."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         write_diffusers_folder(folder, TEXT_SIZES)
