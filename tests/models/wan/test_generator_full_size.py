@@ -1,6 +1,6 @@
 """A generator from its file to play, against a float64 reference of the same code.
 
-The full size runs on request: it takes 12 GB of memory, 6 GB of disk and some minutes; run it with INFROPE_FULL_SIZE=1 and -s.
+The full size takes 12 GB of memory, 6 GB of disk and some minutes; run it with INFROPE_FULL_SIZE=1 and -s.
 """
 
 import os
