@@ -11,6 +11,7 @@ from torch import Tensor
 WORDS = ["a", "red", "fox", "walks", "through", "deep", "snow", "in", "the", "forest", "at", "dawn", "café"]
 SIZES = {"d_model": 16, "d_kv": 6, "d_ff": 40, "num_layers": 3, "num_heads": 2}
 END_ID = 1
+PROMPT = "a red fox walks through deep snow"
 
 
 def write_tokenizer(path: Path) -> None:
@@ -80,3 +81,11 @@ def write_original_folder(folder: Path, twin: Path) -> Path:
     (folder / "config.json").write_text('{"model_type": "t2v"}')
     (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"another model's")
     return folder
+
+
+def copy_folder(folder: Path, to: Path) -> Path:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            (to / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+            (to / file.relative_to(folder)).write_bytes(file.read_bytes())
+    return to
