@@ -49,6 +49,7 @@ class PartsFolder:
 
 
 GeneratorSource = CatalogEntry | LocalFile | PartsFolder
+"""Everything that holds a Wan generator."""
 
 
 def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:

@@ -135,9 +135,9 @@ def load_decoder(name: str, path: Path | str, device: torch.device, dtype: torch
     file = find_codec(name, path)
     if name == WAN_VAE:
         return _load_wan_vae(file, device, dtype)
-    codec = fill(TAEHV, read_tensors(file), file, "TAEHV")
+    codec = fill(TAEHV, _copies(file, device, dtype), file, "TAEHV")
     codec.encoder = nn.Sequential()  # only one half takes memory
-    return codec.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def load_encoder(name: str, path: Path | str, device: torch.device, dtype: torch.dtype) -> Encoder:
@@ -145,9 +145,9 @@ def load_encoder(name: str, path: Path | str, device: torch.device, dtype: torch
     file = find_codec(name, path)
     if name == WAN_VAE:
         return _load_wan_vae(file, device, dtype)
-    codec = fill(TAEHV, read_tensors(file), file, "TAEHV")
+    codec = fill(TAEHV, _copies(file, device, dtype), file, "TAEHV")
     codec.decoder = nn.Sequential()
-    return TAEHVEncoder(codec.to(device, dtype))
+    return TAEHVEncoder(codec)
 
 
 def find_codec(name: str, path: Path | str) -> Path:
@@ -174,8 +174,13 @@ def _stage(found: re.Match[str]) -> tuple[int, int]:
     return divmod(int(found[1]), 4)
 
 
+def _copies(file: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the tensors of a file, copied: a file that is replaced later changes nothing."""
+    return {name: tensor.to(device, dtype, copy=True) for name, tensor in read_tensors(file).items()}
+
+
 def _load_wan_vae(file: Path, device: torch.device, dtype: torch.dtype) -> WanVAE:
-    tensors = {rename(name): tensor.to(device, dtype) for name, tensor in read_tensors(file).items()}
+    tensors = {rename(name): tensor for name, tensor in _copies(file, device, dtype).items()}
     return WanVAE(fill(lambda: _wan_network(file, tensors), tensors, file, "AutoencoderKLWan"))
 
 

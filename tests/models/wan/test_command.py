@@ -131,7 +131,7 @@ def test_a_local_file_is_verified(tmp_path: Path, capsys: Output) -> None:
             ["self-forcing-dmd", "--convert"],
             "'self-forcing-dmd' is not here. Run 'infrope weights self-forcing-dmd --down",
         ),
-        ([__file__, "--download"], "is a local file: --download, --convert and --revision are for released names"),
+        ([__file__, "--download"], "is local: --download, --convert and --revision are for released names"),
         ([__file__], "neither a .pt nor a .safetensors file"),
     ],
 )
