@@ -1,7 +1,7 @@
 """The one safe reader of tensor files and the one strict fill of a network.
 
-The first bytes of a file tell .safetensors from .pt. Only tensors are read; no code in a file runs. Files are mapped
-rather than read: the bytes of a tensor come from the disk when the tensor is copied or computed with.
+The first bytes of a file distinguish .safetensors from .pt. Only tensors are read; no code in a file runs. Files are
+mapped rather than read: the bytes of a tensor come from the disk when the tensor is copied or computed with.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A world small enough that every test of the environment runs in milliseconds: real code, random weights."""
+"""A world folder small enough for tests that run in milliseconds: real code, random weights."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +20,18 @@ TINY_DECODER = TAEHVConfig(encoder_width=4, decoder_widths=(16, 8, 8, 8), space_
 
 
 def tiny_world(folder: Path, seed: int = 0, latent_size: tuple[int, int] = (4, 6)) -> Path:
-    """Write a world folder: eight pixels to a latent one, two layers, the pocket action set's words."""
+    """Write a world folder: eight pixels per latent pixel, two layers, the words of the pocket action set."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         transformer = CausalWanTransformer(replace(TINY_MODEL, latent_size=latent_size))
         text_encoder = PocketTextEncoder.from_words(pocket_words(), TINY_TEXT)
         decoder = TAEHV(TINY_DECODER)
-        _speak_up(text_encoder, transformer, decoder)
+        _amplify(text_encoder, transformer, decoder)
     return save_world(folder, transformer, text_encoder, decoder, {"name": f"tiny-{seed}"})
 
 
 def pocket_words() -> list[str]:
-    """Every prompt of the bundled action set."""
+    """Return every prompt of the bundled action set."""
     actions = ActionSet.load("pocket")
     return [
         actions.prompt_for(subject, scene, motion)
@@ -41,7 +41,7 @@ def pocket_words() -> list[str]:
     ]
 
 
-def _speak_up(text_encoder: PocketTextEncoder, transformer: CausalWanTransformer, decoder: TAEHV) -> None:
+def _amplify(text_encoder: PocketTextEncoder, transformer: CausalWanTransformer, decoder: TAEHV) -> None:
     """Scale random weights so that prompts change pixels, and pixels are not all grey."""
     with torch.no_grad():
         text_encoder.embedding.weight.normal_(std=1.0)

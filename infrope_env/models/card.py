@@ -22,12 +22,6 @@ class Card:
     """The content of card.json.
 
     Attributes:
-        name: Name of the world.
-        model: Sizes of the transformer.
-        decoder: Sizes of the decoder.
-        text_encoder: Sizes of the text encoder.
-        window: Default window.
-        sampler: Default denoising steps.
         files: Sha256 of every other file of the folder, by its name.
         training: Notes on how the weights were made, of any form.
     """

@@ -1,11 +1,9 @@
 """What a weights string means, and the model that it loads. Every consumer of such a string calls `resolve`.
 
-The four kinds of weights string:
-
-"pocket", None     a bundled world folder
-"wan", "longlive"  a released generator of wan/catalog.py; "wan" is the default one
-FILE               a generator's .pt or .safetensors file
-FOLDER             a world folder if it holds card.json, else a folder of Wan's parts in their released files
+- "pocket" or None is a bundled world folder.
+- "longlive" is a released generator of wan/catalog.py, "wan" the default one.
+- The path of a file is a generator's .pt or .safetensors file.
+- The path of a folder is a world folder if it holds card.json, else a folder of Wan's parts in their released files.
 """
 
 from __future__ import annotations
@@ -51,6 +49,7 @@ class PartsFolder:
 
 
 GeneratorSource = CatalogEntry | LocalFile | PartsFolder
+"""Everything that holds a Wan generator."""
 
 
 def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:

@@ -43,7 +43,7 @@ def load_world(folder: Path, options: LoadOptions = DEFAULTS) -> WorldModel:
 
     Raises:
         WeightsError: The weights are missing, truncated or altered, or do not fit the card; or a decoder is named,
-            which a world folder has no choice of.
+            of which a world folder has only one.
         ValueError: There is no such device or dtype.
     """
     if options.decoder is not None:
@@ -149,7 +149,7 @@ def _load_encoder(folder: Path, card: Card, device: torch.device) -> PatchEncode
 
 
 def _make_decoder(card: Card) -> Any:
-    """Return a decoder, without a TAEHV's encoder: a world folder does not hold it."""
+    """Return a decoder. A TAEHV has no encoder here: world folders do not store it."""
     if isinstance(card.decoder, PatchCodecConfig):
         return PatchDecoder(card.decoder)
     codec = TAEHV(card.decoder)

@@ -1,4 +1,4 @@
-"""The loaded weights of a world: text encoder, generator, decoder and what they are played with."""
+"""The loaded weights: text encoder, generator and decoder, with their default window and sampler."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ class WorldModel:
     """A loaded model, shared by every environment of the process that uses the same weights and options.
 
     Attributes:
-        name: Name of the weights, for messages.
-        transformer: The generator, in evaluation mode.
-        text_encoder: Encodes prompts.
-        decoder: Turns latent frames into pixel frames.
-        config: Sizes of the transformer.
         window: The model's default window.
         sampler: The model's default denoising steps.
         frame_size: Height and width of a pixel frame.

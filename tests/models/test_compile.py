@@ -111,7 +111,7 @@ def test_a_shared_model_is_not_compiled(tiny_weights: Path) -> None:
 
 
 def inexact(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
-    """A backend whose code rounds visibly differently: compiled code is never bit for bit the plain code."""
+    """Compile to code whose results are a tenth too large, so that compiled pixels always differ from plain ones."""
 
     def run(*arguments: Any) -> tuple[Any, ...]:
         return tuple(1.1 * x if x.is_floating_point() else x for x in graph(*arguments))

@@ -1,4 +1,4 @@
-"""`infrope/Wan-v0` end to end, on tiny files in the released layouts: the way that the real files take."""
+"""`infrope/Wan-v0` end to end, on tiny files in the released layouts."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ PICTURE = np.random.default_rng(1).integers(0, 256, (*FRAME_SIZE, 3), dtype=np.u
 
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Caches of our own and of the hub's client that nothing else sees."""
+    """Point both caches at a fresh folder."""
     folder = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFROPE_CACHE", str(folder))
@@ -44,7 +44,7 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def folder(caches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of Wan; not to be written to."""
+    """A folder with all of Wan; do not write to it."""
     return write_wan_folder(tmp_path_factory.mktemp("wan") / "Wan")
 
 
@@ -57,12 +57,12 @@ def actions(folder: Path) -> str:
 
 @pytest.fixture
 def given(folder: Path, actions: str) -> dict[str, Any]:
-    """Arguments as one would write them as JSON."""
+    """JSON-able arguments of the environment."""
     return {"weights": str(folder), "actions": actions, "device": "cpu", "dtype": "float32"}
 
 
 def without(folder: Path, tmp_path: Path, *parts: str) -> Path:
-    """A copy of the folder that lacks some of its entries."""
+    """Copy the folder without some of its entries."""
     copy = tmp_path / "Wan"
     shutil.copytree(folder, copy, ignore=lambda _, names: set(names) & set(parts))
     return copy
@@ -206,11 +206,11 @@ def test_prompts_are_encoded_and_the_encoder_released_before_the_generator_is_lo
     assert "encoding prompts: 4 of 4" in caplog.text
     env.reset(seed=0)
     play(env, WALK, CUT_FOREST, STAND)
-    assert len(loaded) == 1  # nothing new, so it never came back
+    assert len(loaded) == 1  # no new prompt, so it is not loaded again
 
 
 def spy_on_encoders(monkeypatch: pytest.MonkeyPatch) -> list[LazyTextEncoder]:
-    """Every encoder that is asked for something, once for each time that its weights are loaded."""
+    """Record every encoder that loads its weights, once per load."""
     loaded: list[LazyTextEncoder] = []
     call = LazyTextEncoder.__call__
 
@@ -276,7 +276,7 @@ def test_each_missing_part_is_one_sentence(
         gymnasium.make(ID, **given | {"weights": str(bare)} | more)
 
 
-def test_with_neither_encoder_nor_embeddings_it_says_which_command_gets_one(
+def test_without_encoder_and_embeddings_the_error_names_the_command(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFROPE_CACHE", str(tmp_path / "empty"))

@@ -38,7 +38,7 @@ def edit_card(folder: Path, **entries: object) -> None:
 
 
 def save_unchecked(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> None:
-    """Replace a file and let the card agree with it."""
+    """Replace a file and its digest in the card."""
     import hashlib
 
     save_file(tensors, folder / name)
@@ -99,7 +99,7 @@ def test_networks_are_in_evaluation_mode_without_gradients(tiny_weights):
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_the_dtype_is_what_the_processor_is_fast_in(tiny_weights, monkeypatch, native):
+def test_the_default_dtype_is_fast_on_the_processor(tiny_weights, monkeypatch, native):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert load_world(tiny_weights, CPU).dtype == (torch.bfloat16 if native else torch.float32)
@@ -162,13 +162,13 @@ def test_a_shape_that_does_not_fit_the_card_is_named(world_copy):
         ({"files": {}}, "files has no sha256 for"),
     ],
 )
-def test_a_card_with_a_mistake_says_where(world_copy, entries, sentence):
+def test_a_mistake_in_a_card_is_located(world_copy, entries, sentence):
     edit_card(world_copy, **entries)
     with pytest.raises(WeightsError, match=sentence):
         load_world(world_copy, CPU)
 
 
-def test_a_card_that_is_not_json_says_so(world_copy):
+def test_a_card_that_is_not_json_is_refused(world_copy):
     (world_copy / CARD).write_text("{")
     with pytest.raises(WeightsError, match=r"card\.json: not valid JSON"):
         load_world(world_copy, CPU)

@@ -11,22 +11,23 @@ from torch import Tensor
 WORDS = ["a", "red", "fox", "walks", "through", "deep", "snow", "in", "the", "forest", "at", "dawn", "café"]
 SIZES = {"d_model": 16, "d_kv": 6, "d_ff": 40, "num_layers": 3, "num_heads": 2}
 END_ID = 1
+PROMPT = "a red fox walks through deep snow"
 
 
 def write_tokenizer(path: Path) -> None:
-    """A tokenizer.json built like UMT5's: unigram pieces that begin with a bar, an end mark after every text."""
+    """Write a tokenizer.json built like UMT5's: unigram pieces that begin with a bar, an end mark after every text."""
     pieces = ["<pad>", "</s>", "<unk>", "▁", *(f"▁{word}" for word in WORDS), *"abcdefghijklmnopqrstuvwxyz"]
     tokenizer = Tokenizer(models.Unigram([(piece, -0.1 * i) for i, piece in enumerate(pieces)], unk_id=2))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", END_ID)])
-    tokenizer.enable_padding(length=7)  # whatever a file says, the encoder pads by itself
+    tokenizer.enable_padding(length=7)  # the encoder ignores the padding of a file
     path.parent.mkdir(parents=True)
     tokenizer.save(str(path))
 
 
 def write_diffusers_folder(folder: Path, sizes: dict[str, int] = SIZES) -> Path:
-    """A folder like Wan-AI/Wan2.1-T2V-1.3B-Diffusers: two shards, which know the token embedding by one name."""
+    """Write a folder like Wan-AI/Wan2.1-T2V-1.3B-Diffusers: two shards, with one name for the token embedding."""
     from transformers import UMT5Config, UMT5EncoderModel
 
     write_tokenizer(folder / "tokenizer" / "tokenizer.json")
@@ -56,7 +57,7 @@ def weights_of(twin: Path) -> dict[str, Tensor]:
 
 
 def original_weights(twin: Path) -> dict[str, Tensor]:
-    """The same weights under the names of Wan's own encoder, written out by hand."""
+    """Return the same weights under the names of Wan's own encoder, written out by hand."""
     ours, theirs = weights_of(twin), {}
     layers = sum(name.endswith("SelfAttention.q.weight") for name in ours)
     theirs["token_embedding.weight"] = ours["shared.weight"]
@@ -74,9 +75,17 @@ def original_weights(twin: Path) -> dict[str, Tensor]:
 
 
 def write_original_folder(folder: Path, twin: Path) -> Path:
-    """A folder like Wan-AI/Wan2.1-T2V-1.3B, with the generator's files beside the encoder's."""
+    """Write a folder like Wan-AI/Wan2.1-T2V-1.3B, with the generator's files beside the encoder's."""
     write_tokenizer(folder / "google" / "umt5-xxl" / "tokenizer.json")
     torch.save(original_weights(twin), folder / "models_t5_umt5-xxl-enc-bf16.pth")
     (folder / "config.json").write_text('{"model_type": "t2v"}')
     (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"another model's")
     return folder
+
+
+def copy_folder(folder: Path, to: Path) -> Path:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            (to / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+            (to / file.relative_to(folder)).write_bytes(file.read_bytes())
+    return to

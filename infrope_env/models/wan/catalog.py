@@ -39,16 +39,12 @@ class Checkpoint:
     """A released generator.
 
     Attributes:
-        name: Name that it loads by.
         repo: Repository on the Hugging Face hub.
         file: Path of the generator in the repository.
         wrappers: Keys that may hold the generator, the best first; a file with none of them is a plain state dict.
         licence: Licence of the weights as far as it is known here; the model page decides.
         source: Page of the project.
-        config: Sizes of the transformer.
         window: Window that this package plays it with; where the project has another rule, `remark` says so.
-        sampler: Denoising steps.
-        lora: Update to merge, if any.
         stored: Dtype of the file's tensors, from which the size on disk is computed.
         revision: Commit to download, 40 hex digits. None: the first download takes the newest and keeps it.
         layout: Source of the file's layout.

@@ -71,8 +71,8 @@ def unwrap(entries: Mapping[str, object], wrappers: Iterable[str], path: Path) -
     return only_tensors(entries, path, hint=f" None of {', '.join(wrappers)} is in it." if wrappers else "")
 
 
-def infer_config(shapes: Shapes, path: Path, latent_size: tuple[int, int] = WAN_1_3B.latent_size) -> ModelConfig:
-    """Return the config that a file's shapes imply, with Wan's heads of 128 and 512 rows of text.
+def infer_config(shapes: Shapes, path: Path) -> ModelConfig:
+    """Return the config that a file's shapes imply, with Wan's heads of 128, latent size and 512 rows of text.
 
     Raises:
         WeightsError: A shape that is needed is missing, or no config has such shapes.
@@ -95,8 +95,7 @@ def infer_config(shapes: Shapes, path: Path, latent_size: tuple[int, int] = WAN_
         raise WeightsError(f"{path}: expected a width that is a multiple of {HEAD_DIM}, one head of Wan's, got {dim}.")
     layers = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
     try:
-        return ModelConfig(
-            dim, ffn_dim, dim // HEAD_DIM, layers, latent_size, channels, (rows, cols), freq_dim, text_dim
-        )
+        size = WAN_1_3B.latent_size
+        return ModelConfig(dim, ffn_dim, dim // HEAD_DIM, layers, size, channels, (rows, cols), freq_dim, text_dim)
     except ValueError as error:
         raise WeightsError(f"{path}: not a causal Wan generator: {error}.") from error

@@ -68,7 +68,12 @@ def choose_decoder(files: WanFiles, name: str | None) -> tuple[str, Path]:
     here = {TAEHV_NAME: files.taehv, WAN_VAE: files.vae}
     name = name or next((name for name, path in here.items() if path), TAEHV_NAME)
     if name not in here:
-        return _by_path(Path(name).expanduser())
+        file = Path(name).expanduser()
+        known = {Path(path).name: codec for codec in FILES for path in FILES[codec]}
+        if file.is_file() and file.name in known:
+            return known[file.name], file
+        named = " or ".join(sorted(known))
+        raise WeightsError(f"No decoder {name!r}: expected {' or '.join(FILES)}, or the path of a file named {named}.")
     path = here[name]
     if path is None:
         other = next((f", or pass decoder={known!r}" for known, found in here.items() if found), "")
@@ -130,9 +135,9 @@ def load_decoder(name: str, path: Path | str, device: torch.device, dtype: torch
     file = find_codec(name, path)
     if name == WAN_VAE:
         return _load_wan_vae(file, device, dtype)
-    codec = fill(TAEHV, read_tensors(file), file, "TAEHV")
-    codec.encoder = nn.Sequential()  # takes no memory
-    return codec.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    codec = fill(TAEHV, _copies(file, device, dtype), file, "TAEHV")
+    codec.encoder = nn.Sequential()  # only one half takes memory
+    return codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def load_encoder(name: str, path: Path | str, device: torch.device, dtype: torch.dtype) -> Encoder:
@@ -140,9 +145,9 @@ def load_encoder(name: str, path: Path | str, device: torch.device, dtype: torch
     file = find_codec(name, path)
     if name == WAN_VAE:
         return _load_wan_vae(file, device, dtype)
-    codec = fill(TAEHV, read_tensors(file), file, "TAEHV")
+    codec = fill(TAEHV, _copies(file, device, dtype), file, "TAEHV")
     codec.decoder = nn.Sequential()
-    return TAEHVEncoder(codec.to(device, dtype))
+    return TAEHVEncoder(codec)
 
 
 def find_codec(name: str, path: Path | str) -> Path:
@@ -169,8 +174,13 @@ def _stage(found: re.Match[str]) -> tuple[int, int]:
     return divmod(int(found[1]), 4)
 
 
+def _copies(file: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the tensors of a file, copied: a file that is replaced later changes nothing."""
+    return {name: tensor.to(device, dtype, copy=True) for name, tensor in read_tensors(file).items()}
+
+
 def _load_wan_vae(file: Path, device: torch.device, dtype: torch.dtype) -> WanVAE:
-    tensors = {rename(name): tensor.to(device, dtype) for name, tensor in read_tensors(file).items()}
+    tensors = {rename(name): tensor for name, tensor in _copies(file, device, dtype).items()}
     return WanVAE(fill(lambda: _wan_network(file, tensors), tensors, file, "AutoencoderKLWan"))
 
 
@@ -191,11 +201,3 @@ def _wan_network(file: Path, tensors: Mapping[str, Tensor]) -> AutoencoderKLWan:
     if network.config.is_residual or network.config.patch_size:
         raise WeightsError(f"{config}: this is Wan 2.2's VAE; the generator works on Wan 2.1's latents.")
     return network
-
-
-def _by_path(path: Path) -> tuple[str, Path]:
-    for name, files in FILES.items():
-        if path.is_file() and path.name in {Path(file).name for file in files}:
-            return name, path
-    named = " or ".join(sorted({Path(file).name for files in FILES.values() for file in files}))
-    raise WeightsError(f"No decoder {str(path)!r}: expected {' or '.join(FILES)}, or the path of a file named {named}.")

@@ -74,7 +74,7 @@ def run_command(
         if name is None:
             yield from ("", *list_generators())
     elif download or convert:
-        raise WeightsError(f"{name} is a local file: --download, --convert and --revision are for released names.")
+        raise WeightsError(f"{name} is local: --download, --convert and --revision are for released names.")
     else:
         yield from verify_generator(found)
 

@@ -51,9 +51,6 @@ class GeneratorTensors:
     """Mapped tensors that fit a config, under the network's names.
 
     Attributes:
-        config: Sizes of the transformer.
-        tensors: Tensors of the file, by name.
-        path: The file.
         update: LoRA to merge, if any.
     """
 
@@ -70,14 +67,7 @@ class GeneratorTensors:
 
 @dataclass(frozen=True)
 class Generator:
-    """A loaded generator.
-
-    Attributes:
-        transformer: The network, in evaluation mode and without gradients.
-        window: Default window.
-        sampler: Default denoising steps.
-        files: Files that it was read from.
-    """
+    """A loaded generator: its network for play, its default window and denoising steps, and the files it came from."""
 
     transformer: CausalWanTransformer
     window: Window
@@ -121,7 +111,7 @@ def locate_generator(found: WorldFolder | GeneratorSource) -> GeneratorFiles:
     """Return the files of a generator: converted, downloaded, or local.
 
     Raises:
-        WeightsError: They are not here, or what is meant is no generator.
+        WeightsError: They are not here, or `found` is no generator.
     """
     match found:
         case CatalogEntry(row):

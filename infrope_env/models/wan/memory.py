@@ -27,7 +27,6 @@ class GeneratorMemory:
     """Bytes of a generator on the device, by purpose.
 
     Attributes:
-        weights: Parameters.
         cache: Un-rotated keys and values of cached frames.
         window: Rotated keys and values that the attention of one block reads.
         text: Keys and values of one prompt.
@@ -114,7 +113,6 @@ class Mode:
     """A way to play.
 
     Attributes:
-        decoder: Name of the decoder.
         offload: Idle weights of generator and decoder stay in host memory.
         bytes: GPU memory in play; prompts are encoded before it.
     """

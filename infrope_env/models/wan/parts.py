@@ -36,11 +36,9 @@ class Part:
 
     Attributes:
         name: Name that `infrope weights` downloads it by.
-        description: The part in words.
         repo: Repository on the Hugging Face hub.
         files: Paths in the repository.
         disk_bytes: Size, computed from the number of parameters.
-        licence: Licence of the weights.
         revision: Commit to download; None takes the newest.
     """
 

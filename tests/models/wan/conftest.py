@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty caches of the hub's client and of our own; nobody's real ones are touched."""
+    """Point the hub's client and this package at empty caches, so that no real one is touched."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))

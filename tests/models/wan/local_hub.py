@@ -1,4 +1,4 @@
-"""A hub of our own on this machine: enough of the protocol for the client to download one repository."""
+"""A hub on this machine: enough of the protocol for the client to download one repository."""
 
 import hashlib
 import threading
@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class LocalHub:
-    """What it serves and what was asked of it.
+    """Files that a hub serves, and the requests that it received.
 
     Attributes:
-        files: bytes by name, of every commit.
-        commits: commit by revision; a commit names itself.
-        breaks: close the next answers with a body after so many bytes, one entry each.
-        asked: method, revision, file and range of every request.
+        files: Bytes by name, the same in every commit.
+        commits: Commit by revision; a commit is its own revision.
+        breaks: Bytes after which each of the next responses with a body is cut off.
+        requests: Method, revision, file and range of every request.
     """
 
     repo: str
@@ -25,7 +25,7 @@ class LocalHub:
     breaks: list[int] = field(default_factory=list)
     status: int = 200
     error: str = ""
-    asked: list[tuple[str, str, str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str, str, str | None]] = field(default_factory=list)
 
     def commit_of(self, revision: str) -> str | None:
         return revision if revision in self.commits.values() else self.commits.get(revision)
@@ -59,7 +59,7 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
         def _answer(self, with_body: bool) -> None:
             repo, _, rest = self.path.lstrip("/").partition("/resolve/")
             revision, _, name = rest.partition("/")
-            hub.asked.append((self.command, revision, name, self.headers["Range"]))
+            hub.requests.append((self.command, revision, name, self.headers["Range"]))
             commit = hub.commit_of(revision)
             if hub.status != 200:
                 return self._refuse(hub.status, hub.error)

@@ -1,5 +1,7 @@
-"""Checkpoint files as they are released, at a size of kilobytes. Names come from the golden lists, layouts are written
-out here by hand: nothing is taken from the loader that is tested with them."""
+"""Checkpoint files in their released layouts, at a size of kilobytes.
+
+Names come from the golden lists and layouts are written out by hand: nothing is taken from the loader under test.
+"""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def golden_shapes(size: str) -> dict[str, tuple[int, ...]]:
-    """Every parameter of "1.3B" or "14B", without the prefix."""
+    """Return name and shape of every parameter of "1.3B" or "14B", without the prefix."""
     keys = KEYS[size]
     layers = range(keys["config"]["num_layers"])
     blocks = {f"blocks.{i}.{name}": tuple(shape) for i in layers for name, shape in keys["every_block"].items()}
@@ -30,7 +32,7 @@ def golden_shapes(size: str) -> dict[str, tuple[int, ...]]:
 
 
 def small_shapes() -> dict[str, tuple[int, ...]]:
-    """The golden names with SMALL's widths and layers."""
+    """Return the golden names with the widths and layers of SMALL."""
     big = KEYS["1.3B"]["config"]
     widths = {big["dim"]: SMALL.dim, big["ffn_dim"]: SMALL.ffn_dim, big["freq_dim"]: SMALL.freq_dim}
     widths |= {6 * big["dim"]: 6 * SMALL.dim, 4096: SMALL.text_dim}
@@ -41,13 +43,13 @@ def small_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def small_weights(seed: int = 0) -> dict[str, Tensor]:
-    """A plain state dict; attention and text weigh enough to be noticed."""
+    """Return a plain state dict whose attention and text layers change the output visibly."""
     random = torch.Generator().manual_seed(seed)
     return {name: 0.1 * torch.randn(shape, generator=random) for name, shape in small_shapes().items()}
 
 
 def small_lora(seed: int = 9) -> dict[str, Tensor]:
-    """Pairs for the ten linear layers of every block, under PEFT's saved names."""
+    """Return pairs for the ten linear layers of every `DiTBlock`, under PEFT's saved names."""
     random, pairs = torch.Generator().manual_seed(seed), {}
     for name, shape in small_shapes().items():
         if name.startswith("blocks.") and name.endswith(".weight") and len(shape) == 2:
@@ -58,7 +60,7 @@ def small_lora(seed: int = 9) -> dict[str, Tensor]:
 
 
 def merged(weights: Mapping[str, Tensor], lora: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that the pairs make, written out."""
+    """Return the weights with the pairs merged, written out by hand."""
     result = dict(weights)
     for name, down in lora.items():
         if name.endswith("lora_A.weight"):
@@ -69,12 +71,12 @@ def merged(weights: Mapping[str, Tensor], lora: Mapping[str, Tensor]) -> dict[st
 
 
 def prefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As `WanDiffusionWrapper` saves them."""
+    """Return the weights under the names of `WanDiffusionWrapper`."""
     return {f"model.{name}": value for name, value in weights.items()}
 
 
 def sharded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As FSDP names them: the wrapped network and every wrapped block leave a mark."""
+    """Return the weights under the names of FSDP that wraps the network and every layer."""
     mark = "_fsdp_wrapped_module."
     names = {name: name.split(".", 2) for name in weights}
     inner = {n: f"blocks.{p[1]}.{mark}{p[2]}" if p[0] == "blocks" else n for n, p in names.items()}
@@ -83,11 +85,11 @@ def sharded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Release:
-    """What one project put into its repository, for our small weights.
+    """Content of one project's repository, for the small weights.
 
     Attributes:
-        files: entries by file name.
-        expected: the state dict that is to be loaded from them.
+        files: Entries by file name.
+        expected: State dict that is loaded from them.
     """
 
     files: dict[str, dict]
@@ -95,7 +97,7 @@ class Release:
 
 
 def release(name: str) -> Release:
-    """A small repository of the project of this row; what must not be taken is there too where it would be."""
+    """Return a small repository of a row's project, with decoys where it has tensors that must not be taken."""
     right, decoy = small_weights(1), small_weights(2)
     return {
         "infinite-forcing": Release({"ema_model.pt": {"generator_ema": sharded(right), "step": 800}}, right),
@@ -125,25 +127,25 @@ def release(name: str) -> Release:
 
 
 def fsdp_root(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As FSDP names them when only the whole network was wrapped."""
+    """Return the weights under the names of FSDP that wraps only the whole network."""
     return {f"model._fsdp_wrapped_module.{name}": value for name, value in weights.items()}
 
 
 def shrunk(row: Checkpoint) -> Checkpoint:
-    """The row for our small weights: everything but the sizes is its own."""
+    """Return the row with the sizes of the small weights."""
     lora = row.lora and replace(row.lora, rank=RANK, alpha=ALPHA)
     return replace(row, config=SMALL, lora=lora)
 
 
 def write(path: Path, entries: dict) -> Path:
-    """A file of the kind that its name says."""
+    """Write a file of the kind that its suffix names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(entries, path) if path.suffix == ".safetensors" else torch.save(entries, path)
     return path
 
 
 def put_into_hub_cache(cache: Path, repo: str, files: Mapping[str, dict], commit: str = COMMIT) -> None:
-    """Lay files out as the hub's client does after a download of `main`."""
+    """Write files where the hub's client leaves a download of `main`."""
     folder = cache / f"models--{repo.replace('/', '--')}"
     for name, entries in files.items():
         write(folder / "snapshots" / commit / name, entries)

@@ -76,7 +76,7 @@ def test_traces_of_training_are_removed_from_names() -> None:
 
 
 class Code:
-    """What a pickle runs when it is read carelessly."""
+    """An object whose unpickling runs a command."""
 
     def __init__(self, witness: Path) -> None:
         self.witness = witness
@@ -176,7 +176,7 @@ def test_an_error_about_another_file_lists_what_it_holds(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("entries", "says"),
+    ("entries", "sentence"),
     [
         ({"critic": {"a": torch.zeros(1)}}, "expected the file to hold tensors only, it holds 'critic'. None of gener"),
         ({"generator": {"a": torch.zeros(1), "step": 3}}, "expected 'generator' to hold tensors only, it holds 'step'"),
@@ -188,8 +188,8 @@ def test_an_error_about_another_file_lists_what_it_holds(tmp_path: Path) -> None
         ),
     ],
 )
-def test_a_table_of_other_things_is_refused(tmp_path: Path, entries: dict, says: str) -> None:
-    assert says in refusal(write(tmp_path / "odd.pt", entries))
+def test_a_table_of_other_things_is_refused(tmp_path: Path, entries: dict, sentence: str) -> None:
+    assert sentence in refusal(write(tmp_path / "odd.pt", entries))
 
 
 def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:

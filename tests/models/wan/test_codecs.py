@@ -1,4 +1,4 @@
-"""Codecs are found by name and loaded from files in the layouts that they are released in."""
+"""Codecs by name, loaded from files in their released layouts."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def test_taew2_1_decodes_as_the_network_its_file_was_made_from(network: TAEHV, r
     assert load_decoder("taew2_1", released, CPU, torch.bfloat16).decode(LATENTS, None)[0].dtype == torch.uint8
 
 
-def test_the_encoder_puts_in_front_what_the_decoder_drops(network: TAEHV, released: Path):
+def test_the_encoder_prepends_the_frames_that_the_decoder_drops(network: TAEHV, released: Path):
     frames = torch.rand(1, 5, 3, 32, 48, generator=torch.Generator().manual_seed(1))
     latents = load_encoder("taew2_1", released, CPU, torch.float32).encode(frames)
     expected, _ = network.encode(torch.cat([*[frames[:, :1]] * 3, frames], 1))
@@ -95,7 +95,7 @@ def test_tensors_that_do_not_fit_the_codec_are_named(network: TAEHV, tmp_path: P
 
 
 class Surprise:
-    """What a file could run when it is opened."""
+    """An object whose unpickling runs code."""
 
     def __reduce__(self):
         return print, ("executed",)

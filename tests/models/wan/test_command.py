@@ -58,7 +58,7 @@ def test_sizes_of_the_full_generators() -> None:
 
 
 @pytest.mark.parametrize("row", CHECKPOINTS, ids=lambda row: row.name)
-def test_a_description_tells_facts_from_what_is_computed_or_unseen(row: table.Checkpoint, capsys: Output) -> None:
+def test_a_description_marks_what_is_computed_or_was_not_seen(row: table.Checkpoint, capsys: Output) -> None:
     text = output([row.name], capsys)
     for fact in (*row.files, row.repo, row.source, row.licence, "the file itself was not seen", "computed"):
         assert fact in text
@@ -131,7 +131,7 @@ def test_a_local_file_is_verified(tmp_path: Path, capsys: Output) -> None:
             ["self-forcing-dmd", "--convert"],
             "'self-forcing-dmd' is not here. Run 'infrope weights self-forcing-dmd --down",
         ),
-        ([__file__, "--download"], "is a local file: --download, --convert and --revision are for released names"),
+        ([__file__, "--download"], "is local: --download, --convert and --revision are for released names"),
         ([__file__], "neither a .pt nor a .safetensors file"),
     ],
 )

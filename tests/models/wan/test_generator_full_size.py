@@ -1,6 +1,6 @@
-"""A generator from its file to play, against a float64 reference of the same code; small always, at 1.3B when asked.
+"""A generator from its file to play, against a float64 reference of the same code.
 
-The full size takes 12 GB of memory of its own, 6 GB of disk and some minutes; run it with INFROPE_FULL_SIZE=1 and -s.
+The full size takes 12 GB of memory, 6 GB of disk and some minutes; run it with INFROPE_FULL_SIZE=1 and -s.
 """
 
 import os
@@ -50,7 +50,7 @@ def play_from_file(path: Path, config: ModelConfig) -> list[Tensor]:
     """Six blocks in float32, and the first again after a reset."""
     generator = load_generator(path, dtype=torch.float32, latent_size=config.latent_size)
     assert replace(generator.config, text_len=config.text_len) == config
-    say("loaded in float32", generator.transformer.parameters())
+    report("loaded in float32", generator.transformer.parameters())
     rollout, text = Rollout(generator.transformer, generator.window, generator.sampler), texts(generator.config)
     room = rollout.cache.keys.data_ptr()
     blocks = [rollout.advance(text[which], transition) for which, transition in PLAYED]
@@ -59,18 +59,18 @@ def play_from_file(path: Path, config: ModelConfig) -> list[Tensor]:
     assert again.latents.equal(blocks[0].latents) and rollout.cache.keys.data_ptr() == room
     assert [len(block.layout.slots) for block in blocks] == [0, 3, 2, 3, 2, 3]
     assert blocks[4].layout.block == (45, 46, 47)
-    say("six blocks played", ())
+    report("six blocks played", ())
     return [block.latents for block in blocks]
 
 
 def first_block_in_float64(path: Path, config: ModelConfig) -> Tensor:
     generator = load_generator(path, dtype=torch.float64, latent_size=config.latent_size)
-    say("loaded in float64", generator.transformer.parameters())
+    report("loaded in float64", generator.transformer.parameters())
     rollout = Rollout(generator.transformer, generator.window, generator.sampler)
     return rollout.advance(texts(generator.config)[0], START).latents
 
 
-def say(what: str, parameters: object) -> None:
+def report(what: str, parameters: object) -> None:
     """Time and this process's own memory, mapped files apart."""
     values = sum(p.nbytes for p in parameters)  # type: ignore[attr-defined]
     try:
@@ -86,7 +86,7 @@ def say(what: str, parameters: object) -> None:
 
 def check(path: Path, config: ModelConfig, shapes: dict[str, tuple[int, ...]]) -> None:
     torch.save({"generator_ema": sharded(random_weights(shapes))}, path)
-    say("file written", ())
+    report("file written", ())
     blocks = play_from_file(path, config)
     reference = first_block_in_float64(path, config)
     difference = (blocks[0].double() - reference).abs().max().item()

@@ -1,4 +1,4 @@
-"""Downloading, with the real client, from a hub on this machine."""
+"""Downloads with the real client from a hub on this machine."""
 
 import io
 from dataclasses import replace
@@ -25,7 +25,7 @@ def row() -> Checkpoint:
 
 @pytest.fixture
 def hub(row: Checkpoint, monkeypatch: pytest.MonkeyPatch):
-    """A running hub that has the repository; the client asks it."""
+    """A running hub with the repository; the client is pointed at it."""
     files = {}
     for name, entries in release("longlive").files.items():
         torch.save(entries, buffer := io.BytesIO())
@@ -51,27 +51,27 @@ def test_a_repository_is_downloaded_and_plays(row: Checkpoint, hub: LocalHub) ->
     assert all(torch.allclose(state[name], value, atol=1e-6) for name, value in release("longlive").expected.items())
 
 
-def test_all_files_are_of_the_first_one_s_commit(row: Checkpoint, hub: LocalHub) -> None:
+def test_all_files_come_from_one_commit(row: Checkpoint, hub: LocalHub) -> None:
     download(row)
-    assert {(name, revision) for method, revision, name, _ in hub.asked if method == "GET"} == {
+    assert {(name, revision) for method, revision, name, _ in hub.requests if method == "GET"} == {
         ("models/longlive_base.pt", "main"), ("models/lora.pt", OLD),
     }  # fmt: skip
 
 
-def test_what_is_here_is_not_asked_for_again(row: Checkpoint, hub: LocalHub) -> None:
+def test_files_that_are_here_are_not_requested_again(row: Checkpoint, hub: LocalHub) -> None:
     first = download(row)
-    asked = len(hub.asked)
+    requests = len(hub.requests)
     assert download(row) == first == find(row)
-    assert len(hub.asked) == asked
+    assert len(hub.requests) == requests
 
 
-def test_what_another_program_downloaded_is_not_asked_for(row: Checkpoint, hub: LocalHub, hub_cache: Path) -> None:
+def test_a_download_of_another_program_is_found(row: Checkpoint, hub: LocalHub, hub_cache: Path) -> None:
     put_into_hub_cache(hub_cache, row.repo, release(row.name).files)
     assert download(row).revision == COMMIT
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_the_revision_that_was_taken_stays_until_another_is_asked_for(row: Checkpoint, hub: LocalHub) -> None:
+def test_the_first_revision_stays_until_another_is_given(row: Checkpoint, hub: LocalHub) -> None:
     download(row)
     hub.commits |= {"main": NEW, "before": OLD}
     assert download(row).revision == OLD
@@ -82,7 +82,7 @@ def test_the_revision_that_was_taken_stays_until_another_is_asked_for(row: Check
 def test_a_pinned_revision_is_the_one_downloaded(row: Checkpoint, hub: LocalHub) -> None:
     hub.commits |= {"main": NEW, "before": OLD}
     assert download(replace(row, revision=OLD)).revision == OLD
-    assert {revision for _, revision, _, _ in hub.asked} == {OLD}
+    assert {revision for _, revision, _, _ in hub.requests} == {OLD}
 
 
 def test_another_revision_makes_a_conversion_stale(row: Checkpoint, hub: LocalHub) -> None:
@@ -101,7 +101,7 @@ def test_a_broken_connection_is_resumed(row: Checkpoint, hub: LocalHub, monkeypa
     hub.breaks = [1_000_000]
     path = download(row).files[0]
     assert path.read_bytes() == hub.files[row.file]
-    assert "bytes=1000000-" in {asked_range for _, _, _, asked_range in hub.asked}
+    assert "bytes=1000000-" in {byte_range for _, _, _, byte_range in hub.requests}
 
 
 def test_a_connection_that_keeps_breaking_ends_in_one_sentence(
@@ -124,7 +124,7 @@ def test_the_hub_s_digest_is_known_without_reading_the_file(row: Checkpoint, hub
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "sentence"),
     [
         ({"commits": {"newest": OLD}}, r"has no such revision\. Leave --revision out"),
         ({"files": {}}, r"does not hold all of models/longlive_base\.pt, models/lora\.pt \(any more\)"),
@@ -132,16 +132,16 @@ def test_the_hub_s_digest_is_known_without_reading_the_file(row: Checkpoint, hub
         ({"status": 403, "error": "GatedRepo"}, r"ask you to accept their terms at https://.*'hf auth login'"),
     ],
 )
-def test_a_refusal_says_why_and_what_to_do(row: Checkpoint, hub: LocalHub, change: dict, says: str) -> None:
+def test_a_refusal_has_a_reason_and_a_remedy(row: Checkpoint, hub: LocalHub, change: dict, sentence: str) -> None:
     for name, value in change.items():
         setattr(hub, name, value)
-    with pytest.raises(WeightsError, match=rf"longlive: .*{says}"):
+    with pytest.raises(WeightsError, match=rf"longlive: .*{sentence}"):
         download(row)
 
 
-def test_without_a_network_there_is_one_sentence(row: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_error_is_one_sentence(row: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(LocalHub(row.repo, {}, {})) as address:
-        pass  # nobody listens there any more
+        pass  # the address is closed now
     point_at(address, monkeypatch)
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(
@@ -150,9 +150,7 @@ def test_without_a_network_there_is_one_sentence(row: Checkpoint, monkeypatch: p
         download(row)
 
 
-def test_what_was_downloaded_loads_without_a_network(
-    row: Checkpoint, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_loads_without_a_network(row: Checkpoint, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     download(row)
     point_at("http://127.0.0.1:9", monkeypatch)
     assert load_generator(row).config == row.config

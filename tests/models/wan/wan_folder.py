@@ -1,6 +1,6 @@
 """A folder with all of Wan in the released layouts, at a size of megabytes: real code, random weights.
 
-The fast decoder has its one size; everything else is as small as its layout allows.
+The fast decoder has its full size; everything else is as small as its layout allows.
 """
 
 import json
@@ -32,11 +32,11 @@ text = "stands"
 text = "walks through"
 keys = ["right"]
 """
-"""Four prompts in place of hundreds."""
+"""An action set with four prompts."""
 
 
 def write_wan_folder(folder: Path, original: bool = False) -> Path:
-    """Generator, text encoder, tokenizer, full VAE and taew2_1, laid out as by diffusers or as by Wan's own code."""
+    """Write generator, text encoder, tokenizer, full VAE and taew2_1 as diffusers or Wan's own code lays them out."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         write_diffusers_folder(folder, TEXT_SIZES)
