@@ -14,7 +14,17 @@ from examples.pocket_world.evaluate.detectors import Detectors
 from examples.pocket_world.evaluate.evaluation import SampleCounts, run_trials
 from examples.pocket_world.evaluate.report import Measure
 from examples.pocket_world.evaluate.trials import ScoredEnv
-from examples.pocket_world.world.state import BLOCK_FRAMES, FIRST_PHASE, WorldState, advance, render_block, spawn
+from examples.pocket_world.world.play import HELD_OUT_COMBINATIONS
+from examples.pocket_world.world.state import (
+    BLOCK_FRAMES,
+    FIRST_PHASE,
+    MOTIONS,
+    SCENES,
+    WorldState,
+    advance,
+    render_block,
+    spawn,
+)
 from infrope_env.control.actions import Steering, Transition
 from infrope_env.control.frames import Frames
 from infrope_env.env import InfinityRopeEnv
@@ -87,14 +97,14 @@ def named(measures: dict[str, Measure], words: str) -> Measure:
 def test_the_renderer_meets_every_bar(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measures = measured(RenderedEnv, random_weights, monkeypatch)
     assert [name for name, measure in measures.items() if measure.met is False] == []
-    assert named(measures, "new motion in the first block").count == 10
+    assert named(measures, "new motion in the first block").count == FEW.bases * (len(MOTIONS) - 1)
     assert named(measures, "scroll speed of a walk").value == pytest.approx(2, abs=0.02)
     assert named(measures, "absolute scroll speed of other motions").value == pytest.approx(0, abs=0.02)
     assert named(measures, "generated - rendered").value == 0
     assert named(measures, "sharpness").value == 1
     assert named(measures, "steps per second").value == 1
     assert named(measures, "height of a jump").value == pytest.approx(1, abs=1e-3)  # clouds drift behind it
-    assert named(measures, "subject right at 5 s, combinations held out").count == 6
+    assert named(measures, "subject right at 5 s, combinations held out").count == len(HELD_OUT_COMBINATIONS)
 
 
 def test_frozen_blocks_fail_in_motion_alone(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,19 +124,19 @@ def test_a_cross_fade_fails_as_a_cut(random_weights: Path, monkeypatch: pytest.M
 def test_the_report_of_random_weights_shows_failed_bars(
     random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        evaluation,
-        "QUICK",
-        SampleCounts(short=3, long=2, longest=0, held_out=0, prompted=0, random=1, bases=1, clips=0),
-    )
+    counts = SampleCounts(short=3, long=2, longest=0, held_out=0, prompted=0, random=1, bases=1, clips=0)
+    monkeypatch.setattr(evaluation, "QUICK", counts)
     monkeypatch.setattr(evaluation, "BLOCKS_AT_60_S", 8)
     evaluation.main(evaluation.Options(str(random_weights), quick=True, out=tmp_path / "results"))
     report = json.loads((tmp_path / "results" / "evaluation.json").read_text())
     rows = {row["name"]: row for row in report["measures"]}
-    assert rows["motion right at 5 s"]["count"] == 5
+    assert rows["motion right at 5 s"]["count"] == counts.short + counts.long
     assert rows["motion right at 5 s"]["met"] is False
-    assert rows["after a cut: new scene at the first pixel frame"]["count"] == 5
-    assert rows["motion right in blocks of random play, rollouts of 60 s"]["count"] == 8
+    assert rows["after a cut: new scene at the first pixel frame"]["count"] == counts.bases * (len(SCENES) - 1)
+    assert (
+        rows["motion right in blocks of random play, rollouts of 60 s"]["count"]
+        == counts.random * evaluation.BLOCKS_AT_60_S
+    )
     assert "generator.safetensors" in report["weights"] and report["commit"]
     table = (tmp_path / "results" / "evaluation.md").read_text()
     assert "| motion right at 5 s |" in table

@@ -26,8 +26,8 @@ def test_a_teacher_forced_block_equals_the_block_of_play() -> None:
     time = model.transformer.modulate(torch.cat((torch.zeros(7), timesteps)))
     text = [(torch.cat((k, k)), torch.cat((v, v))) for k, v in model.text_kv([CAPTION] * 7)]
     context = TeacherForcingContext(plan, clips=1)
-    forced = model.transformer(torch.cat((clean, noisy)), time, text, [context] * len(text))
-    assert torch.allclose(forced[7:], _played(model, clean, noisy), atol=1e-4)
+    output = model.transformer(torch.cat((clean, noisy)), time, text, [context] * len(text))
+    assert torch.allclose(output[7:], _played(model, clean, noisy), atol=1e-4)
 
 
 def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from examples.pocket_world.train.streams import LAST_STEP, SCHEDULE, SelfRollout
 from examples.pocket_world.train.student import StudentRollout
 from examples.pocket_world.train.teacher import TeacherForcing
 from examples.pocket_world.train.teacher_forcing import AttentionPlanner
-from examples.pocket_world.world.play import is_held_out, play_endlessly
+from examples.pocket_world.world.play import CUT_CHANCE, SWITCH_CHANCE, is_held_out, play_endlessly
 from examples.pocket_world.world.state import advance
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
@@ -136,9 +136,9 @@ def test_endless_play_never_shows_a_held_out_combination() -> None:
         assert not any(map(is_held_out, states))
 
 
-def test_the_change_rate_sets_how_often_something_changes() -> None:
-    def changes(change_rate: float) -> int:
-        blocks = islice(play_endlessly(np.random.default_rng(1), change_rate), 120)
-        return sum(block.transition in (SWITCH, CUT) for block, _ in blocks)
-
-    assert changes(0.05) < 10 < 45 < changes(1.0)
+@pytest.mark.parametrize("change_rate", [0.05, 1.0])
+def test_the_change_rate_scales_the_chance_of_a_switch_or_cut(change_rate: float) -> None:
+    count, expected = 120, change_rate * (CUT_CHANCE + SWITCH_CHANCE)
+    blocks = islice(play_endlessly(np.random.default_rng(1), change_rate), count)
+    share = sum(block.transition in (SWITCH, CUT) for block, _ in blocks) / count
+    assert abs(share - expected) < 3 * (expected * (1 - expected) / count) ** 0.5

@@ -20,7 +20,7 @@ from examples.pocket_world.train.generator import (
     LossWeights,
     PocketGenerator,
 )
-from examples.pocket_world.train.run import Muon, orthogonalise, orthogonalise_shared
+from examples.pocket_world.train.run import Muon, Run, orthogonalise, orthogonalise_shared
 from examples.pocket_world.train.streams import SCHEDULE
 from examples.pocket_world.train.teacher import augment_context, sample_sigmas
 from examples.pocket_world.train.widen import widen
@@ -112,6 +112,41 @@ def test_muon_orthogonalises_its_updates_and_learns() -> None:
         optimizer.step()
         first, last = (loss.item() if step == 0 else first), loss.item()
     assert last < 0.05 * first
+
+
+def short_run(folder: Path, iterations: int) -> tuple[Run, nn.Linear]:
+    layer = nn.Linear(2, 2)
+    return Run(folder, {"model": layer}, [torch.optim.AdamW(layer.parameters(), lr=0.1)], iterations), layer
+
+
+def test_a_run_resumes_with_the_weights_and_the_iteration_of_its_checkpoint(tmp_path: Path) -> None:
+    run, layer = short_run(tmp_path, iterations=4)
+    for _ in run:
+        layer.weight.grad = torch.ones(2, 2)
+        run.optimizers[0].step()
+        if run.iteration == 1:
+            run.minutes = 0  # stops after this iteration, as a time limit does
+    resumed, again = short_run(tmp_path, iterations=4)
+    assert list(resumed) == [2, 3]
+    assert torch.equal(again.weight, layer.weight)
+    assert torch.load(tmp_path / "checkpoint.pt").keys() == {"model", "optimizers", "iteration", "minutes"}
+
+
+def test_a_failed_save_keeps_the_last_checkpoint_and_leaves_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = short_run(tmp_path, iterations=1)
+    run.save()
+    before = run.checkpoint.read_bytes()
+
+    def fail(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="no space left"):
+        run.save()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"] and run.checkpoint.read_bytes() == before
 
 
 def orthogonalise_in_process(process: int, store: str, matrices: list[torch.Tensor], out: str) -> None:

@@ -93,7 +93,7 @@ def _heading(facts: dict[str, Any]) -> list[str]:
         f"`{facts['command']}`, commit {facts['commit']}, {facts['minutes']} minutes on {facts['device']} "
         f"({facts['processor']}, {facts['cpus']} processors, {facts['threads']} thread used, {facts['dtype']}).",
         f"Weights (sha256): {sums}.",
-        "*Right*: the detector names what the prompt asks for. *Landmark in place*: less than half of a landmark's "
+        "*Right*: the detector names what the prompt specifies. *Landmark in place*: less than half of a landmark's "
         "contrast is missing where the world draws it. The scores of the detectors themselves were recorded when they "
         "were trained.",
         "Intervals are 95 %: Wilson's for shares, the standard error's for means. All samples are treated as "

@@ -1,7 +1,7 @@
 """Trials of an evaluation: sustained motions, typed prompts, random play, action changes, cuts, and the codec.
 
-Every trial plays the environment as a player would, with seeds that no training uses. It compares what the detectors
-name with what was asked for, and where it can, generated frames with the frames that the world renders.
+Every trial plays the environment as a player would, with seeds that no training uses. Detectors classify the generated
+blocks; where the ground truth is known, generated frames are also compared with rendered ones.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RECENT_BLOCKS = 5
 
 @dataclass(frozen=True)
 class BlockScore:
-    """Whether the detectors name the subject, the scene and the motion that were asked for."""
+    """Whether the detectors name the subject, the scene and the motion of the prompt."""
 
     subject: bool
     scene: bool
@@ -56,7 +56,7 @@ class BlockScore:
 
 @dataclass(frozen=True)
 class TypedPrompt:
-    """A sentence that a player might type, and what it asks for."""
+    """A sentence that a player might type, and the state that it describes."""
 
     text: str
     subject: str
@@ -107,7 +107,7 @@ class ScoredEnv:
         return observation
 
     def score(self, block: np.ndarray, prompt: TypedPrompt | None = None) -> BlockScore:
-        """Score a block against a typed prompt, or by default against what the actions asked for."""
+        """Score a block against a typed prompt, or by default against the state that the actions have set."""
         expected: TypedPrompt | Steering = prompt or self.world_env.steering
         return BlockScore(
             self.detectors.name_subject(block) == expected.subject,
@@ -168,7 +168,7 @@ class CutResult:
 
 
 def starting_states(count: int, seed: int) -> Iterator[WorldState]:
-    """Yield first states of rollouts; motions and subjects alternate, and all 180 combinations come before a repeat."""
+    """Yield first states of rollouts; motions and subjects alternate, and all 180 combinations precede a repeat."""
     shifts = np.random.default_rng([EVALUATION_SEED_OFFSET, seed]).integers(len(SCENES), size=len(MOTIONS))
     for index in range(count):
         number, turn = index % len(MOTIONS), index // len(MOTIONS)

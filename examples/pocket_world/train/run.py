@@ -31,7 +31,7 @@ class Run:
         minutes: Time limit of this process. The run is saved when it is reached, and the next process resumes it.
         save_every_s: Seconds between checkpoints.
         iteration: Number of iterations done.
-        trained_minutes: Minutes trained, all processes of the run in sequence together.
+        trained_minutes: Minutes of training so far, counted across resumed processes.
     """
 
     folder: Path

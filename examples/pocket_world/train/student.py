@@ -88,8 +88,8 @@ def main(options: Options) -> None:
     for iteration in run:
         rng = np.random.default_rng([options.seed, iteration, rank()])
         model.zero_grad(set_to_none=True)
-        forced = forcing.losses(model, clips, rng, options.teacher_forcing_batch, at_steps=1.0)
-        (0.5 * torch.stack([*forced.values()]).mean()).backward()
+        forcing_losses = forcing.losses(model, clips, rng, options.teacher_forcing_batch, at_steps=1.0)
+        (0.5 * torch.stack([*forcing_losses.values()]).mean()).backward()
         scale = 1 / (options.batch * options.blocks)
         errors = [
             rollout.backward_block(scale, options.scheduled_sampling_probability)
@@ -98,7 +98,8 @@ def main(options: Options) -> None:
         ]
         update(model, optimizers)
         update_average(average, model, iteration)
-        run.log({name: loss.item() for name, loss in forced.items()} | {"rolled": float(np.mean(errors))}, every=10)
+        logged = {name: loss.item() for name, loss in forcing_losses.items()}
+        run.log(logged | {"rolled": float(np.mean(errors))}, every=10)
 
 
 class StudentRollout:

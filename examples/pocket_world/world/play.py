@@ -64,7 +64,7 @@ def play_clip(
     """Play a random clip without held-out combinations.
 
     Args:
-        rng: Random generator of everything.
+        rng: Random generator of all choices.
         num_blocks: Length of the clip.
         skip_chance: Probability that a time skip follows block 0, so that block 1 may be anywhere along the walk.
         single_prompt: Keep motion and scene for the whole clip.
@@ -79,7 +79,7 @@ def play_endlessly(rng: np.random.Generator, change_rate: float = 1.0) -> Iterat
     """Play without end from scroll 0, without held-out combinations.
 
     Args:
-        rng: Random generator of everything.
+        rng: Random generator of all choices.
         change_rate: Rate of switches and cuts relative to clips.
 
     Yields:
