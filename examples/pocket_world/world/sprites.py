@@ -121,7 +121,7 @@ def _draw(subject: str, pose: Pose) -> np.ndarray:
     figure = FIGURES[subject]
     canvas = Canvas(CELL_WIDTH, CELL_HEIGHT, (CELL_WIDTH / 2, FEET_ROW))
     canvas.ink = figure.ink
-    trunk = Placement(0, pose.bob, 1 + 0.14 * pose.crouch, pose.stretch * (1 - figure.sink * pose.crouch), pose.lean)
+    trunk = Placement(0, pose.bob, 1 + 0.14 * pose.crouch, pose.stretch * (1 - figure.squat * pose.crouch), pose.lean)
     drop = figure.neck * (trunk.sy - 1)
     canvas.placement = trunk
     figure.behind(canvas, pose)

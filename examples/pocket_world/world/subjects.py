@@ -47,13 +47,13 @@ class Figure:
         ink: Colour of the contours.
         neck: Height at which the head is attached.
         shoulder: Point at which the front arm is attached; the rear one mirrors it.
-        sink: Fraction by which a full crouch lowers the trunk.
+        squat: Fraction by which a full crouch lowers the trunk.
     """
 
     ink: str
     neck: float
     shoulder: Point
-    sink: float
+    squat: float
     behind: Part
     legs: Part
     trunk: Part
