@@ -3,7 +3,7 @@
 They are trained on rendered frames only, never on generated ones, so that they can score a generator; each may also
 answer "none". The training is in train_detectors.py:
 
-python -m examples.pocket_world.evaluate.detectors --out detectors.safetensors    (about ten minutes)
+    python -m examples.pocket_world.evaluate.detectors --out detectors.safetensors    (about ten minutes)
 """
 
 from __future__ import annotations

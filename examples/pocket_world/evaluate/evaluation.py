@@ -1,7 +1,10 @@
 """Evaluate a pocket model against ground truth: what it shows after 5 to 240 s, after changes and cuts, and its speed.
 
-python -m examples.pocket_world.evaluate            (the bundled weights; half an hour on a CPU without bfloat16)
-python -m examples.pocket_world.evaluate --quick    (four minutes; wide intervals)
+    python -m examples.pocket_world.evaluate --weights runs/world
+    python -m examples.pocket_world.evaluate --quick
+
+The bundled weights are the default. On a CPU without bfloat16 it takes half an hour; `--quick` takes four minutes and
+gives wider intervals.
 """
 
 from __future__ import annotations

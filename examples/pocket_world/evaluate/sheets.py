@@ -1,7 +1,9 @@
 """Contact sheets of generated play: every subject in every motion, action changes, and cuts.
 
-python -m examples.pocket_world.evaluate.sheets --out build/sheets                      (three contact sheets)
-python -m examples.pocket_world.evaluate.sheets --readme examples/results/readme.png    (one picture for the README)
+    python -m examples.pocket_world.evaluate.sheets --out build/sheets
+    python -m examples.pocket_world.evaluate.sheets --readme examples/results/readme.png
+
+The first command writes three contact sheets, the second only the picture of the README.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fit the pocket world's video codec to rendered clips: principal components, and a linear decoder by least squares.
 
-python -m examples.pocket_world.train.codec --folder runs/codec        (three minutes)
-python -m examples.pocket_world.train.codec --folder runs/codec_new --encoder runs/codec    (keeps that encoder)
+    python -m examples.pocket_world.train.codec --folder runs/codec        (three minutes)
+    python -m examples.pocket_world.train.codec --folder runs/codec_new --encoder runs/codec    (keeps that encoder)
 
 Two alternatives were measured and dropped. A narrow TAEHV trained as a residual of the linear decoder gained 2.4 dB at
 24 latent channels in 45 minutes and nothing at 96 channels in 15 minutes, and it doubled decoding time; more channels

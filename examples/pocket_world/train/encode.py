@@ -1,6 +1,8 @@
 """Render clips of random play and encode them with the fitted codec: the training set of the generator.
 
-python -m examples.pocket_world.train.encode --codec runs/codec --folder runs/clips    (skips the shards that exist)
+    python -m examples.pocket_world.train.encode --codec runs/codec --folder runs/clips
+
+Shards that exist are skipped, so an interrupted run continues.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Pack trained checkpoints into a world folder that `infrope_env` loads, with its card and training record.
 
-python -m examples.pocket_world.train.export --out infrope_env/assets/pocket
+    python -m examples.pocket_world.train.export --generator runs/student --out runs/world
+
+The weights are written in bfloat16.
 """
 
 from __future__ import annotations

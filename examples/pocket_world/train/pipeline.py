@@ -1,6 +1,6 @@
 """Train a world folder from scratch: codec, clips, teacher, student, export.
 
-python -m examples.pocket_world.train --folder runs/mine        (resumes where it stopped)
+    python -m examples.pocket_world.train --folder runs/mine        (resumes where it stopped)
 
 Each stage is a command of its own, printed before it runs. With the default sizes, two processor cores that compute in
 bfloat16 need an hour and a half: 0.5 s per iteration of the narrow generator, 2.2 s of the teacher, 3.5 s of the

@@ -4,7 +4,7 @@ The rollouts are endless. Each block runs a random number of the four denoising 
 trained towards the rendered block, which captions and past determine. The result is committed, and the next block is
 laid out by its transition. The teacher-forcing loss is added, because only it trains the commit pass.
 
-python -m examples.pocket_world.train.student --teacher runs/teacher --folder runs/student    (resumes)
+    python -m examples.pocket_world.train.student --teacher runs/teacher --folder runs/student    (resumes)
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Train the teacher: the pocket generator and its text encoder, by denoising with teacher forcing on encoded clips.
 
-python -m examples.pocket_world.train.teacher --folder runs/teacher       (resumes from its checkpoint)
-torchrun --nproc-per-node 2 -m examples.pocket_world.train.teacher ...    (two processes of one thread each)
+    python -m examples.pocket_world.train.teacher --folder runs/teacher
+    torchrun --nproc-per-node 2 -m examples.pocket_world.train.teacher --folder runs/teacher
+
+The second command uses two processes of one thread each. Both resume from the checkpoint in the folder.
 """
 
 from __future__ import annotations
