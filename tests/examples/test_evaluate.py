@@ -79,7 +79,7 @@ class FadingEnv(RenderedEnv):
 
 @pytest.fixture(scope="module")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights at the pocket world's frame size."""
+    """Return a world folder with random weights at the pocket world's frame size."""
     return tiny_world(tmp_path_factory.mktemp("worlds") / "large", latent_size=(12, 20))
 
 

@@ -35,7 +35,7 @@ from infrope_env.control.actions import Transition
 
 
 def scrolls(world: World, phases: range = range(BLOCK_FRAMES)) -> list[int]:
-    """Camera positions of the block last rendered."""
+    """Return the camera positions of the block rendered last."""
     return [truth.scroll for truth in ground_truth(world.state, phases)]
 
 
