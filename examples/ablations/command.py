@@ -25,7 +25,7 @@ from examples.ablations.experiment_config import FULL, QUICK, Plan
 from examples.ablations.job import Cell
 from examples.ablations.report import Section, write
 from examples.ablations.store import Store
-from examples.pocket_world.evaluate.evaluation import commit
+from examples.pocket_world.evaluate.report import git_commit
 from infrope_env.models.resolve import load_model
 from infrope_env.recording.run_info import RunInfo
 
@@ -126,7 +126,7 @@ def facts(options: Options, plan: Plan, store: Store) -> dict[str, Any]:
     world = load_model(plan.weights)
     return {
         "command": " ".join(["python -m examples.ablations", *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": git_commit(),
         "made at": commits,
         "minutes": round(minutes, 1),
         "quick": options.quick,

@@ -19,7 +19,7 @@ from examples.ablations.report import Section
 from examples.ablations.statistics import Spread
 from examples.ablations.store import Store
 from examples.ablations.table import Entry, Table
-from examples.pocket_world.evaluate.sheets import Strip
+from examples.pocket_world.evaluate.sheets import SheetRow
 
 FLUSH, PLAIN = "flush, the scene's prompt", "the scene's prompt alone"
 SEEN = (6, 12, 21, 200, 1000)
@@ -147,7 +147,7 @@ def sheet(outcome: Outcome, plan: Plan, path: Path) -> Path:
     labels = ["before", *(f"pixel frame {n}" for n in LOOKED_AT), "the last block's"]
     seen = (None, *SEEN, plan.own.window.cut_coordinate)
     strips = [
-        Strip(way.name, list(outcome.arrays[str(n)]), labels)
+        SheetRow(way.name, list(outcome.arrays[str(n)]), labels)
         for n, way in enumerate(ways(plan))
         if way.coordinate in seen
     ]

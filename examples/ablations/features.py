@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from examples.pocket_world.evaluate.detectors import Detectors, Namer, shrunk
+from examples.pocket_world.evaluate.detectors import Classifier, Detectors, downscale
 from examples.pocket_world.world.state import SCENES, SUBJECTS, WorldState, render_block
 
 POSES = (("walk_right", 2), ("jump", 5), ("crouch", 8), ("wave", 3))
@@ -35,11 +35,11 @@ class Eyes:
     def odds(self, kind: str, frames: np.ndarray, name: str) -> np.ndarray:
         """How much weight a name gets in each of frames t H W 3; 0 to 1, t."""
         namer = getattr(self.detectors, kind)
-        return namer(shrunk(frames)[:, None]).softmax(1)[:, namer.names.index(name)].numpy()
+        return namer(downscale(frames)[:, None]).softmax(1)[:, namer.labels.index(name)].numpy()
 
     @torch.inference_mode()
     def _seen(self, kind: str, frames: np.ndarray) -> Tensor:
-        return before_the_answer(getattr(self.detectors, kind), shrunk(frames)[:, None])
+        return before_the_answer(getattr(self.detectors, kind), downscale(frames)[:, None])
 
     def _centre(self, kind: str) -> Tensor:
         if kind not in self._centres:
@@ -55,7 +55,7 @@ def open_eyes() -> Eyes:
     return Eyes()
 
 
-def before_the_answer(namer: Namer, frames: Tensor) -> Tensor:
+def before_the_answer(namer: Classifier, frames: Tensor) -> Tensor:
     """A detector's penultimate values for frames b t 3 h w: b d."""
     kept: list[Tensor] = []
     handle = namer.answer.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from examples.ablations.frame_buffer import Film
 from examples.ablations.variant import Setting
-from examples.pocket_world.evaluate.trials import HELD_OUT
+from examples.pocket_world.evaluate.trials import EVALUATION_SEED_OFFSET
 from examples.pocket_world.world.state import WorldState
 from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
@@ -67,7 +67,7 @@ class Rig:
     def start(self, state: WorldState, seed: int) -> None:
         """Begin anew; noise seeds are no training's, and the blocks are those the environment makes from this seed."""
         self.steering = self.actions.start(state.subject, state.scene, state.motion)
-        self.rollout.reset(HELD_OUT + seed)
+        self.rollout.reset(EVALUATION_SEED_OFFSET + seed)
         self._film = Film(self._decoder)
         self._advance(Transition.START)
 

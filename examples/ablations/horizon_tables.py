@@ -12,7 +12,7 @@ from examples.ablations.metrics import QUALITIES, Record, quality
 from examples.ablations.plot import Curve, curves
 from examples.ablations.statistics import Spread
 from examples.ablations.table import Entry, Table
-from examples.pocket_world.evaluate.sheets import Strip, draw
+from examples.pocket_world.evaluate.sheets import SheetRow, draw
 
 JUDGED_BY = ("overall", "likeness")
 """As VBench would, and by what the world itself shows."""
@@ -61,11 +61,11 @@ def sheet(outcomes: Mapping[str, Outcome], plan: Plan, horizons_s: tuple[float, 
     """A row for every rule, a column for every horizon."""
     ends = (0, *plan.ends(horizons_s))
     labels = ["first block", *(f"{seconds:g} s" for seconds in horizons_s)]
-    strips = [Strip(name, [outcome.arrays[str(end)] for end in ends], labels) for name, outcome in outcomes.items()]
+    strips = [SheetRow(name, [outcome.arrays[str(end)] for end in ends], labels) for name, outcome in outcomes.items()]
     return drawn(strips, path)
 
 
-def drawn(strips: list[Strip], path: Path) -> Path:
+def drawn(strips: list[SheetRow], path: Path) -> Path:
     """Strips below each other, in a file."""
     height, width = strips[0].frames[0].shape[:2]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from examples.ablations.statistics import Spread
 from examples.ablations.store import Store
 from examples.ablations.table import Entry, Table
 from examples.ablations.variant import Setting
-from examples.pocket_world.evaluate.sheets import Strip
+from examples.pocket_world.evaluate.sheets import SheetRow
 from infrope_env.config import COORDINATE_RULES, ROTARY_TABLE_LENGTH
 from infrope_env.dynamics.rope import RotaryTable
 
@@ -206,7 +206,7 @@ def verdicts(outcomes: Mapping[str, Sequence[Outcome]], lost: Failures, plan: Pl
     return found
 
 
-def failure_strips(outcomes: Mapping[str, Sequence[Outcome]], failed: Failures, plan: Plan) -> list[Strip]:
+def failure_strips(outcomes: Mapping[str, Sequence[Outcome]], failed: Failures, plan: Plan) -> list[SheetRow]:
     """Of every rollout that loses subject or scene: the first block, where it is lost, the end."""
     end = max(plan.ends(plan.amounts.horizons_s))
     strips = []
@@ -215,7 +215,7 @@ def failure_strips(outcomes: Mapping[str, Sequence[Outcome]], failed: Failures, 
             if block is not None and str(block) in outcome.arrays:
                 lost = f"lost, {block * SECONDS_A_BLOCK:.0f} s"
                 frames = [outcome.arrays[str(number)] for number in (0, block, end)]
-                strips.append(Strip(f"{name}, seed {seed}", frames, ["first block", lost, "end"]))
+                strips.append(SheetRow(f"{name}, seed {seed}", frames, ["first block", lost, "end"]))
     return strips
 
 

@@ -19,7 +19,7 @@ import torch
 from examples.ablations.features import open_eyes
 from examples.ablations.job import Cell, Outcome
 from examples.pocket_world.evaluate.detectors import WEIGHTS as DETECTORS
-from examples.pocket_world.evaluate.evaluation import commit
+from examples.pocket_world.evaluate.report import git_commit
 from infrope_env.models.resolve import load_model
 from infrope_env.recording.run_info import processor
 
@@ -54,7 +54,7 @@ class Store:
             part = path.with_suffix(".part.npz")
             np.savez_compressed(part, allow_pickle=False, **outcome.arrays)
             os.replace(part, path.with_suffix(".npz"))
-        facts = {"cell": asdict(cell), "commit": commit(), "minutes": round(minutes, 2), "records": outcome.records}
+        facts = {"cell": asdict(cell), "commit": git_commit(), "minutes": round(minutes, 2), "records": outcome.records}
         part = path.with_suffix(".part")
         part.write_text(json.dumps(facts, indent=1) + "\n")
         os.replace(part, path)

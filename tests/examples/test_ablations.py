@@ -31,8 +31,8 @@ from examples.ablations.switch_jobs import Arm, Change, Switches, following
 from examples.ablations.table import Table
 from examples.ablations.training import learnt
 from examples.ablations.variant import Setting, even_steps, resized
-from examples.pocket_world.evaluate.labelled_samples import frozen, reversed_walk
-from examples.pocket_world.evaluate.trials import HELD_OUT
+from examples.pocket_world.evaluate.labelled_samples import frozen_block, reversed_walk
+from examples.pocket_world.evaluate.trials import EVALUATION_SEED_OFFSET
 from examples.pocket_world.world.scenes import TILE
 from examples.pocket_world.world.state import BLOCK_FRAMES, WorldState, advance, render_block
 from infrope_env.config import Sampler, Window
@@ -85,7 +85,7 @@ def test_another_scene_is_noticed_by_name_and_by_features(eyes: Eyes) -> None:
 
 
 def test_a_frozen_video_is_not_dynamic_however_consistent(eyes: Eyes) -> None:
-    seen = glance(eyes, frozen(WALK, 3).frames)
+    seen = glance(eyes, frozen_block(WALK, 3).frames)
     assert seen["moves"] == 0 and seen["motion right"] == 0
     assert seen["subject to last"] == pytest.approx(1)
     assert quality([seen], 1)["dynamic degree"] == 0
@@ -252,7 +252,7 @@ def test_ways_to_a_scene_differ_in_transition_and_coordinate_only(weights: str, 
 def test_a_rig_makes_the_environments_blocks_and_decodes_only_what_is_looked_at(weights: str) -> None:
     env, rig = InfinityRopeEnv(weights=weights), Rig(Setting(weights, Window()))
     state = WorldState("fox", "snow", "wave", 0, 0)
-    env.reset(seed=HELD_OUT + 3, options={"subject": "fox", "scene": "snow", "motion": "wave"})
+    env.reset(seed=EVALUATION_SEED_OFFSET + 3, options={"subject": "fox", "scene": "snow", "motion": "wave"})
     rig.start(state, seed=3)
     for number, action in enumerate(["wave"] * 6 + ["jump", "cut_city", "jump", "stand"]):
         observation = env.step(env.action_names.index(action))[0]

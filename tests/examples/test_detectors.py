@@ -1,4 +1,4 @@
-"""The detectors name what is rendered, also when it is blurred or noisy, and are not taken in by planted faults."""
+"""The detectors classify rendered frames, also blurred or noisy ones, and reject planted faults."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from safetensors import safe_open
 from examples.pocket_world.evaluate.detectors import NONE, WEIGHTS, Detectors
 from examples.pocket_world.evaluate.labelled_samples import (
     STRIDES,
+    blended_subjects,
     cross_fade,
-    deserted,
-    frozen,
+    empty_scene,
+    frozen_block,
     random_state,
+    rendered_block,
     reversed_walk,
-    true_block,
-    two_at_once,
-    walk_over,
+    sliding_block,
 )
-from examples.pocket_world.evaluate.train_detectors import Options, blur_bytes
+from examples.pocket_world.evaluate.train_detectors import Options, blur_frames
 from examples.pocket_world.evaluate.train_detectors import main as train
 from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, WorldState, render_block
 
-HOPE = 0.95
-"""A share that a detector scoring 0.99 stays above."""
+MIN_SHARE = 0.95
+"""A share that a detector with a score of 0.99 exceeds."""
 
 
 @pytest.fixture(scope="module")
@@ -47,30 +47,30 @@ def share(hits: list[bool]) -> float:
     return sum(hits) / len(hits)
 
 
-def test_every_subject_motion_and_scene_is_named(detectors: Detectors) -> None:
+def test_every_subject_motion_and_scene_is_classified(detectors: Detectors) -> None:
     hits: dict[str, list[bool]] = {"subject": [], "scene": [], "motion": []}
     for number, (subject, motion) in enumerate(itertools.product(SUBJECTS, MOTIONS)):
         block = render_block(WorldState(subject, SCENES[number % 6], motion, 37 * number, number // 6 % 2))
         hits["subject"].append(detectors.name_subject(block) == subject)
         hits["scene"].append(detectors.name_scene(block) == SCENES[number % 6])
         hits["motion"].append(detectors.name_motion(block) == motion)
-    assert {kind: share(found) > HOPE for kind, found in hits.items()} == dict.fromkeys(hits, True)
+    assert {kind: share(found) > MIN_SHARE for kind, found in hits.items()} == dict.fromkeys(hits, True)
 
 
-def test_the_first_block_of_a_rollout_is_named_too(detectors: Detectors) -> None:
+def test_the_first_block_of_a_rollout_is_classified_too(detectors: Detectors) -> None:
     rng = np.random.default_rng(6)
-    specimens = [true_block(random_state(rng), first=True) for _ in range(20)]
-    assert share([detectors.name_motion(one.frames) == one.motion for one in specimens]) >= 0.9
+    samples = [rendered_block(random_state(rng), first=True) for _ in range(20)]
+    assert share([detectors.name_motion(one.frames) == one.motion for one in samples]) >= 0.9
 
 
-@pytest.mark.parametrize("spoilt", ["blurred", "noisy", "enlarged"])
-def test_names_survive_what_a_lens_does(detectors: Detectors, spoilt: str) -> None:
+@pytest.mark.parametrize("condition", ["blurred", "noisy", "enlarged"])
+def test_blurred_noisy_and_enlarged_frames_are_classified_too(detectors: Detectors, condition: str) -> None:
     rng = np.random.default_rng(7)
     change = {
-        "blurred": lambda frames: blur_bytes(frames, 1.5),
+        "blurred": lambda frames: blur_frames(frames, 1.5),
         "noisy": lambda frames: (frames + rng.normal(0, 20, frames.shape)).clip(0, 255).astype(np.uint8),
         "enlarged": lambda frames: frames.repeat(3, axis=1).repeat(3, axis=2),
-    }[spoilt]
+    }[condition]
     hits = []
     for _ in range(20):
         state = random_state(rng)
@@ -85,45 +85,45 @@ def test_a_single_frame_is_enough_for_subject_and_scene(detectors: Detectors) ->
     assert (detectors.name_subject(frame), detectors.name_scene(frame)) == ("wizard", "cave")
 
 
-def test_a_wrong_subject_is_noticed(detectors: Detectors) -> None:
-    """The prompt said fox; what is shown is somebody else."""
+def test_another_subject_is_not_taken_for_the_fox(detectors: Detectors) -> None:
+    """The prompt asks for a fox, and the frames show another subject."""
     for number, other in enumerate(subject for subject in SUBJECTS if subject != "fox"):
         block = render_block(WorldState(other, SCENES[number], MOTIONS[number], 30 * number, 0))
         assert detectors.name_subject(block) == other
 
 
-def test_nobody_is_named_in_an_empty_scene(detectors: Detectors) -> None:
-    named = [detectors.name_subject(deserted(WorldState("fox", s, "stand", 77, 0)).frames) for s in SCENES]
+def test_an_empty_scene_has_no_subject(detectors: Detectors) -> None:
+    named = [detectors.name_subject(empty_scene(WorldState("fox", s, "stand", 77, 0)).frames) for s in SCENES]
     assert share([name == NONE for name in named]) > 0.8
 
 
-def test_two_subjects_through_each_other_are_mostly_noticed(detectors: Detectors) -> None:
+def test_two_blended_subjects_are_mostly_no_subject(detectors: Detectors) -> None:
     pairs = list(itertools.combinations(SUBJECTS, 2))
     blends = [
-        two_at_once(WorldState(one, SCENES[number % 6], "stand", 9 * number, 0), other, 0.5).frames
+        blended_subjects(WorldState(one, SCENES[number % 6], "stand", 9 * number, 0), other, 0.5).frames
         for number, (one, other) in enumerate(pairs)
     ]
     assert share([detectors.name_subject(frames) == NONE for frames in blends]) >= 0.8
 
 
-def test_a_frozen_video_is_no_walk(detectors: Detectors) -> None:
-    named = [detectors.name_motion(frozen(state, STRIDES[i % 6]).frames) for i, state in enumerate(walks(30))]
+def test_a_frozen_block_is_no_walk(detectors: Detectors) -> None:
+    named = [detectors.name_motion(frozen_block(state, STRIDES[i % 6]).frames) for i, state in enumerate(walks(30))]
     assert not {"walk_right", "walk_left"} & set(named)
 
 
 def test_a_reversed_walk_is_no_walk_in_either_direction(detectors: Detectors) -> None:
     named = [detectors.name_motion(reversed_walk(state).frames) for state in walks(30)]
-    assert share([name not in ("walk_right", "walk_left") for name in named]) > HOPE
+    assert share([name not in ("walk_right", "walk_left") for name in named]) > MIN_SHARE
 
 
 def test_walking_legs_over_still_ground_are_no_walk(detectors: Detectors) -> None:
-    named = [detectors.name_motion(walk_over(state, speed=0).frames) for state in walks(30)]
-    assert share([name not in ("walk_right", "walk_left") for name in named]) > HOPE
+    named = [detectors.name_motion(sliding_block(state, speed=0).frames) for state in walks(30)]
+    assert share([name not in ("walk_right", "walk_left") for name in named]) > MIN_SHARE
 
 
-def test_a_slide_is_no_walk_and_no_standing(detectors: Detectors) -> None:
+def test_a_sliding_subject_neither_walks_nor_stands(detectors: Detectors) -> None:
     states = [replace(state, motion="stand") for state in walks(20)]
-    named = [detectors.name_motion(walk_over(state, speed=2).frames) for state in states]
+    named = [detectors.name_motion(sliding_block(state, speed=2).frames) for state in states]
     assert share([name == NONE for name in named]) > 0.9
 
 
@@ -134,7 +134,7 @@ def test_a_mirrored_walk_goes_the_other_way(detectors: Detectors) -> None:
 
 
 def test_a_cross_fade_is_not_a_cut(detectors: Detectors) -> None:
-    """At a cut the first frame shows the new scene; in a fade the first shows the old one and the middle neither."""
+    """At a cut the first frame shows the new scene; in a fade it shows the old one, and the middle shows neither."""
     rng = np.random.default_rng(8)
     hits = []
     for number in range(20):
@@ -151,20 +151,20 @@ def test_a_motion_needs_a_whole_block(detectors: Detectors) -> None:
         detectors.name_motion(np.zeros((1, 96, 160, 3), np.uint8))
 
 
-def test_the_file_is_small_and_says_how_good_it_is() -> None:
+def test_the_weights_file_is_small_and_holds_its_scores() -> None:
     assert WEIGHTS.stat().st_size < 1_000_000
     with safe_open(WEIGHTS, "pt") as file:
         scores = json.loads(file.metadata()["scores"])
     assert min(scores["clean"].values()) >= 0.99
-    for spoilt in scores.keys() - {"clean"}:
-        assert min(scores[spoilt].values()) >= (0.9 if "latents" in spoilt else 0.95), spoilt
+    for condition in scores.keys() - {"clean"}:
+        assert min(scores[condition].values()) >= (0.9 if "latents" in condition else 0.95), condition
     assert {"blurred", "noisy", "decoded"} <= scores.keys()
 
 
-def test_scores_can_be_taken_anew_and_the_record_of_the_training_stays(tmp_path: Path) -> None:
+def test_scores_can_be_measured_again_without_changing_the_training_record(tmp_path: Path) -> None:
     weights = tmp_path / "detectors.safetensors"
     shutil.copy(WEIGHTS, weights)
-    train(Options(weights, codec=tmp_path / "none", scored=1, go_on=True, kinds=()))
+    train(Options(weights, codec=tmp_path / "none", scored=1, resume=True, kinds=()))
     assert Detectors.scores(weights)["clean"]["blocks"] == 1
     before, after = (safe_open(path, "pt").metadata()["training"] for path in (WEIGHTS, weights))
     assert before == after

@@ -1,9 +1,9 @@
-"""Teacher forcing sees what play sees: the same clean past, laid out by the same transitions."""
+"""Teacher forcing computes what play computes: the same clean context, laid out by the same transitions."""
 
 import torch
 
 from examples.pocket_world.train.generator import POCKET_MODEL, PocketGenerator
-from examples.pocket_world.train.teacher_forcing import ForcedWindow, LookbackMaker
+from examples.pocket_world.train.teacher_forcing import AttentionPlanner, TeacherForcingContext
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
@@ -15,23 +15,23 @@ CAPTION = "an orange fox walks to the right in a snowy field"
 
 
 @torch.no_grad()
-def test_a_forced_block_is_computed_as_in_play() -> None:
+def test_a_teacher_forced_block_equals_the_block_of_play() -> None:
     torch.manual_seed(0)
     model = PocketGenerator().eval()
     torch.nn.init.normal_(model.transformer.head.head.weight, std=0.02)
     clean, noisy = torch.randn(2, 7, 3, POCKET_MODEL.latent_channels, *POCKET_MODEL.latent_size)
     table = RotaryTable(POCKET_MODEL.head_dim, POCKET_MODEL.rows, POCKET_MODEL.cols)
-    lookback = LookbackMaker(table, POCKET_MODEL.tokens_per_frame)([TRANSITIONS], [Window()])
+    plan = AttentionPlanner(table, POCKET_MODEL.tokens_per_frame)([TRANSITIONS], [Window()])
     timesteps = torch.full((7,), 937.5)
     time = model.transformer.modulate(torch.cat((torch.zeros(7), timesteps)))
-    text = [(torch.cat((k, k)), torch.cat((v, v))) for k, v in model.read([CAPTION] * 7)]
-    window = ForcedWindow(lookback, clips=1)
-    forced = model.transformer(torch.cat((clean, noisy)), time, text, [window] * len(text))
-    assert torch.allclose(forced[7:], _played(model, clean, noisy), atol=1e-4)
+    text = [(torch.cat((k, k)), torch.cat((v, v))) for k, v in model.text_kv([CAPTION] * 7)]
+    context = TeacherForcingContext(plan, clips=1)
+    output = model.transformer(torch.cat((clean, noisy)), time, text, [context] * len(text))
+    assert torch.allclose(output[7:], _played(model, clean, noisy), atol=1e-4)
 
 
 def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
-    """What the network says of the same noisy blocks by the engine, with the clean ones committed in between."""
+    """Return the network's output for the same noisy blocks in play, with the clean blocks committed in between."""
     rollout = Rollout(model.transformer)
     text = rollout._project_text(model.text([CAPTION]))
     time = model.transformer.modulate(torch.tensor([937.5]))

@@ -1,4 +1,4 @@
-"""What the evaluation measures is right where the answer is known: on rendered frames."""
+"""Measurements agree with the ground truth of rendered frames; intervals agree with published values."""
 
 from __future__ import annotations
 
@@ -7,29 +7,22 @@ import itertools
 import numpy as np
 import pytest
 
-from examples.pocket_world.evaluate.measures import (
-    Measure,
-    mean_colour,
-    psnr,
-    rise,
-    scroll_speed,
-    sharpness,
-    step_rate,
-    wilson,
-)
-from examples.pocket_world.evaluate.train_detectors import blur_bytes
+from examples.pocket_world.evaluate.measures import mean_colour, psnr, rise, scroll_speed, sharpness, step_rate
+from examples.pocket_world.evaluate.report import Measure
+from examples.pocket_world.evaluate.train_detectors import blur_frames
 from examples.pocket_world.evaluate.trials import after_blocks, starting_states
 from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, World, WorldState, render_block, spawn
+from examples.statistics import mean_interval, median_range, wilson
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_the_scroll_speed_of_rendered_blocks_is_theirs(scene: str) -> None:
+def test_the_measured_scroll_speed_is_the_rendered_one(scene: str) -> None:
     for (motion, speed), scroll in itertools.product(
         (("walk_right", 2), ("walk_left", -2), ("stand", 0), ("jump", 0)), (0, 150)
     ):
         block = render_block(WorldState("fox", scene, motion, scroll, 1))
         assert scroll_speed(block) == pytest.approx(speed, abs=0.05)
-        assert scroll_speed(blur_bytes(block, 2.0)) == pytest.approx(speed, abs=0.1)
+        assert scroll_speed(blur_frames(block, 2.0)) == pytest.approx(speed, abs=0.1)
 
 
 def test_a_walk_at_half_speed_and_a_reversed_one_are_measured_as_such() -> None:
@@ -38,13 +31,23 @@ def test_a_walk_at_half_speed_and_a_reversed_one_are_measured_as_such() -> None:
     assert scroll_speed(frames[::-1]) == pytest.approx(-2, abs=0.05)
 
 
-def test_wilsons_interval() -> None:
+def test_wilsons_interval_has_the_published_values() -> None:
     assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998
     assert wilson(0, 5)[0] == 0
 
 
-def test_a_share_meets_its_bar_or_not() -> None:
+def test_the_interval_of_a_mean_is_its_standard_error_times_1_96() -> None:
+    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2, 2 - 1.96 / 3**0.5, 2 + 1.96 / 3**0.5))
+
+
+def test_a_median_comes_with_its_5th_and_95th_percentile() -> None:
+    assert median_range([float(value) for value in range(101)]) == (50, 5, 95)
+    row = Measure.median("time", [1.0, 2.0, 9.0], at_most=3)
+    assert (row.value, row.count, row.met) == (2, 3, True)
+
+
+def test_a_measure_meets_its_bar_if_the_value_is_within() -> None:
     assert Measure.share("walks", [True] * 19 + [False], at_least=0.95).met
     assert Measure.share("walks", [True] * 18 + [False] * 2, at_least=0.95).met is False
     assert Measure.share("walks", [True]).met is None
@@ -52,20 +55,20 @@ def test_a_share_meets_its_bar_or_not() -> None:
     assert not Measure.mean("drift", [4.0, 5.0], (None, 2)).met
 
 
-def test_blur_costs_sharpness_and_likeness() -> None:
+def test_blur_lowers_sharpness_and_psnr() -> None:
     block = render_block(WorldState("frog", "city", "stand", 0, 0))
-    assert sharpness(block) > 1.3 * sharpness(blur_bytes(block, 1.0))
+    assert sharpness(block) > 1.3 * sharpness(blur_frames(block, 1.0))
     assert psnr(block, block) > 100
-    assert 20 < psnr(blur_bytes(block, 1.0), block) < 35
+    assert 20 < psnr(blur_frames(block, 1.0), block) < 35
 
 
-def test_one_grey_level_is_48_db() -> None:
+def test_one_grey_level_of_error_is_48_db() -> None:
     grey = np.full((2, 4, 4, 3), 100, np.uint8)
     assert psnr(grey, grey + 1) == pytest.approx(48.13, abs=0.01)
     assert (mean_colour(grey + 1) - mean_colour(grey) == 1).all()
 
 
-def test_a_held_motion_leads_where_the_world_leads() -> None:
+def test_a_sustained_motion_reaches_the_state_that_the_world_reaches() -> None:
     first = next(state for state in starting_states(6, seed=0) if state.motion == "walk_right")
     world = World()
     world.reset(first.subject, first.scene, first.motion)
@@ -74,14 +77,14 @@ def test_a_held_motion_leads_where_the_world_leads() -> None:
     np.testing.assert_array_equal(render_block(after_blocks(first, 5)), frames)
 
 
-def test_all_combinations_come_once_and_thirty_bases_pair_every_subject_with_every_motion() -> None:
+def test_180_starting_states_are_all_combinations_and_the_first_30_pair_every_subject_with_every_motion() -> None:
     states = list(starting_states(180, seed=3))
     assert len({(s.subject, s.scene, s.motion) for s in states}) == len(SUBJECTS) * len(SCENES) * len(MOTIONS)
     assert len({(s.subject, s.motion) for s in states[:30]}) == 30
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_a_walk_has_two_steps_a_block_and_a_faster_one_more(subject: str) -> None:
+def test_a_walk_has_two_steps_per_block_and_twice_as_many_at_double_speed(subject: str) -> None:
     world = World()
     world.reset(subject, "city", "walk_right")
     walk = np.concatenate([world.step() for _ in range(10)])

@@ -1,4 +1,4 @@
-"""The pocket world keeps its rules: seamless scrolling, landed jumps, canonical cuts, clean edges, known words."""
+"""The rendered world: scrolling, jumps, cuts, sprites, scenery and captions follow their rules."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from examples.pocket_world.evaluate.contact_sheet import contact_sheet
 from examples.pocket_world.world.captions import VOCABULARY, caption
 from examples.pocket_world.world.drawing import Canvas
-from examples.pocket_world.world.play import HELD_OUT, play_clip
-from examples.pocket_world.world.scenery import _paint_strip, scenery
+from examples.pocket_world.world.play import HELD_OUT_COMBINATIONS, play_clip
+from examples.pocket_world.world.scenery import paint_layer, scenery
 from examples.pocket_world.world.scenes import COLUMNS, GROUND, NEAR_PERIOD, RECIPES, TILE
 from examples.pocket_world.world.sprites import CELL_WIDTH, FEET_ROW, pose_at, sprite_from_pixels, subject_sprite
 from examples.pocket_world.world.state import (
@@ -35,7 +35,7 @@ from infrope_env.control.actions import Transition
 
 
 def scrolls(world: World, phases: range = range(BLOCK_FRAMES)) -> list[int]:
-    """Camera positions of the block last rendered."""
+    """Return the camera positions of the block rendered last."""
     return [truth.scroll for truth in ground_truth(world.state, phases)]
 
 
@@ -58,7 +58,7 @@ def test_walking_moves_two_pixels_between_all_frames(motion: str, speed: int) ->
     assert seen == [10 + speed * (k + 4) for k in range(9 + 36)]
 
 
-def test_other_motions_stay_where_the_walk_ended() -> None:
+def test_other_motions_keep_the_scroll_of_the_last_walk() -> None:
     world = World()
     world.reset("frog", "snow", "walk_right")
     world.step()
@@ -68,8 +68,8 @@ def test_other_motions_stay_where_the_walk_ended() -> None:
         assert scrolls(world) == [end] * BLOCK_FRAMES
 
 
-def test_the_ground_truth_is_what_the_pictures_show() -> None:
-    """The near ground moves with the scroll: bottom rows, which no subject covers, are shifted by exactly 2 pixels."""
+def test_the_ground_scrolls_as_the_ground_truth_says() -> None:
+    """The bottom rows, which no subject covers, move by exactly 2 pixels per frame."""
     world = World()
     frames = np.concatenate([world.reset("robot", "city", "walk_right"), world.step(), world.step()])
     ground = frames[:, -4:]
@@ -118,7 +118,7 @@ def test_a_motion_counts_its_blocks_from_its_switch() -> None:
     assert lasted == [1, 2, 0, 1, 2, 0]
 
 
-def test_a_crouch_goes_down_once_and_stays() -> None:
+def test_a_crouch_goes_down_in_its_first_block_and_stays_down() -> None:
     assert [pose_at("crouch", phase, True).crouch for phase in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     later = render_block(WorldState("frog", "beach", "crouch", 0, 1))
     feet = slice(HEIGHT // 2, None)  # below the clouds, which drift
@@ -134,42 +134,42 @@ def test_every_other_motion_repeats_in_each_block(motion: str) -> None:
 
 @pytest.mark.parametrize("motion", WALKING_SPEED)
 @pytest.mark.parametrize("scene", SCENES)
-def test_a_walk_meets_every_thing_and_comes_back_to_the_first_after_fifteen_blocks(scene: str, motion: str) -> None:
+def test_a_walk_passes_every_landmark_and_repeats_after_fifteen_blocks(scene: str, motion: str) -> None:
     layers = scenery(scene)
     blocks = [layers.draw(WALKING_SPEED[motion] * BLOCK_FRAMES * block).tobytes() for block in range(16)]
     assert len(set(blocks)) == 15
     assert blocks[15] == blocks[0]
-    bare = replace(layers, near=_paint_strip(RECIPES[scene].ground, NEAR_PERIOD))
+    bare = replace(layers, near=paint_layer(RECIPES[scene].ground, NEAR_PERIOD))
     for column in COLUMNS:
-        beside = column - WIDTH // 4  # the subject would stand before a thing in the middle
+        beside = column - WIDTH // 4  # the subject would hide a landmark in the middle
         difference = layers.draw(beside).astype(int) - bare.draw(beside)
         assert np.abs(difference[:, WIDTH // 4 - 8 : WIDTH // 4 + 8]).max() > 60
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_no_two_things_touch(scene: str) -> None:
+def test_no_two_landmarks_touch(scene: str) -> None:
     shown = np.zeros(NEAR_PERIOD, int)
-    for thing, column in zip(RECIPES[scene].things, COLUMNS, strict=True):
-        alone = _paint_strip(lambda canvas, thing=thing, column=column: thing(canvas, column), NEAR_PERIOD)
+    for landmark, column in zip(RECIPES[scene].landmarks, COLUMNS, strict=True):
+        alone = paint_layer(lambda canvas, landmark=landmark, column=column: landmark(canvas, column), NEAR_PERIOD)
         shown += (alone.keep[:, :NEAR_PERIOD] < 200).any(axis=(0, 2))
     assert shown.max() == 1
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_but_for_the_light_on_it_the_ground_is_the_same_after_every_block_of_a_walk(scene: str) -> None:
-    ground = _paint_strip(RECIPES[scene].ground, NEAR_PERIOD).colour[-GROUND + 2 :, :NEAR_PERIOD].astype(int)
+def test_without_its_tint_the_ground_repeats_after_every_block_of_a_walk(scene: str) -> None:
+    ground = paint_layer(RECIPES[scene].ground, NEAR_PERIOD).colour[-GROUND + 2 :, :NEAR_PERIOD].astype(int)
     block, half_a_block = (np.abs(np.roll(ground, shift, axis=1) - ground).max() for shift in (TILE, TILE // 2))
     assert block <= 16 < half_a_block  # edges of shapes are smoothed where they fall
 
 
-def test_who_walks_back_comes_to_where_she_was() -> None:
+def test_walking_back_returns_to_the_same_scenery() -> None:
     state = advance(spawn("fox", "beach", "walk_right"))
     picture = scenery("beach").draw(ground_truth(state)[-1].scroll)
     back = advance(advance(state, "walk_left"), "walk_right")
     np.testing.assert_array_equal(picture, scenery("beach").draw(ground_truth(back)[-1].scroll))
 
 
-def test_clouds_drift_a_token_a_block_over_a_scene_that_stands_still() -> None:
+def test_clouds_drift_a_token_per_block_while_the_scene_stands_still() -> None:
     state = advance(spawn("fox", "meadow"))
     drifts = [truth.drift for truth in ground_truth(state)]
     assert drifts == [17, 18, 20, 21, 22, 24, 25, 26, 28, 29, 30, 32]
@@ -182,22 +182,22 @@ def test_clouds_drift_a_token_a_block_over_a_scene_that_stands_still() -> None:
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_the_ground_alone_tells_the_place(scene: str) -> None:
-    places = [scenery(scene).draw(scroll, things=False)[-GROUND:, :TILE] for scroll in range(0, NEAR_PERIOD, TILE)]
+def test_the_colour_of_the_ground_identifies_the_position(scene: str) -> None:
+    places = [scenery(scene).draw(scroll, landmarks=False)[-GROUND:, :TILE] for scroll in range(0, NEAR_PERIOD, TILE)]
     colours = [place.mean(axis=(0, 1)) for place in places]
     for one, other in itertools.combinations(colours, 2):
         assert np.abs(one - other).sum() > 2
 
 
-def test_no_clip_shows_what_is_held_out() -> None:
+def test_no_clip_shows_a_held_out_combination() -> None:
     for seed in range(40):
         blocks = play_clip(np.random.default_rng(seed), num_blocks=4).blocks
-        assert not {(b.state.subject, b.state.scene, b.state.motion) for b in blocks} & HELD_OUT
+        assert not {(b.state.subject, b.state.scene, b.state.motion) for b in blocks} & HELD_OUT_COMBINATIONS
 
 
 def test_a_clip_of_a_single_prompt_shows_one_motion_in_one_scene() -> None:
     clips = [play_clip(np.random.default_rng(seed), single_prompt=True) for seed in range(20)]
-    assert {clip.far for clip in clips} == {True, False}
+    assert {clip.time_skip for clip in clips} == {True, False}
     for clip in clips:
         assert len({(b.caption, b.state.scene, b.state.motion) for b in clip.blocks}) == 1
         assert {b.transition for b in clip.blocks[1:]} == {Transition.CONTINUE}
@@ -221,7 +221,7 @@ def test_rendering_is_deterministic_and_gives_fresh_arrays() -> None:
 
 
 def test_edges_of_bright_shapes_have_no_dark_fringe() -> None:
-    """A white disc over white stays white: its edge pixels carry colour in proportion to their coverage."""
+    """A white disc over white stays white: the colour of its edge pixels is proportional to their coverage."""
     canvas = Canvas(24, 24, (12, 12))
     canvas.ellipse(0.3, 0.2, 7.3, 6.1, "#ffffff")
     pixels = canvas.pixels()
@@ -258,9 +258,11 @@ def test_unknown_names_are_refused() -> None:
         spawn("fox", "moon")
 
 
-def test_the_canonical_caption_is_the_action_sets_template() -> None:
+def test_the_canonical_caption_follows_the_action_sets_template_and_differs_for_every_state() -> None:
     assert caption("fox", "snow", "walk_right") == "an orange fox walks to the right in a snowy field"
-    assert len({caption(*state) for state in itertools.product(SUBJECTS, SCENES, MOTIONS)}) == 180
+    assert len({caption(*state) for state in itertools.product(SUBJECTS, SCENES, MOTIONS)}) == (
+        len(SUBJECTS) * len(SCENES) * len(MOTIONS)
+    )
 
 
 def test_captions_are_short_varied_and_made_of_the_vocabulary() -> None:
@@ -277,7 +279,7 @@ def test_captions_are_short_varied_and_made_of_the_vocabulary() -> None:
     assert used == set(VOCABULARY)
 
 
-def test_left_is_never_said_of_walking_right() -> None:
+def test_the_captions_of_a_walk_name_its_direction_only() -> None:
     rng = np.random.default_rng(1)
     for motion, side, wrong in (("walk_left", "left", "right"), ("walk_right", "right", "left")):
         for _ in range(200):
@@ -286,7 +288,7 @@ def test_left_is_never_said_of_walking_right() -> None:
             assert wrong not in words
 
 
-def test_a_block_is_quick_once_everything_is_drawn() -> None:
+def test_a_block_renders_in_less_than_50_ms_once_everything_is_drawn() -> None:
     world = World()
     world.reset("penguin", "meadow", "walk_right")
     world.step()

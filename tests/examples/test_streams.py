@@ -1,4 +1,4 @@
-"""Self-rollout in training is play: the same blocks, laid out by the same transitions, beside what the world shows."""
+"""Self-rollout in training equals play, and its targets follow the rendered world."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from examples.pocket_world.train.codec import Codec
 from examples.pocket_world.train.encode import WALK_WEIGHT
-from examples.pocket_world.train.generator import POCKET_MODEL, ErrorWeights, PocketGenerator
+from examples.pocket_world.train.generator import POCKET_MODEL, LossWeights, PocketGenerator
 from examples.pocket_world.train.streams import LAST_STEP, SCHEDULE, SelfRollout, targets
-from examples.pocket_world.train.student import Player
-from examples.pocket_world.train.teacher import Forcing
-from examples.pocket_world.train.teacher_forcing import LookbackMaker
-from examples.pocket_world.world.play import is_held_out, play_on
+from examples.pocket_world.train.student import StudentRollout
+from examples.pocket_world.train.teacher import TeacherForcing
+from examples.pocket_world.train.teacher_forcing import AttentionPlanner
+from examples.pocket_world.world.play import CUT_CHANCE, SWITCH_CHANCE, is_held_out, play_endlessly
 from examples.pocket_world.world.state import advance
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
@@ -36,8 +36,8 @@ def a_generator() -> PocketGenerator:
     return model
 
 
-class Known:
-    """Noise of the self-rollout, drawn as the test draws it."""
+class RecordedNoise:
+    """The noise of a self-rollout, kept in the order in which it was drawn."""
 
     def __init__(self, rollout: SelfRollout) -> None:
         self.drawn: list[Tensor] = []
@@ -49,14 +49,14 @@ class Known:
 
 
 @torch.no_grad()
-def test_a_block_is_made_as_in_play() -> None:
+def test_a_self_rollout_block_equals_the_block_of_play() -> None:
     model = a_generator()
-    training = SelfRollout(model, LookbackMaker.of_pocket(), torch.Generator().manual_seed(3))
-    noise, play = Known(training), Rollout(model.transformer)
-    text = play._project_text(model.text([CAPTION]))
+    training = SelfRollout(model, AttentionPlanner.of_pocket(), torch.Generator().manual_seed(3))
+    noise, play = RecordedNoise(training), Rollout(model.transformer)
+    text = play._project(model.text([CAPTION]))
     for transition in TRANSITIONS:
         noise.drawn.clear()
-        training.turn_to(CAPTION, transition, Window())
+        training.lay_out_next(CAPTION, transition, Window())
         block = training.make_block(LAST_STEP, SHAPE)
         layout, windows = play._gather_contexts(play.cache, transition)
         noisy = noise.drawn[0]
@@ -72,7 +72,7 @@ def test_a_block_is_made_as_in_play() -> None:
 
 def test_only_the_last_step_has_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     model = a_generator().requires_grad_(True)
-    rollout = SelfRollout(model, LookbackMaker.of_pocket(), torch.Generator().manual_seed(3))
+    rollout = SelfRollout(model, AttentionPlanner.of_pocket(), torch.Generator().manual_seed(3))
     estimate, with_gradient = rollout._estimate, list[bool]()
 
     def watched(noisy: Tensor, step: int) -> Tensor:
@@ -80,40 +80,40 @@ def test_only_the_last_step_has_a_gradient(monkeypatch: pytest.MonkeyPatch) -> N
         return estimate(noisy, step)
 
     monkeypatch.setattr(rollout, "_estimate", watched)
-    rollout.turn_to(CAPTION, START, Window())
+    rollout.lay_out_next(CAPTION, START, Window())
     rollout.commit(rollout.make_block(1, SHAPE))
-    rollout.turn_to(CAPTION, CONTINUE, Window())
+    rollout.lay_out_next(CAPTION, CONTINUE, Window())
     block = rollout.make_block(2, SHAPE)
     assert block.requires_grad and with_gradient == [False, True, False, False, True]
-    assert not any(part.requires_grad for layer in rollout.windows for part in sum(layer._past, ()))
+    assert not any(part.requires_grad for layer in rollout.contexts for part in sum(layer._past, ()))
 
 
-@pytest.mark.parametrize("true_share", [0.0, 1.0])
-def test_a_player_commits_its_own_block_or_the_world_s_and_its_gradient_counts_its_share(true_share: float) -> None:
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_the_student_commits_the_generated_or_the_rendered_block_and_its_gradient_is_scaled(probability: float) -> None:
     torch.manual_seed(0)
     encoder, gradients = Codec().encoder, list[Tensor]()
-    forcing = Forcing.on(
-        torch.device("cpu"), ErrorWeights.of(torch.rand(POCKET_MODEL.latent_channels), torch.device("cpu"))
+    forcing = TeacherForcing.on(
+        torch.device("cpu"), LossWeights.of(torch.rand(POCKET_MODEL.latent_channels), torch.device("cpu"))
     )
-    for share in (0.5, 1.0):
+    for scale in (0.5, 1.0):
         model = a_generator().requires_grad_(True)
-        player, committed = Player(model, forcing, encoder, [7]), list[Tensor]()
-        player._rollout.commit = committed.append  # type: ignore[method-assign]
-        assert player.add_gradient(share, true_share) > 0
-        world = next(targets(encoder, _after_a_seed([7]))).latents
-        assert torch.equal(committed[0], world) == bool(true_share) and not committed[0].requires_grad
+        rollout, committed = StudentRollout(model, forcing, encoder, [7]), list[Tensor]()
+        rollout._rollout.commit = committed.append  # type: ignore[method-assign]
+        assert rollout.backward_block(scale, probability) > 0
+        rendered = next(targets(encoder, _after_a_seed([7]))).latents
+        assert torch.equal(committed[0], rendered) == bool(probability) and not committed[0].requires_grad
         gradients.append(model.transformer.head.head.weight.grad)
     assert torch.allclose(2 * gradients[0], gradients[1], atol=1e-7)
 
 
 def _after_a_seed(seed: list[int]) -> np.random.Generator:
-    """A player's dice once it has drawn the seed of its noise."""
+    """Return a rollout's random generator after it has drawn the seed of its noise."""
     rng = np.random.default_rng(seed)
     rng.integers(2**62)
     return rng
 
 
-def test_rollouts_go_on_beside_the_world_and_begin_anew() -> None:
+def test_targets_follow_the_rendered_world_and_rollouts_begin_anew() -> None:
     torch.manual_seed(0)
     encoder = Codec().encoder
     played = list(islice(targets(encoder, np.random.default_rng(5)), 90))
@@ -130,15 +130,15 @@ def test_rollouts_go_on_beside_the_world_and_begin_anew() -> None:
         assert target.weight == (WALK_WEIGHT if "walk" in target.block.state.motion else 1)
 
 
-def test_what_is_held_out_is_never_played_on() -> None:
+def test_endless_play_never_shows_a_held_out_combination() -> None:
     for seed in range(6):
-        states = [block.state for block, _ in islice(play_on(np.random.default_rng(seed)), 40)]
+        states = [block.state for block, _ in islice(play_endlessly(np.random.default_rng(seed)), 40)]
         assert not any(map(is_held_out, states))
 
 
-def test_haste_says_how_often_something_changes() -> None:
-    def changes(haste: float) -> int:
-        blocks = islice(play_on(np.random.default_rng(1), haste), 120)
-        return sum(block.transition in (SWITCH, CUT) for block, _ in blocks)
-
-    assert changes(0.05) < 10 < 45 < changes(1.0)
+@pytest.mark.parametrize("change_rate", [0.05, 1.0])
+def test_the_change_rate_scales_the_chance_of_a_switch_or_cut(change_rate: float) -> None:
+    count, expected = 120, change_rate * (CUT_CHANCE + SWITCH_CHANCE)
+    blocks = islice(play_endlessly(np.random.default_rng(1), change_rate), count)
+    share = sum(block.transition in (SWITCH, CUT) for block, _ in blocks) / count
+    assert abs(share - expected) < 3 * (expected * (1 - expected) / count) ** 0.5

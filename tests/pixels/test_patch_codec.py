@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from examples.pocket_world.train import codec as train_codec
-from examples.pocket_world.train.codec import Codec, Options, as_video, load_codec, some_patches
+from examples.pocket_world.train.codec import Codec, Options, as_video, load_codec, sample_patches
 from infrope_env.pixels.patch_codec import (
     EDGE_THRESHOLD,
     PatchCodecConfig,
@@ -31,7 +31,7 @@ def moving_stripes(seed: int, frames: int = 24) -> torch.Tensor:
 def fitted(channels: int) -> Codec:
     codec = Codec(PatchCodecConfig(latent_channels=channels))
     clips = [moving_stripes(seed) for seed in range(12)]
-    codec.encoder.fit(torch.cat([some_patches(codec.encoder, as_video(clip)) for clip in clips]))
+    codec.encoder.fit(torch.cat([sample_patches(codec.encoder, as_video(clip)) for clip in clips]))
     codec.decoder.fit(codec.encoder, map(as_video, clips), noise=0.02)
     return codec.eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""Run `python -m examples.pocket_world.evaluate`."""
+"""Run the evaluation: `python -m examples.pocket_world.evaluate`."""
 
 import tyro
 

@@ -1,4 +1,4 @@
-"""A contact sheet of the pocket world, to look at. Knows the world's names and pictures only."""
+"""A contact sheet of the rendered world."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHEET_PHASES = {"stand": 0, "walk_left": 3, "walk_right": 3, "jump": 5, "crouch"
 
 
 def contact_sheet() -> Image.Image:
-    """Return every motion (columns) of every subject (rows), then every scene at four positions; twice enlarged."""
+    """Draw every motion (columns) of every subject (rows), then every scene at six positions, at twice the size."""
     rows = [_subject_row(number, subject) for number, subject in enumerate(SUBJECTS)]
     rows += [_scene_row(number, scene) for number, scene in enumerate(SCENES)]
     return Image.fromarray(np.concatenate(rows))
@@ -31,7 +31,7 @@ def _scene_row(number: int, scene: str) -> np.ndarray:
 
 
 def _cell(state: WorldState) -> np.ndarray:
-    """One picture with its label above, uint8 (rows, columns, 3)."""
+    """Draw one frame below its label, uint8 (rows, columns, 3)."""
     frame = Image.fromarray(render_block(state, [SHEET_PHASES[state.motion]])[0])
     frame = frame.resize((2 * frame.width, 2 * frame.height), Image.Resampling.NEAREST)
     cell = Image.new("RGB", (frame.width + 4, frame.height + LABEL_HEIGHT), "#202028")

@@ -1,4 +1,4 @@
-"""Whether what stands along the way is there, and in its place: a frame beside the world's own, with and without it."""
+"""Whether landmarks are in place: a generated frame compared with the rendered frame, with and without them."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from examples.pocket_world.world.scenes import COLUMNS, NEAR_PERIOD, WIDTH
 from examples.pocket_world.world.state import BLOCK_FRAMES, WorldState, ground_truth, render_block
 
 REACH = 24
-"""How far a thing stretches from its column to either side, in pixels."""
-SEEN = 120
-"""How many pixels of a thing must be in view, and not behind the subject, for it to count."""
-SHOWS = 24
-"""By how much of 255, over the three colours, a pixel of a thing differs from what is behind it."""
+"""Largest extent of a landmark to either side of its column, in pixels."""
+MIN_VISIBLE_PIXELS = 120
+"""Number of pixels of a landmark that must be visible, in view and not behind the subject, for it to count."""
+MIN_CONTRAST = 24
+"""Difference between a visible pixel of a landmark and its background, of 255, summed over the colours."""
 
 
-def things_right(block: np.ndarray, state: WorldState) -> list[bool]:
-    """For each thing in view: whether at least half of it (of its variance against what is behind) is in its place.
+def landmarks_in_place(block: np.ndarray, state: WorldState) -> list[bool]:
+    """Return for each visible landmark whether less than half of its squared contrast is missing.
 
     Args:
-        block: generated frames, uint8 (BLOCK_FRAMES, HEIGHT, WIDTH, 3); the last one is looked at.
-        state: what the block should show.
+        block: Generated frames, uint8 (BLOCK_FRAMES, HEIGHT, WIDTH, 3); only the last one is used.
+        state: State that the block should show.
     """
     last = [BLOCK_FRAMES - 1]
-    with_things, without = (render_block(state, last, things)[0].astype(float) for things in (True, False))
-    thing, missing = with_things - without, with_things - block[-1]
-    right = []
+    complete, without = (render_block(state, last, landmarks)[0].astype(float) for landmarks in (True, False))
+    contrast, missing = complete - without, complete - block[-1]
+    in_place = []
     for column in COLUMNS:
         view = in_view(column, ground_truth(state, last)[0].scroll)
-        where = thing[:, view]
-        if (np.abs(where).sum(-1) > SHOWS).sum() >= SEEN:
-            right.append(bool(np.square(missing[:, view]).sum() < 0.5 * np.square(where).sum()))
-    return right
+        visible = contrast[:, view]
+        if (np.abs(visible).sum(-1) > MIN_CONTRAST).sum() >= MIN_VISIBLE_PIXELS:
+            in_place.append(bool(np.square(missing[:, view]).sum() < 0.5 * np.square(visible).sum()))
+    return in_place
 
 
 def in_view(column: int, scroll: int) -> np.ndarray:
-    """Columns of the picture that a thing at a column of the near layer may cover."""
+    """Return the picture columns that a landmark at a column of the near layer may cover."""
     columns = (column + np.arange(-REACH, REACH) - scroll) % NEAR_PERIOD
     return columns[columns < WIDTH]

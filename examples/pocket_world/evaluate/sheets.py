@@ -1,7 +1,9 @@
-"""Pictures of generated play, to look at: every subject in every motion, rows of action changes, rows of cuts.
+"""Contact sheets of generated play: every subject in every motion, action changes, and cuts.
 
-python -m examples.pocket_world.evaluate.sheets --out build/sheets                      (three contact sheets)
-python -m examples.pocket_world.evaluate.sheets --readme examples/results/readme.png    (one picture for the README)
+    python -m examples.pocket_world.evaluate.sheets --out build/sheets
+    python -m examples.pocket_world.evaluate.sheets --readme examples/results/readme.png
+
+The first command writes three contact sheets, the second only the picture of the README.
 """
 
 from __future__ import annotations
@@ -24,16 +26,18 @@ from infrope_env.env import InfinityRopeEnv
 
 GROUND, INK, FAINT = "#16171d", "#f4f4f6", "#9a9ca8"
 AROUND_A_CHANGE = ((0, 5), (0, 11), (1, 0), (1, 2), (1, 5), (1, 8), (1, 11), (2, 5))
-"""(block, frame) of the pictures in a row: two before the change, five of the first block after it, one later."""
+"""(block, frame) of the frames in a row: two before the change, five of the first block after it, one later."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Settings.
+    """Settings of the sheets.
 
     Attributes:
-        out: folder for subjects.png, switches.png and cuts.png.
-        readme: the file of the README's picture; when given, only that is made.
+        weights: Name of a bundled model, or a world folder.
+        out: Folder that receives subjects.png, switches.png and cuts.png.
+        readme: File that receives the README's picture; if given, only that picture is made.
+        seed: Seed of the first rollout.
     """
 
     weights: str = "pocket"
@@ -43,16 +47,16 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Frames H W 3 side by side, what they show above them, and under each what it is."""
+class SheetRow:
+    """A row of a sheet: a title, frames H W 3 side by side, and a label under each."""
 
     title: str
     frames: list[np.ndarray]
     labels: list[str]
 
 
-class Camera:
-    """Plays and keeps pictures."""
+class FrameSource:
+    """An environment that returns the blocks of short rollouts."""
 
     def __init__(self, weights: str) -> None:
         self.env: gymnasium.Env[Any, Any] = gymnasium.make(
@@ -60,7 +64,7 @@ class Camera:
         )
 
     def play(self, seed: int, subject: str, scene: str, motion: str, actions: Sequence[str]) -> list[np.ndarray]:
-        """The first block and one for every action, t H W 3 each."""
+        """Play a rollout, and return its first block and one block per action, t H W 3 each."""
         world_env = self.env.unwrapped
         assert isinstance(world_env, InfinityRopeEnv)
         options = {"subject": subject, "scene": scene, "motion": motion}
@@ -69,60 +73,60 @@ class Camera:
 
 
 def main(options: Options) -> None:
-    """Play and draw."""
+    """Play the rollouts and write the pictures."""
     torch.set_num_threads(1)
-    camera = Camera(options.weights)
+    source = FrameSource(options.weights)
     if options.readme is not None:
-        save(draw(readme_strips(camera, options.seed), (280, 168), gap=16), options.readme)
+        save(draw(readme_rows(source, options.seed), (280, 168), gap=16), options.readme)
         return
     size = (2 * WIDTH, 2 * HEIGHT)
-    for name, strips in (("subjects", subject_strips), ("switches", switch_strips), ("cuts", cut_strips)):
-        save(draw(list(strips(camera, options.seed)), size, gap=6), options.out / f"{name}.png")
+    for name, rows in (("subjects", subject_rows), ("switches", switch_rows), ("cuts", cut_rows)):
+        save(draw(list(rows(source, options.seed)), size, gap=6), options.out / f"{name}.png")
 
 
-def subject_strips(camera: Camera, seed: int) -> Iterator[Strip]:
-    """A row for each subject, a motion in each column, scenes in turn; the second block of each."""
+def subject_rows(source: FrameSource, seed: int) -> Iterator[SheetRow]:
+    """Yield a row per subject: the third block of every motion, in alternating scenes."""
     for row, subject in enumerate(SUBJECTS):
         scenes = [SCENES[(row + column) % len(SCENES)] for column in range(len(MOTIONS))]
         frames = [
-            camera.play(seed + row, subject, scene, motion, [motion, motion])[2][SHEET_PHASES[motion]]
+            source.play(seed + row, subject, scene, motion, [motion, motion])[2][SHEET_PHASES[motion]]
             for motion, scene in zip(MOTIONS, scenes, strict=True)
         ]
-        yield Strip(subject, frames, [f"{m}, {s}" for m, s in zip(MOTIONS, scenes, strict=True)])
+        yield SheetRow(subject, frames, [f"{m}, {s}" for m, s in zip(MOTIONS, scenes, strict=True)])
 
 
-def switch_strips(camera: Camera, seed: int) -> Iterator[Strip]:
-    """Every motion changed to the next two."""
+def switch_rows(source: FrameSource, seed: int) -> Iterator[SheetRow]:
+    """Yield changes of every motion to two others."""
     for number, motion in enumerate(MOTIONS):
         for further in (1, 3):
             after = MOTIONS[(number + further) % len(MOTIONS)]
             subject, scene = SUBJECTS[(number + further) % len(SUBJECTS)], SCENES[(number + further) % len(SCENES)]
-            blocks = camera.play(seed + number, subject, scene, motion, [motion, motion, after, after])
-            yield around(f"{subject}, {scene}: {motion} to {after}", blocks[-3:])
+            blocks = source.play(seed + number, subject, scene, motion, [motion, motion, after, after])
+            yield transition_row(f"{subject}, {scene}: {motion} to {after}", blocks[-3:])
 
 
-def cut_strips(camera: Camera, seed: int) -> Iterator[Strip]:
-    """Every scene cut to the next two, in changing motions."""
+def cut_rows(source: FrameSource, seed: int) -> Iterator[SheetRow]:
+    """Yield cuts from every scene to two others."""
     for number, scene in enumerate(SCENES):
         for further in (1, 3):
             after = SCENES[(number + further) % len(SCENES)]
             subject = SUBJECTS[(number + 2 * further) % len(SUBJECTS)]
             motion = MOTIONS[(number + further) % len(MOTIONS)]
-            blocks = camera.play(seed + number, subject, scene, motion, [motion, motion, f"cut_{after}", motion])
-            yield around(f"{subject}, {motion}: {scene} to {after}", blocks[-3:])
+            blocks = source.play(seed + number, subject, scene, motion, [motion, motion, f"cut_{after}", motion])
+            yield transition_row(f"{subject}, {motion}: {scene} to {after}", blocks[-3:])
 
 
-def around(title: str, blocks: list[np.ndarray]) -> Strip:
-    """Pictures before and after the change between two blocks."""
+def transition_row(title: str, blocks: list[np.ndarray]) -> SheetRow:
+    """Make the row of frames before and after a change, which begins block 1 of three."""
     frames = [blocks[block][frame] for block, frame in AROUND_A_CHANGE]
     labels = [f"{(block - 1) * 12 + frame:+d}" for block, frame in AROUND_A_CHANGE]
-    return Strip(title, frames, labels)
+    return SheetRow(title, frames, labels)
 
 
-def readme_strips(camera: Camera, seed: int) -> list[Strip]:
-    """One rollout of a fox, and a glance at everyone else."""
+def readme_rows(source: FrameSource, seed: int) -> list[SheetRow]:
+    """Return three rows of one rollout of the fox, and a row of the other subjects."""
     actions = ["walk_right"] * 4 + ["jump"] + ["walk_right"] * 2 + ["cut_city"] + ["walk_right"] * 2
-    blocks = camera.play(seed, "fox", "snow", "walk_right", actions)
+    blocks = source.play(seed, "fox", "snow", "walk_right", actions)
     walk, jump, before, city, later = blocks[4], blocks[5], blocks[7], blocks[8], blocks[10]
     others = (
         ("penguin", "beach", "wave", 3),
@@ -130,16 +134,16 @@ def readme_strips(camera: Camera, seed: int) -> list[Strip]:
         ("wizard", "desert", "walk_left", 3),
         ("robot", "meadow", "jump", 5),
     )
-    everyone = [camera.play(seed + 1, *other[:3], [other[2]] * 2)[2][other[3]] for other in others]
+    everyone = [source.play(seed + 1, *other[:3], [other[2]] * 2)[2][other[3]] for other in others]
     return [
-        Strip("Right: a fox walks through the snow", [walk[0], walk[4], walk[8], walk[11]], _since(0, 4, 8, 11)),
-        Strip("Space: it jumps, in the very next block", [jump[1], jump[4], jump[7], jump[11]], _since(1, 4, 7, 11)),
-        Strip(
+        SheetRow("Right: a fox walks through the snow", [walk[0], walk[4], walk[8], walk[11]], _since(0, 4, 8, 11)),
+        SheetRow("Space: it jumps, in the very next block", [jump[1], jump[4], jump[7], jump[11]], _since(1, 4, 7, 11)),
+        SheetRow(
             "4: a cut to the city, from one pixel frame to the next",
             [before[11], city[0], city[6], later[6]],
             _since(-1, 0, 6, 30),
         ),
-        Strip("Everyone, everywhere", everyone, [caption(*other[:3]) for other in others]),
+        SheetRow("Everyone, everywhere", everyone, [caption(*other[:3]) for other in others]),
     ]
 
 
@@ -147,16 +151,16 @@ def _since(*frames: int) -> list[str]:
     return [f"pixel frame {frame:+d}" for frame in frames]
 
 
-def draw(strips: list[Strip], size: tuple[int, int], gap: int) -> Image.Image:
-    """Strips below each other; every frame is enlarged to `size` (width, height)."""
-    columns = max(len(strip.frames) for strip in strips)
+def draw(rows: list[SheetRow], size: tuple[int, int], gap: int) -> Image.Image:
+    """Draw rows below each other, every frame scaled to `size` (width, height), `gap` pixels apart."""
+    columns = max(len(row.frames) for row in rows)
     row_height = size[1] + gap + 2 * LINE
-    sheet = Image.new("RGB", (gap + columns * (size[0] + gap), gap + len(strips) * row_height), GROUND)
+    sheet = Image.new("RGB", (gap + columns * (size[0] + gap), gap + len(rows) * row_height), GROUND)
     pen = ImageDraw.Draw(sheet)
-    for row, strip in enumerate(strips):
-        top = gap + row * row_height
-        pen.text((gap, top), strip.title, INK, font=_font(15))
-        for column, (frame, label) in enumerate(zip(strip.frames, strip.labels, strict=True)):
+    for index, row in enumerate(rows):
+        top = gap + index * row_height
+        pen.text((gap, top), row.title, INK, font=_font(15))
+        for column, (frame, label) in enumerate(zip(row.frames, row.labels, strict=True)):
             left = gap + column * (size[0] + gap)
             sheet.paste(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC), (left, top + LINE))
             pen.text((left, top + LINE + size[1] + 3), label, FAINT, font=_font(11))
@@ -172,7 +176,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Write a picture and say so."""
+    """Write a picture, and print its path and size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, optimize=True)
     print(f"wrote {path}, {picture.width} x {picture.height}")

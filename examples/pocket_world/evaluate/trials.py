@@ -1,7 +1,7 @@
-"""What an evaluation plays: held motions, random play, action changes, cuts, and what the codec does to unseen clips.
+"""Trials of an evaluation: sustained motions, typed prompts, random play, action changes, cuts, and the codec.
 
-Every trial drives the environment as a player would, with seeds that no training has seen, and compares what the
-detectors name with what was asked for and, where it counts, with the frames the world itself would draw.
+Every trial plays the environment as a player would, with seeds that no training uses. Detectors classify the generated
+blocks; where the ground truth is known, generated frames are also compared with rendered ones.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import numpy as np
 import torch
 
 from examples.pocket_world.evaluate.detectors import Detectors
-from examples.pocket_world.evaluate.landmarks import things_right
+from examples.pocket_world.evaluate.landmarks import landmarks_in_place
 from examples.pocket_world.evaluate.measures import mean_colour, psnr, rise, scroll_speed, sharpness, step_rate
 from examples.pocket_world.train.codec import as_video
-from examples.pocket_world.world.play import FIRST_LATENT_PADDING, play_clip
-from examples.pocket_world.world.play import HELD_OUT as HELD_OUT_TOGETHER
+from examples.pocket_world.world.play import FIRST_LATENT_PADDING, HELD_OUT_COMBINATIONS, play_clip
 from examples.pocket_world.world.state import (
     BLOCK_FRAMES,
     MOTIONS,
@@ -35,19 +34,20 @@ from examples.pocket_world.world.state import (
     spawn,
 )
 from infrope_env.bench import random_actions
+from infrope_env.control.actions import Steering
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.world_model import WorldModel
 
-HELD_OUT = 20_000_000
-"""Noise seeds and clips from here on are no training's."""
+EVALUATION_SEED_OFFSET = 20_000_000
+"""Added to the seeds of noise and clips; training uses smaller ones."""
 PROMPTS = Path(__file__).with_name("prompts.toml")
-LATELY = 5
-"""How many blocks, the newest among them, tell the rhythm of a walk and whether what it passes is right."""
+RECENT_BLOCKS = 5
+"""Number of newest blocks from which step rate and landmarks are measured."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Whether each part of what was asked for is what a block shows."""
+class BlockScore:
+    """Whether the detectors name the subject, the scene and the motion of the prompt."""
 
     subject: bool
     scene: bool
@@ -55,8 +55,8 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class FrozenPrompt:
-    """A sentence, and what it asks for."""
+class TypedPrompt:
+    """A sentence that a player might type, and the state that it describes."""
 
     text: str
     subject: str
@@ -65,8 +65,14 @@ class FrozenPrompt:
 
 
 @dataclass
-class Stage:
-    """An environment and its judge."""
+class ScoredEnv:
+    """An environment whose blocks are scored by detectors.
+
+    Attributes:
+        env: The environment.
+        detectors: Classifiers of subject, scene and motion.
+        block_ms: Milliseconds of every block but the first ones.
+    """
 
     env: gymnasium.Env[Any, Any]
     detectors: Detectors
@@ -74,93 +80,96 @@ class Stage:
 
     @property
     def world_env(self) -> InfinityRopeEnv:
-        """The environment under its wrappers."""
+        """The environment without its wrappers."""
         assert isinstance(self.env.unwrapped, InfinityRopeEnv)
         return self.env.unwrapped
 
     def start(self, state: WorldState, seed: int) -> np.ndarray:
-        """Begin a rollout in a state's subject, scene and motion; its first block."""
+        """Begin a rollout with the state's subject, scene and motion, and return its first block."""
         options = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
-        return self.env.reset(seed=HELD_OUT + seed, options=options)[0]
+        return self.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options=options)[0]
 
-    def read(self, prompt: str, seed: int, blocks: int) -> np.ndarray:
-        """Begin a rollout with a prompt of one's own and go on with it; its last block."""
-        block = self.env.reset(seed=HELD_OUT + seed, options={"prompt": prompt})[0]
+    def play_prompt(self, prompt: str, seed: int, blocks: int) -> np.ndarray:
+        """Begin a rollout with a free prompt, continue it for some blocks, and return the last one."""
+        block = self.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options={"prompt": prompt})[0]
         for _ in range(blocks):
             block = self.step(self.world_env.action_set.index(self.world_env.steering.motion))
         return block
 
     def play(self, action: str) -> np.ndarray:
-        """The next block under an action; keeps how long it took."""
+        """Return the next block under a named action."""
         return self.step(self.world_env.action_set.index(action))
 
     def step(self, action: int) -> np.ndarray:
-        """The same, by number."""
+        """Return the next block under a numbered action, and record how long it took."""
         observation = self.env.step(action)[0]
         self.block_ms.append(1000 * self.world_env.timings["total_s"])
         return observation
 
-    def judge(self, block: np.ndarray, asked: FrozenPrompt | None = None) -> Judged:
-        """Compare a block with what a sentence asks for, or with what the player has steered to."""
-        asked = asked or self.world_env.steering
-        return Judged(
-            self.detectors.name_subject(block) == asked.subject,
-            self.detectors.name_scene(block) == asked.scene,
-            self.detectors.name_motion(block) == asked.motion,
+    def score(self, block: np.ndarray, prompt: TypedPrompt | None = None) -> BlockScore:
+        """Score a block against a typed prompt, or by default against the state that the actions have set."""
+        expected: TypedPrompt | Steering = prompt or self.world_env.steering
+        return BlockScore(
+            self.detectors.name_subject(block) == expected.subject,
+            self.detectors.name_scene(block) == expected.scene,
+            self.detectors.name_motion(block) == expected.motion,
         )
 
 
 @dataclass(frozen=True)
-class HeldRollout:
-    """One motion held from the start.
+class SustainedRollout:
+    """Measurements of a rollout of one motion.
 
     Attributes:
-        judged: by block number, for the blocks that were asked for.
-        things: whether each thing along the way was right, in the blocks up to each of those, `LATELY` in all.
-        speeds: scroll in pixels a frame of every block but the first.
-        drift: change of the mean colour from block 1 to the last, 0 to 255, the worst channel.
-        true_drift: the same of the frames the world would have drawn.
-        sharpness: mean over some blocks, over that of the world's own frames.
-        rhythm: steps a second over those of the world's own frames; None if nobody walks.
-        rises: of the blocks of a jump, over that of the world's own.
+        motion: Motion of the rollout.
+        scores: Score of each requested block, by block number.
+        landmarks: Whether each landmark was in place, over the `RECENT_BLOCKS` up to each requested block.
+        speeds: Scroll speed of every block but the first, in pixels per frame.
+        drift: Change of the mean colour from block 1 to the last, 0 to 255, of the channel that changes most.
+        rendered_drift: The same for the frames that the world renders.
+        sharpness: Sharpness relative to rendered frames, mean over the kept blocks.
+        step_rate_ratio: Steps per second relative to rendered frames; None unless the motion is a walk.
+        jump_height_ratios: Rise of every block of a jump relative to rendered frames; empty for other motions.
     """
 
     motion: str
-    judged: dict[int, Judged]
-    things: dict[int, list[bool]]
+    scores: dict[int, BlockScore]
+    landmarks: dict[int, list[bool]]
     speeds: list[float]
     drift: float
-    true_drift: float
+    rendered_drift: float
     sharpness: float
-    rhythm: float | None
-    rises: list[float]
+    step_rate_ratio: float | None
+    jump_height_ratios: list[float]
 
 
 @dataclass(frozen=True)
-class Switched:
-    """The first block after an action changed."""
+class SwitchResult:
+    """The first block after an action change: motion before and after, and the block's score."""
 
     before: str
     after: str
-    judged: Judged
+    score: BlockScore
 
 
 @dataclass(frozen=True)
-class CutTo:
+class CutResult:
     """The first block after a cut to another scene.
 
     Attributes:
-        first_frame: whether its first pixel frame alone shows the new scene.
+        scene: The new scene.
+        first_frame: Whether the first pixel frame alone shows the new scene.
+        score: Score of the block.
     """
 
     scene: str
     first_frame: bool
-    judged: Judged
+    score: BlockScore
 
 
 def starting_states(count: int, seed: int) -> Iterator[WorldState]:
-    """First states of rollouts: motions and subjects take turns; no combination returns before all 180 have come."""
-    shifts = np.random.default_rng([HELD_OUT, seed]).integers(len(SCENES), size=len(MOTIONS))
+    """Yield first states of rollouts; motions and subjects alternate, and all 180 combinations precede a repeat."""
+    shifts = np.random.default_rng([EVALUATION_SEED_OFFSET, seed]).integers(len(SCENES), size=len(MOTIONS))
     for index in range(count):
         number, turn = index % len(MOTIONS), index // len(MOTIONS)
         subject = SUBJECTS[(turn + number) % len(SUBJECTS)]
@@ -168,107 +177,109 @@ def starting_states(count: int, seed: int) -> Iterator[WorldState]:
         yield spawn(subject, scene, MOTIONS[number])
 
 
-def hold(stage: Stage, state: WorldState, seed: int, at: Sequence[int]) -> HeldRollout:
-    """Hold the state's motion until the last of the blocks `at` which it is judged."""
-    block = stage.start(state, seed)
-    judged, things, kept, speeds, rises, recent = {}, {}, {}, [], [], deque(maxlen=LATELY)
-    own_rise = rise(render_block(state)) if state.motion == "jump" else 1.0
-    for number in range(1, max(at) + 1):
-        block = stage.play(state.motion)
+def held_out_states(repeats: int) -> Iterator[WorldState]:
+    """Yield first states whose combination of subject, scene and motion no training clip shows."""
+    for names in sorted(HELD_OUT_COMBINATIONS) * repeats:
+        yield spawn(*names)
+
+
+def typed_prompts() -> list[TypedPrompt]:
+    """Load the sentences of prompts.toml, which were fixed before the training."""
+    return [TypedPrompt(**entry) for entry in tomllib.loads(PROMPTS.read_text())["prompts"]]
+
+
+def sustain_motion(env: ScoredEnv, state: WorldState, seed: int, numbers: Sequence[int]) -> SustainedRollout:
+    """Play the state's motion up to the largest of the block numbers `numbers`; those blocks are scored."""
+    block = env.start(state, seed)
+    scores, landmarks, kept = {}, {}, {}
+    speeds: list[float] = []
+    rises: list[float] = []
+    recent: deque[np.ndarray] = deque(maxlen=RECENT_BLOCKS)
+    rendered_rise = rise(render_block(state)) if state.motion == "jump" else 1.0
+    for number in range(1, max(numbers) + 1):
+        block = env.play(state.motion)
         speeds.append(scroll_speed(block))
         recent.append(block)
         if state.motion == "jump":
-            rises.append(rise(block) / own_rise)
-        if number in at:
-            judged[number] = stage.judge(block)
-            things[number] = _things_lately(state, number, recent)
-        if number == 1 or number in at:
+            rises.append(rise(block) / rendered_rise)
+        if number in numbers:
+            scores[number] = env.score(block)
+            landmarks[number] = _recent_landmarks(state, number, recent)
+        if number == 1 or number in numbers:
             kept[number] = block
     truth = {number: render_block(after_blocks(state, number)) for number in kept}
-    return HeldRollout(
+    return SustainedRollout(
         motion=state.motion,
-        judged=judged,
-        things=things,
+        scores=scores,
+        landmarks=landmarks,
         speeds=speeds,
-        drift=colour_change(kept[1], kept[max(at)]),
-        true_drift=colour_change(truth[1], truth[max(at)]),
+        drift=colour_change(kept[1], kept[max(numbers)]),
+        rendered_drift=colour_change(truth[1], truth[max(numbers)]),
         sharpness=float(np.mean([sharpness(kept[n]) / sharpness(truth[n]) for n in kept])),
-        rhythm=_rhythm(state, np.concatenate(recent)) if state.motion in WALKING_SPEED else None,
-        rises=rises,
+        step_rate_ratio=_step_rate_ratio(state, np.concatenate(recent)) if walking_speed(state.motion) else None,
+        jump_height_ratios=rises,
     )
 
 
-def _things_lately(state: WorldState, number: int, recent: Sequence[np.ndarray]) -> list[bool]:
-    """Whether each thing was right in the newest blocks, the last of which is the one of that number."""
+def _recent_landmarks(state: WorldState, number: int, recent: Sequence[np.ndarray]) -> list[bool]:
+    """Return whether each landmark is in place in the newest blocks, the last of which has the given number."""
     numbered = enumerate(recent, number + 1 - len(recent))
-    return [right for n, block in numbered for right in things_right(block, after_blocks(state, n))]
+    return [in_place for n, block in numbered for in_place in landmarks_in_place(block, after_blocks(state, n))]
 
 
-def _rhythm(state: WorldState, frames: np.ndarray) -> float:
-    """Steps a second of a walk, over those of the world's own frames."""
-    own = np.concatenate([render_block(after_blocks(state, n)) for n in range(len(frames) // BLOCK_FRAMES)])
-    return step_rate(frames) / step_rate(own)
+def _step_rate_ratio(state: WorldState, frames: np.ndarray) -> float:
+    """Return the steps per second of a walk, relative to rendered frames."""
+    rendered = np.concatenate([render_block(after_blocks(state, n)) for n in range(len(frames) // BLOCK_FRAMES)])
+    return step_rate(frames) / step_rate(rendered)
 
 
 def after_blocks(state: WorldState, blocks: int) -> WorldState:
-    """Where a held motion has led after so many more blocks."""
+    """Return the state that the same motion reaches after some more blocks."""
     for _ in range(blocks):
         state = advance(state)
     return state
 
 
 def colour_change(before: np.ndarray, after: np.ndarray) -> float:
-    """How far the mean colour has moved, in the channel in which it moved farthest."""
+    """Return the absolute change of the mean colour, in the channel that changes most."""
     return float(np.abs(mean_colour(after) - mean_colour(before)).max())
 
 
-def expected_speed(motion: str) -> int:
-    """Scroll of a motion in pixels a frame."""
+def walking_speed(motion: str) -> int:
+    """Return the scroll speed of a motion in pixels per frame; 0 unless it is a walk."""
     return WALKING_SPEED.get(motion, 0)
 
 
-def random_play(stage: Stage, state: WorldState, seed: int, blocks: int) -> Iterator[Judged]:
-    """Motions held and changed, and cuts, for a while; every block judged."""
-    stage.start(state, seed)
-    for action in random_actions(stage.world_env.action_set, blocks, HELD_OUT + seed):
-        yield stage.judge(stage.step(action))
+def random_play(env: ScoredEnv, state: WorldState, seed: int, blocks: int) -> Iterator[BlockScore]:
+    """Play random actions, cuts included, and score every block."""
+    env.start(state, seed)
+    for action in random_actions(env.world_env.action_set, blocks, EVALUATION_SEED_OFFSET + seed):
+        yield env.score(env.step(action))
 
 
-def switch_and_cut(stage: Stage, state: WorldState, seed: int) -> tuple[list[Switched], list[CutTo]]:
-    """From one rollout's state, try every other motion and every other scene."""
-    stage.start(state, seed)
-    for _ in range(int(np.random.default_rng([HELD_OUT, seed]).integers(1, 6))):
-        stage.play(state.motion)
-    saved = stage.world_env.save_state()
-    switched = []
+def switch_and_cut(env: ScoredEnv, state: WorldState, seed: int) -> tuple[list[SwitchResult], list[CutResult]]:
+    """Try every other motion and every other scene, all from one saved state of a rollout."""
+    env.start(state, seed)
+    for _ in range(int(np.random.default_rng([EVALUATION_SEED_OFFSET, seed]).integers(1, 6))):
+        env.play(state.motion)
+    saved = env.world_env.save_state()
+    switches = []
     for motion in (motion for motion in MOTIONS if motion != state.motion):
-        stage.world_env.restore_state(saved)
-        switched.append(Switched(state.motion, motion, stage.judge(stage.play(motion))))
+        env.world_env.restore_state(saved)
+        switches.append(SwitchResult(state.motion, motion, env.score(env.play(motion))))
     cuts = []
     for scene in (scene for scene in SCENES if scene != state.scene):
-        stage.world_env.restore_state(saved)
-        block = stage.play(f"cut_{scene}")
-        cuts.append(CutTo(scene, stage.detectors.name_scene(block[:1]) == scene, stage.judge(block)))
-    return switched, cuts
-
-
-def held_out_together(seeds: int) -> Iterator[WorldState]:
-    """First states whose subject, scene and motion no clip of the training shows together."""
-    for names in sorted(HELD_OUT_TOGETHER) * seeds:
-        yield spawn(*names)
-
-
-def frozen_prompts() -> list[FrozenPrompt]:
-    """What players might type, chosen before the training."""
-    return [FrozenPrompt(**entry) for entry in tomllib.loads(PROMPTS.read_text())["prompts"]]
+        env.world_env.restore_state(saved)
+        block = env.play(f"cut_{scene}")
+        cuts.append(CutResult(scene, env.detectors.name_scene(block[:1]) == scene, env.score(block)))
+    return switches, cuts
 
 
 @torch.inference_mode()
-def codec_psnr(world: WorldModel, seed: int) -> float:
-    """Encode an unseen clip and decode it: likeness in dB."""
-    frames = play_clip(np.random.default_rng([HELD_OUT, seed])).frames
-    assert world.encoder is not None
-    own = torch.from_numpy(frames[FIRST_LATENT_PADDING:])
-    latents = world.encoder.encode(as_video(own).to(world.device)).to(world.dtype)
-    decoded, _ = world.decoder.decode(latents, None)
-    return psnr(decoded[0].cpu().numpy(), frames[FIRST_LATENT_PADDING:])
+def codec_psnr(model: WorldModel, seed: int) -> float:
+    """Return the PSNR, in dB, of an encoded and decoded clip of an evaluation seed."""
+    frames = play_clip(np.random.default_rng([EVALUATION_SEED_OFFSET, seed])).frames[FIRST_LATENT_PADDING:]
+    assert model.encoder is not None
+    video = as_video(torch.from_numpy(frames)).to(model.device)
+    decoded, _ = model.decoder.decode(model.encoder.encode(video).to(model.dtype), None)
+    return psnr(decoded[0].cpu().numpy(), frames)

@@ -1,1 +1,1 @@
-"""Training of everything that is bundled: codec, encoded clips, teacher, student, world folder."""
+"""Training of the bundled model: codec, encoded clips, teacher, student, world folder."""

@@ -1,4 +1,4 @@
-"""Run `python -m examples.pocket_world.train`."""
+"""Run every training stage: `python -m examples.pocket_world.train`."""
 
 import tyro
 

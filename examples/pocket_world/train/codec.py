@@ -1,12 +1,13 @@
-"""Solve for the pocket world's video codec on rendered clips: principal components and the best linear way back.
+"""Fit the pocket world's video codec to rendered clips: principal components, and a linear decoder by least squares.
 
-python -m examples.pocket_world.train.codec --folder runs/codec        (three minutes)
-python -m examples.pocket_world.train.codec --folder runs/codec_new --encoder runs/codec    (its encoder, kept)
+    python -m examples.pocket_world.train.codec --folder runs/codec        (three minutes)
+    python -m examples.pocket_world.train.codec --folder runs/codec_new --encoder runs/codec    (keeps that encoder)
 
-Tried before, and dropped: a narrow TAEHV beside the linear decoder restored 2.4 dB more of 24 channels in 45 minutes,
-and nothing of 96 in 15 minutes, at twice the decoder's time; more channels and a look around cost nothing to train. A
-decoder solved for on 400 blocks that a generator had made (`polish.py`, commit 5903390) was worse for true latents by
-4 dB and no better for made ones: where the generator has lost its place, there is nothing right to learn.
+Two alternatives were measured and dropped. A narrow TAEHV trained as a residual of the linear decoder gained 2.4 dB at
+24 latent channels in 45 minutes and nothing at 96 channels in 15 minutes, and it doubled decoding time; more channels
+and a wider neighbourhood need no training. A decoder fitted to 400 generated blocks (`polish.py`, commit 5903390) lost
+4 dB on encoded clips and gained nothing on generated latents: where the generator shows the wrong place, no decoder
+can restore the right one.
 """
 
 from __future__ import annotations
@@ -23,22 +24,25 @@ from torch import Tensor, nn
 from examples.pocket_world.evaluate.measures import psnr
 from examples.pocket_world.train.run import start_processes
 from examples.pocket_world.world.play import FIRST_LATENT_PADDING, play_clip
+from infrope_env.atomic_file import write_atomically
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
 
 POCKET_CODEC = PatchCodecConfig(latent_channels=144, side=8)
-FILE = "codec.safetensors"
+CODEC_FILE = "codec.safetensors"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Settings of the run.
+    """Settings of the codec.
 
     Attributes:
-        clips: rendered for it.
-        encoder: run folder whose encoder to keep, and with it every latent and generator made with it; only the way
-            back is solved for, which is what helps when the world's looks change a little.
-        noise: deviation of the mistakes that the faintest channel will have; see `PatchDecoder.fit`. At 0.1 clean clips
-            come out about 1 dB better, and what a generator is wrong about sparkles.
+        folder: Folder that receives codec.safetensors.
+        clips: Number of clips to render and fit.
+        encoder: Run folder whose encoder is kept; only the decoder is fitted. Latents and generators made with that
+            encoder stay valid, which is useful after a small change of how the world looks.
+        noise: Standard deviation of the latent noise assumed for the faintest channel, see `PatchDecoder.fit`. At 0.1
+            clean clips gain about 1 dB, and generated frames show sparkle where the generator is wrong.
+        seed: Seed of the clips.
     """
 
     folder: Path = Path("runs/codec")
@@ -49,7 +53,7 @@ class Options:
 
 
 class Codec(nn.Module):
-    """Encoder and decoder."""
+    """Encoder and decoder of the pocket world."""
 
     def __init__(self, config: PatchCodecConfig = POCKET_CODEC) -> None:
         super().__init__()
@@ -57,24 +61,23 @@ class Codec(nn.Module):
 
 
 def main(options: Options) -> None:
-    """Render, solve, write."""
+    """Render the clips, fit the codec, and write it."""
     start_processes()
     clips = render_clips(options)
     codec = Codec()
     if options.encoder is None:
-        codec.encoder.fit(torch.cat([some_patches(codec.encoder, as_video(clip)) for clip in clips]))
+        codec.encoder.fit(torch.cat([sample_patches(codec.encoder, as_video(clip)) for clip in clips]))
     else:
         codec.encoder = load_codec(options.encoder).encoder
-    print("encoder ready, solving for the way back", flush=True)
+    print("encoder ready, fitting the decoder", flush=True)
     codec.decoder.fit(codec.encoder, map(as_video, clips), options.noise)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    save_file(codec.state_dict(), options.folder / FILE)
-    print(f"wrote {options.folder / FILE}: {likeness(codec, options):.1f} dB on clips it has not seen")
+    write_atomically(options.folder / CODEC_FILE, lambda path: save_file(codec.state_dict(), path))
+    print(f"wrote {options.folder / CODEC_FILE}: {mean_psnr(codec, options):.1f} dB on clips of another seed")
 
 
 @torch.inference_mode()
-def likeness(codec: Codec, options: Options, clips: int = 8) -> float:
-    """Mean PSNR of clips of another seed after encoding and decoding, in dB."""
+def mean_psnr(codec: Codec, options: Options, clips: int = 8) -> float:
+    """Return the mean PSNR, in dB, of encoded and decoded clips whose seed the codec was not fitted to."""
     values = []
     for clip in render_clips(replace(options, clips=clips, seed=options.seed + 999)):
         frames, _ = codec.decoder.decode(codec.encoder.encode_whole(as_video(clip)), None)
@@ -83,19 +86,19 @@ def likeness(codec: Codec, options: Options, clips: int = 8) -> float:
 
 
 def load_codec(folder: Path) -> Codec:
-    """The codec of a run."""
+    """Load the codec of a run folder."""
     codec = Codec()
-    codec.load_state_dict(load_file(folder / FILE))
+    codec.load_state_dict(load_file(folder / CODEC_FILE))
     return codec.eval().requires_grad_(False)
 
 
 def as_video(clip: Tensor) -> Tensor:
-    """A clip, t H W 3 in uint8, to 1 t 3 H W in [0, 1]."""
+    """Convert a clip, t H W 3 uint8, to a video, 1 t 3 H W in [0, 1]."""
     return clip.permute(0, 3, 1, 2)[None].float() / 255
 
 
 def render_clips(options: Options) -> list[Tensor]:
-    """Clips of random play, each t H W 3 in uint8."""
+    """Render clips of random play, each t H W 3 uint8."""
     clips = []
     for index in range(options.clips):
         clips.append(torch.from_numpy(play_clip(np.random.default_rng([options.seed, index])).frames))
@@ -104,8 +107,8 @@ def render_clips(options: Options) -> list[Tensor]:
     return clips
 
 
-def some_patches(encoder: PatchEncoder, video: Tensor, every: int = 2) -> Tensor:
-    """Patches of a video, (n pixels)."""
+def sample_patches(encoder: PatchEncoder, video: Tensor, every: int = 2) -> Tensor:
+    """Return every second patch of a video, (n pixels)."""
     return encoder.patches(video).movedim(2, -1).flatten(0, -2)[::every]
 
 

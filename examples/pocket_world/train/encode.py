@@ -1,6 +1,8 @@
-"""Play clips, encode them with the trained codec, keep the latents: what the generator is trained on.
+"""Render clips of random play and encode them with the fitted codec: the training set of the generator.
 
-python -m examples.pocket_world.train.encode --codec runs/codec --folder runs/clips    (goes on where it stopped)
+    python -m examples.pocket_world.train.encode --codec runs/codec --folder runs/clips
+
+Shards that exist are skipped, so an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -17,18 +19,25 @@ import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from examples.pocket_world.train.codec import Codec, load_codec
+from examples.pocket_world.train.codec import Codec, as_video, load_codec
 from examples.pocket_world.train.run import rank, start_processes
 from examples.pocket_world.world.play import Clip, play_clip
+from infrope_env.atomic_file import write_atomically
 from infrope_env.control.actions import Transition
 
 
 @dataclass(frozen=True)
 class Options:
-    """Settings of the run; with torchrun, processes share the shards.
+    """Settings of the training set. Processes started by torchrun share the shards.
 
     Attributes:
-        single_prompt: clips in which nothing changes, for the control that shows what training on changes gives.
+        codec: Run folder of the codec.
+        folder: Folder that receives the shards.
+        shards: Number of shards.
+        clips_per_shard: Number of clips in each shard.
+        seed: Seed of the clips.
+        single_prompt: Render clips in which motion and scene never change. A model trained on them is the control that
+            shows what training on changes contributes.
     """
 
     codec: Path = Path("runs/codec")
@@ -39,50 +48,50 @@ class Options:
     single_prompt: bool = False
 
 
-WALK_WEIGHT = FIRST_WEIGHT = 3.5
+WALK_WEIGHT = FIRST_BLOCK_WEIGHT = 3.5
 
 
 def block_weight(caption: str) -> float:
-    """How much a block counts in a loss: only walks go somewhere, and they are the hardest."""
+    """Return a block's weight in the loss: walks weigh most, because only in them the scenery moves."""
     return WALK_WEIGHT if {"left", "right"} & {*caption.replace(",", " ").split()} else 1.0
 
 
 @dataclass(frozen=True)
-class Clips:
-    """Encoded clips.
+class EncodedClips:
+    """Training clips as latents.
 
     Attributes:
-        latents: clip f c h w, float16.
-        captions: per clip, one for each block.
-        transitions: the same.
-        far: whether time passed unseen between block 0 and block 1 of a clip.
+        latents: Latents, clip f c h w, float16.
+        captions: Caption of every block, per clip.
+        transitions: Transition of every block, per clip.
+        time_skips: Whether a clip skips unseen time between its block 0 and its block 1.
     """
 
     latents: Tensor
     captions: list[list[str]]
     transitions: list[list[Transition]]
-    far: list[bool]
+    time_skips: list[bool]
 
     @cached_property
-    def importance(self) -> Tensor:
-        """How much every block counts in a loss, clips blocks.
+    def block_weights(self) -> Tensor:
+        """Weight of every block in the loss, clips blocks.
 
-        0 for a block before which time has passed unseen, for nothing could foretell it; most for those in which the
-        scenery moves, since they are the hardest, and for first ones, which alone have only the caption to go by.
+        A block after skipped time weighs 0: its context cannot determine it. Walks weigh more because moving scenery is
+        hardest to predict, first blocks because they have no context but the caption.
         """
         weights = torch.tensor([[block_weight(text) for text in row] for row in self.captions])
-        weights[:, 0] = FIRST_WEIGHT
-        weights[[clip for clip, moved in enumerate(self.far) if moved], 1] = 0
+        weights[:, 0] = FIRST_BLOCK_WEIGHT
+        weights[[clip for clip, skips in enumerate(self.time_skips) if skips], 1] = 0
         return weights
 
-    def choose(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Numbers of some clips, those that teach more more often."""
-        shares = self.importance.sum(1).double().numpy()
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draw indices of distinct clips, with probability proportional to the sum of their block weights."""
+        shares = self.block_weights.sum(1).double().numpy()
         return rng.choice(len(shares), count, replace=False, p=shares / shares.sum())
 
 
 def main(options: Options) -> None:
-    """Make every shard that is not there yet."""
+    """Render and encode every shard that does not exist yet."""
     start_processes()
     codec = load_codec(options.codec)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -91,43 +100,44 @@ def main(options: Options) -> None:
         if not path.exists():
             rng = np.random.default_rng([options.seed, shard])
             clips = [play_clip(rng, single_prompt=options.single_prompt) for _ in range(options.clips_per_shard)]
-            _write_shard(path, codec, clips)
+            write_shard(path, codec, clips)
             print(f"shard {shard + 1} of {options.shards}", flush=True)
 
 
-def load_clips(folder: Path) -> Clips:
-    """All encoded clips of a folder."""
+def load_clips(folder: Path) -> EncodedClips:
+    """Load all encoded clips of a folder.
+
+    Raises:
+        FileNotFoundError: The folder holds no shard.
+    """
     paths = sorted(folder.glob("clips_*.safetensors"))
     if not paths:
         raise FileNotFoundError(f"no encoded clips in {folder}; run python -m examples.pocket_world.train.encode first")
-    facts = [fact for path in paths for fact in json.loads(path.with_suffix(".json").read_text())]
-    return Clips(
+    metadata = [clip for path in paths for clip in json.loads(path.with_suffix(".json").read_text())]
+    return EncodedClips(
         latents=torch.cat([load_file(path)["latents"] for path in paths]),
-        captions=[[block["caption"] for block in fact["blocks"]] for fact in facts],
-        transitions=[[Transition(block["transition"]) for block in fact["blocks"]] for fact in facts],
-        far=[fact["far"] for fact in facts],
+        captions=[[block["caption"] for block in clip["blocks"]] for clip in metadata],
+        transitions=[[Transition(block["transition"]) for block in clip["blocks"]] for clip in metadata],
+        time_skips=[clip["far"] for clip in metadata],
     )
 
 
 @torch.inference_mode()
 def encode(codec: Codec, frames: np.ndarray) -> Tensor:
-    """One clip's padded frames, t H W 3 uint8, to latents f c h w."""
-    video = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 255  # t H W c -> 1 t c H W
-    return codec.encoder.encode_whole(video)[0]
+    """Encode one clip's padded frames, t H W 3 uint8, to latents f c h w."""
+    return codec.encoder.encode_whole(as_video(torch.from_numpy(frames)))[0]
 
 
-def _write_shard(path: Path, codec: Codec, clips: list[Clip]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_shard(path: Path, codec: Codec, clips: list[Clip]) -> None:
+    """Encode clips and write their latents to `path`, their captions and transitions to a .json file beside it."""
     latents = torch.stack([encode(codec, clip.frames).half() for clip in clips]).contiguous()
-    path.with_suffix(".json").write_text(json.dumps([_facts(clip) for clip in clips]))
-    partial = path.with_suffix(".partial")
-    save_file({"latents": latents}, partial)
-    os.replace(partial, path)
+    write_atomically(path.with_suffix(".json"), json.dumps([_metadata(clip) for clip in clips]).encode())
+    write_atomically(path, lambda part: save_file({"latents": latents}, part))
 
 
-def _facts(clip: Clip) -> dict[str, object]:
+def _metadata(clip: Clip) -> dict[str, object]:
     blocks = [{"caption": block.caption, "transition": block.transition.value} for block in clip.blocks]
-    return {"far": clip.far, "blocks": blocks}
+    return {"far": clip.time_skip, "blocks": blocks}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Pack trained checkpoints into a world folder that `infrope_env` loads, with its card and training record.
 
-python -m examples.pocket_world.train.export --out infrope_env/assets/pocket
+    python -m examples.pocket_world.train.export --generator runs/student --out runs/world
+
+The weights are written in bfloat16.
 """
 
 from __future__ import annotations
@@ -12,28 +14,31 @@ from typing import Any
 
 import torch
 import tyro
-from torch import nn
 
-from examples.pocket_world.evaluate.evaluation import commit
+from examples.pocket_world.evaluate.report import git_commit
 from examples.pocket_world.train.codec import load_codec
 from examples.pocket_world.train.generator import PocketGenerator
 from infrope_env.config import Sampler, Window
 from infrope_env.models.world_folder import save_world
-from infrope_env.recording import run_info as circumstances
+from infrope_env.recording import run_info
 
 RECORD = Path(__file__).parent / "training.json"
+STAGES = ("codec", "encode", "teacher", "student", "export")
 
 
 @dataclass(frozen=True)
 class Options:
-    """Settings.
+    """Settings of the export.
 
     Attributes:
-        generator: run folder of the student, or of the teacher.
-        average: take the moving average of the weights instead of the last ones.
-        history: run folders, besides the generator's, whose last logged rows go into the training record.
-        note: what the record should say beside the runs.
-        record: also write examples/pocket_world/training.json, the record of the bundled weights.
+        generator: Run folder of the student, or of the teacher.
+        codec: Run folder of the codec.
+        out: World folder to write.
+        name: Name of the model on its card.
+        history: Run folders, besides the generator's, whose last logged row goes into the training record.
+        average: Export the moving average of the weights instead of the last ones.
+        note: Text to add to the training record.
+        record: Also write examples/pocket_world/train/training.json, the record of the bundled weights.
     """
 
     generator: Path = Path("runs/student")
@@ -47,43 +52,35 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Write the world folder."""
+    """Write the world folder, in bfloat16."""
     checkpoint = torch.load(options.generator / "checkpoint.pt", weights_only=True)
-    model = PocketGenerator.of(checkpoint["average" if options.average else "model"])
+    model = PocketGenerator.from_weights(checkpoint["average" if options.average else "model"])
     codec = load_codec(options.codec)
     facts = training_facts(options)
-    parts = [_bfloat16(module) for module in (model.transformer, model.text, codec.decoder)]
     fields: dict[str, Any] = {"name": options.name, "window": Window(), "sampler": Sampler(), "training": facts}
-    save_world(options.out, *parts, fields, codec.encoder)
+    transformer, text, decoder = model.transformer.bfloat16(), model.text.bfloat16(), codec.decoder.bfloat16()
+    save_world(options.out, transformer, text, decoder, fields, codec.encoder)
     if options.record:
         RECORD.write_text(json.dumps(facts, indent=2) + "\n")
     print(f"wrote {options.out}")
 
 
 def training_facts(options: Options) -> dict[str, object]:
-    """How the weights were made, and how far each run went: its last logged row."""
+    """Return how the weights were made: commands, machine, versions, and the last logged row of every run."""
     return {
         "license": "Apache-2.0",
         "data": "clips of random play rendered by examples/pocket_world/world/state.py",
-        "commands": [f"python -m examples.pocket_world.{stage}" for stage in STAGES],
-        "machine": f"{circumstances.processor()}, one thread a process",
+        "commands": [f"python -m examples.pocket_world.train.{stage}" for stage in STAGES],
+        "machine": f"{run_info.processor()}, one thread a process",
         "runs": {folder.name: _last_row(folder / "log.jsonl") for folder in (*options.history, options.generator)},
         "torch": torch.__version__,
-        "commit": commit(),
+        "commit": git_commit(),
         **({"note": options.note} if options.note else {}),
     }
 
 
-STAGES = ("train_codec", "encode", "train_teacher", "train_student", "export")
-
-
 def _last_row(log: Path) -> dict[str, float]:
     return json.loads(log.read_text().splitlines()[-1]) if log.exists() else {}
-
-
-def _bfloat16(module: nn.Module) -> Any:
-    """Weights as they are used on most machines; half the size."""
-    return module.bfloat16()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pocket world's generator with its text encoder: their sizes, first weights and optimizers. Knows no clips."""
+"""The pocket world's generator and text encoder: sizes, initialisation, loss weights and optimizers."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ POCKET_MODEL = ModelConfig(
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
 EMA_DECAY = 0.99
 SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 0.75
-"""Latent columns where the subject stands, and how much their error counts: poses are soon known by heart."""
+"""Latent columns of the subject, and their loss weight: few poses exist, and they are learnt early."""
 GROUND_ROWS, GROUND_WEIGHT = slice(10, 12), 4.0
-"""Latent rows of the ground, whose colour tells the place, and how much more their error counts: it is faint."""
-MOVING_WEIGHT, MOVING = 3.0, 0.2
-"""How much more the error counts where something moves, and what change from frame to frame counts half as much."""
+"""Latent rows of the ground, and their loss weight: its faint colour identifies the position along the walk."""
+MOTION_WEIGHT, MOTION_THRESHOLD = 3.0, 0.2
+"""Additional loss weight of moving latent pixels, and the squared change between latent frames that gets half of it."""
 
 
-def model_of(width: int) -> ModelConfig:
-    """The pocket model with so many channels and, in proportion, heads and hidden units: a narrower one learns faster.
+def generator_config(width: int) -> ModelConfig:
+    """Return the pocket model's config at another width, with heads and hidden units in proportion.
 
     Raises:
-        ValueError: where that is no whole number of heads.
+        ValueError: The width is no multiple of the head width.
     """
     heads, rest = divmod(width, POCKET_MODEL.head_dim)
     if heads < 1 or rest:
@@ -50,11 +50,11 @@ def model_of(width: int) -> ModelConfig:
 
 
 class PocketGenerator(nn.Module):
-    """Generator and text encoder, trained together; `width` is the generator's, see `model_of`."""
+    """Generator and text encoder, trained together; `width` is the generator's, see `generator_config`."""
 
     def __init__(self, width: int = POCKET_MODEL.dim) -> None:
         super().__init__()
-        self.transformer = CausalWanTransformer(model_of(width))
+        self.transformer = CausalWanTransformer(generator_config(width))
         self.text = PocketTextEncoder.from_words(VOCABULARY, POCKET_TEXT)
         for module in self.transformer.modules():
             if isinstance(module, nn.Linear):
@@ -63,56 +63,66 @@ class PocketGenerator(nn.Module):
         nn.init.zeros_(self.transformer.head.head.weight)
 
     @classmethod
-    def of(cls, weights: dict[str, Tensor]) -> PocketGenerator:
-        """As wide as these weights, with them."""
+    def from_weights(cls, weights: dict[str, Tensor]) -> PocketGenerator:
+        """Make a generator as wide as its weights, and load them."""
         model = cls(weights["transformer.head.modulation"].shape[-1])
         model.load_state_dict(weights)
         return model
 
-    def read(self, captions: list[str]) -> TextKV:
-        """Cross-attention keys and values of captions; equal ones are encoded once."""
+    def text_kv(self, captions: list[str]) -> TextKV:
+        """Return the cross-attention keys and values of captions; equal captions are encoded once."""
         texts = list(dict.fromkeys(captions))
         ids, lengths = self.text.tokenize(texts)
-        memory = self.transformer.project_text(self.text.encode_ids(ids, lengths))
+        layers = self.transformer.project_text(self.text.encode_ids(ids, lengths))
         rows = torch.tensor([texts.index(caption) for caption in captions], device=ids.device)
-        return [(key[rows], value[rows]) for key, value in memory]
+        return [(key[rows], value[rows]) for key, value in layers]
 
 
 @dataclass(frozen=True)
-class ErrorWeights:
-    """How much every latent channel and place of the picture counts in a loss.
+class LossWeights:
+    """Loss weights of latent channels and latent pixels.
 
-    A channel counts as the square root of its variance in the picture: by the variance itself the faint channels,
-    which hold what is sharp, would not be learnt; as equals, they would outvote what everyone sees first.
+    A channel is weighted by the standard deviation of its contribution to the picture. Weighted by the variance, faint
+    channels, which carry fine detail, are not learnt; weighted equally, they dominate the loss.
+
+    Attributes:
+        channels: Weight of every channel, c, mean 1.
+        pixels: Weight of every latent pixel, h w, mean 1.
     """
 
     channels: Tensor
-    places: Tensor
+    pixels: Tensor
 
     @classmethod
-    def of(cls, variances: Tensor, device: torch.device) -> ErrorWeights:
-        """Channels, and places h w, normalised to 1 on average."""
+    def of(cls, variances: Tensor, device: torch.device) -> LossWeights:
+        """Derive the weights from the channels' variances in the picture, c."""
         channels = variances.sqrt()
-        places = torch.ones(POCKET_MODEL.latent_size)
-        places[:, SUBJECT_COLUMNS] = SUBJECT_WEIGHT
-        places[GROUND_ROWS] *= GROUND_WEIGHT
-        return cls((channels / channels.mean()).to(device), (places / places.mean()).to(device))
+        pixels = torch.ones(POCKET_MODEL.latent_size)
+        pixels[:, SUBJECT_COLUMNS] = SUBJECT_WEIGHT
+        pixels[GROUND_ROWS] *= GROUND_WEIGHT
+        return cls((channels / channels.mean()).to(device), (pixels / pixels.mean()).to(device))
 
-    def error(self, prediction: Tensor, target: Tensor, block_weight: Tensor) -> Tensor:
-        """Mean squared error over N f c h w; some blocks count less, or not at all."""
-        error = (prediction.float() - target).square() * self.places * self.channels[:, None, None]
-        error = error * (1 + MOVING_WEIGHT * self.moving(target))
-        return (error.flatten(1).mean(1) * block_weight).sum() / block_weight.sum().clamp(min=1)
+    def error(self, prediction: Tensor, target: Tensor, block_weights: Tensor) -> Tensor:
+        """Return the weighted mean squared error.
 
-    def moving(self, target: Tensor) -> Tensor:
-        """How much of N f c h w moves, N f 1 h w from 0 to 1: what stays is soon known by heart."""
+        Args:
+            prediction: Clean estimates, N f c h w.
+            target: Clean latents, N f c h w.
+            block_weights: Weight of every block, N; 0 leaves a block out.
+        """
+        error = (prediction.float() - target).square() * self.pixels * self.channels[:, None, None]
+        error = error * (1 + MOTION_WEIGHT * self.motion(target))
+        return (error.flatten(1).mean(1) * block_weights).sum() / block_weights.sum().clamp(min=1)
+
+    def motion(self, target: Tensor) -> Tensor:
+        """Return how much each latent pixel of N f c h w changes between latent frames, N f 1 h w in [0, 1]."""
         change = (target.diff(dim=1).square() * self.channels[:, None, None]).mean(2, keepdim=True)
         change = torch.cat((change[:, :1], change), 1)
-        return change / (change + MOVING)
+        return change / (change + MOTION_THRESHOLD)
 
 
 def make_optimizers(model: PocketGenerator, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the transformer's blocks and of the text's way to them, AdamW for everything else."""
+    """Make Muon for the matrices of the transformer layers and the text encoder, AdamW for all other parameters."""
     parts = (model.transformer.blocks, model.transformer.text_embedding, model.text.layers, model.text.head)
     matrices = [p for part in parts for p in part.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
@@ -122,7 +132,7 @@ def make_optimizers(model: PocketGenerator, lr: float) -> list[torch.optim.Optim
 
 
 def update(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
-    """Average the gradients over processes, clip them, move the weights."""
+    """Average the gradients over processes, clip their norm, and step the optimizers."""
     parameters = [p for p in model.parameters() if p.grad is not None]
     average_gradients(parameters)
     nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -132,12 +142,12 @@ def update(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, iteration: int) -> None:
-    """Exponential moving average of the weights, faster at first."""
+    """Update the exponential moving average of the weights; its decay is smaller in early iterations."""
     decay = min(EMA_DECAY, (1 + iteration) / (10 + iteration))
-    for kept, current in zip(average.parameters(), model.parameters(), strict=True):
-        kept.lerp_(current, 1 - decay)
+    for averaged, current in zip(average.parameters(), model.parameters(), strict=True):
+        averaged.lerp_(current, 1 - decay)
 
 
 def load_average(folder: Path) -> dict[str, Tensor]:
-    """The averaged weights of a run."""
+    """Load the averaged weights of a run folder."""
     return torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")["average"]

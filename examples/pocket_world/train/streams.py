@@ -1,7 +1,6 @@
-"""Self-rollout without end: a generator plays on its own past, beside the world that says what each block should show.
+"""Endless self-rollout: the generator continues its own output while the rendered world supplies every block's target.
 
-The rollouts are as long as play, so a generator learns from the mistakes that it makes after a minute, not only from
-those of the first seconds.
+These rollouts are as long as play, so the generator also learns from errors that appear only after a minute.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from torch import Tensor
 from examples.pocket_world.train.codec import as_video
 from examples.pocket_world.train.encode import block_weight
 from examples.pocket_world.train.generator import POCKET_MODEL, PocketGenerator
-from examples.pocket_world.train.teacher_forcing import LookbackMaker, masked_attention
-from examples.pocket_world.world.play import PlayedBlock, play_on
+from examples.pocket_world.train.teacher_forcing import AttentionPlanner, masked_attention
+from examples.pocket_world.world.play import PlayedBlock, play_endlessly
 from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
@@ -29,14 +28,16 @@ from infrope_env.pixels.patch_codec import PatchEncoder
 
 SCHEDULE = Schedule.of(Sampler())
 LAST_STEP = len(SCHEDULE.sigmas) - 1
-HASTES = (0.05, 0.3, 1.0)
-"""How often something changes in a rollout, against the clips of `play_clip`: some go on walking for half a minute."""
-BLOCKS = 60
-"""How long a rollout lasts on average."""
+CHANGE_RATES = (0.05, 0.3, 1.0)
+"""Rates of changes in a rollout relative to the clips of `play_clip`: at the lowest, walks last for half a minute."""
+MEAN_ROLLOUT_BLOCKS = 60
 
 
-class RolloutWindow:
-    """One layer's window during a rollout: un-rotated keys and values of what is in view, (1 heads (frames n) d)."""
+class RolloutContext:
+    """One layer's attention context during a rollout: un-rotated keys and values of visible frames.
+
+    Each cached frame is a pair of 1 heads n d. Gradients flow through the current block only.
+    """
 
     def __init__(self, tokens_per_frame: int) -> None:
         self._tokens_per_frame = tokens_per_frame
@@ -45,7 +46,7 @@ class RolloutWindow:
         self.rotations: tuple[Rotation, Rotation] | None = None
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of the block to what it sees; arguments un-rotated, 1 heads (block n) d."""
+        """Attend from the block to the visible frames and itself; arguments un-rotated, 1 heads (block n) d."""
         self.write_kv(key, value)
         assert self.rotations is not None
         context, block = self.rotations
@@ -56,46 +57,55 @@ class RolloutWindow:
         return masked_attention(rotate(query, block), torch.cat(keys, 2), torch.cat(values, 2))
 
     def write_kv(self, key: Tensor, value: Tensor) -> None:
-        """Hold on to the latest pass's keys and values."""
+        """Keep the keys and values of the latest pass for `commit`."""
         self._latest = key, value
 
     def commit(self) -> None:
-        """Remember the latest pass's frames, each by itself."""
+        """Append the frames of the latest pass to the visible frames."""
         assert self._latest is not None
         parts = (part.detach().split(self._tokens_per_frame, dim=2) for part in self._latest)
         self._past += zip(*parts, strict=True)
 
     def keep(self, slots: tuple[int, ...]) -> None:
-        """Forget every frame but those at these places."""
+        """Drop every frame but those in the given slots."""
         self._past = [self._past[slot] for slot in slots]
 
 
 @dataclass
 class SelfRollout:
-    """A rollout by the model under training, one block after the other, laid out as in play."""
+    """A rollout of the model in training, laid out block by block as in play.
+
+    Attributes:
+        model: Model in training.
+        planner: Computes the rotations of a layout.
+        generator: Random generator of the noise, on the device of the model.
+        contexts: Attention context of every layer.
+        cached: Frame ids of the cached frames.
+        text: Cross-attention keys and values of the current caption.
+    """
 
     model: PocketGenerator
-    look_back: LookbackMaker
+    planner: AttentionPlanner
     generator: torch.Generator
-    windows: list[RolloutWindow] = field(default_factory=list)
+    contexts: list[RolloutContext] = field(default_factory=list)
     cached: tuple[int, ...] = ()
     text: TextKV = field(default_factory=list)
 
-    def turn_to(self, caption: str, transition: Transition, window: Window) -> None:
-        """Lay the next block out; START forgets everything."""
+    def lay_out_next(self, caption: str, transition: Transition, window: Window) -> None:
+        """Lay out the next block; the transition START begins a new rollout."""
         if transition is Transition.START:
-            self.windows = [RolloutWindow(POCKET_MODEL.tokens_per_frame) for _ in self.model.transformer.blocks]
+            self.contexts = [RolloutContext(POCKET_MODEL.tokens_per_frame) for _ in self.model.transformer.blocks]
             self.cached = ()
-        self.text = self.model.read([caption])
+        self.text = self.model.text_kv([caption])
         layout = lay_out(self.cached, transition, window)
-        rotations = self.look_back.rotations(layout)
-        for layer in self.windows:
+        rotations = self.planner.rotations(layout)
+        for layer in self.contexts:
             layer.keep(layout.slots)
             layer.rotations = rotations
         self.cached = tuple(self.cached[slot] for slot in layout.slots)
 
     def make_block(self, exit_step: int, shape: torch.Size) -> Tensor:
-        """Denoise 1 f c h w up to a step, which alone has a gradient; returns its estimate of the clean latents."""
+        """Denoise a block, 1 f c h w, up to a step, and return that step's clean estimate; only it has a gradient."""
         noisy = self._noise(shape)
         for step in range(exit_step):
             with torch.no_grad():
@@ -105,10 +115,10 @@ class SelfRollout:
 
     @torch.no_grad()
     def commit(self, latents: Tensor) -> None:
-        """The commit pass."""
+        """Run the commit pass on clean latents, 1 f c h w."""
         transformer = self.model.transformer
-        transformer.update_cache(latents, transformer.modulate(latents.new_zeros(1)), self.text, self.windows)
-        for layer in self.windows:
+        transformer.update_cache(latents, transformer.modulate(latents.new_zeros(1)), self.text, self.contexts)
+        for layer in self.contexts:
             layer.commit()
         newest = self.cached[-1] if self.cached else -1
         self.cached += tuple(range(newest + 1, newest + 1 + latents.shape[1]))
@@ -118,18 +128,18 @@ class SelfRollout:
 
     def _estimate(self, noisy: Tensor, step: int) -> Tensor:
         timestep = torch.full((1,), SCHEDULE.timesteps[step], device=noisy.device)
-        output = self.model.transformer(noisy, self.model.transformer.modulate(timestep), self.text, self.windows)
+        output = self.model.transformer(noisy, self.model.transformer.modulate(timestep), self.text, self.contexts)
         return clean_estimate(POCKET_MODEL.prediction, output.float(), noisy, SCHEDULE.sigmas[step])
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a block should show.
+    """The target of one block.
 
     Attributes:
-        block: as it was played.
-        latents: 1 f c h w.
-        weight: how much it counts in a loss.
+        block: State, caption and transition of the block.
+        latents: Encoded rendered frames, 1 f c h w.
+        weight: Weight of the block in the loss.
     """
 
     block: PlayedBlock
@@ -138,10 +148,10 @@ class Target:
 
 
 def targets(encoder: PatchEncoder, rng: np.random.Generator) -> Iterator[Target]:
-    """Blocks of one rollout after the other, for ever; each begins with START."""
+    """Yield the blocks of one rollout after another, without end; each rollout begins with START."""
     while True:
-        haste, blocks = float(rng.choice(HASTES)), int(rng.geometric(1 / BLOCKS))
-        for block, frames in islice(play_on(rng, haste), blocks):
+        change_rate, blocks = float(rng.choice(CHANGE_RATES)), int(rng.geometric(1 / MEAN_ROLLOUT_BLOCKS))
+        for block, frames in islice(play_endlessly(rng, change_rate), blocks):
             video = as_video(torch.from_numpy(frames))
             with torch.no_grad():
                 latents = encoder.encode_whole(video)

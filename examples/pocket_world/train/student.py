@@ -1,10 +1,10 @@
-"""Turn the teacher into the 4-step student by self-rollout: it learns on what it has itself made so far.
+"""Train the 4-step student by self-rollout: initialised from the teacher, it learns on a context it generated itself.
 
-It plays without end: some of the four denoising steps, the block committed, the next one laid out by its transition.
-The last of those steps learns to hit the world's block, which is a function of the captions and of what was before.
-Teacher forcing goes on beside it, since it alone trains what the commit pass remembers.
+The rollouts are endless. Each block runs a random number of the four denoising steps, and the last of these steps is
+trained towards the rendered block, which captions and past determine. The result is committed, and the next block is
+laid out by its transition. The teacher-forcing loss is added, because only it trains the commit pass.
 
-python -m examples.pocket_world.train.student --teacher runs/teacher --folder runs/student    (resumes)
+    python -m examples.pocket_world.train.student --teacher runs/teacher --folder runs/student    (resumes)
 """
 
 from __future__ import annotations
@@ -20,31 +20,38 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from examples.pocket_world.train.codec import load_codec
 from examples.pocket_world.train.encode import load_clips
 from examples.pocket_world.train.generator import (
-    ErrorWeights,
+    LossWeights,
     PocketGenerator,
     load_average,
     make_optimizers,
     update,
     update_average,
 )
-from examples.pocket_world.train.run import Run, half, place, rank, start_processes
+from examples.pocket_world.train.run import Run, autocast, rank, start_processes, training_device
 from examples.pocket_world.train.streams import LAST_STEP, SelfRollout, targets
-from examples.pocket_world.train.teacher import Forcing, sample_window
+from examples.pocket_world.train.teacher import TeacherForcing, sample_window
 from infrope_env.pixels.patch_codec import PatchEncoder
 
 
 @dataclass(frozen=True)
 class Options:
-    """Settings of the run.
+    """Settings of the student.
 
     Attributes:
-        teacher: run folder whose averaged weights to begin with.
-        batch: rollouts that a process plays beside each other.
-        blocks: that each of them goes on by in an iteration.
-        forced_batch: clips of the teacher-forcing loss that goes along.
-        true_share: of the blocks that are committed as the world has them instead of as they were made: a rollout that
-            has lost its place is of no use until it is told.
-        device: where to train; None takes the GPU where there is one.
+        clips: Folder of the encoded clips, for the teacher-forcing loss.
+        codec: Run folder of the codec.
+        teacher: Run folder whose averaged weights initialise the student.
+        folder: Folder of the run.
+        iterations: Length of the run.
+        minutes: Time limit of this process; the next one resumes the run.
+        batch: Rollouts per process.
+        blocks: Blocks per rollout and iteration.
+        teacher_forcing_batch: Clips per iteration and process in the teacher-forcing loss.
+        scheduled_sampling_probability: Probability of committing the rendered block instead of the generated one. It
+            brings back rollouts that have lost their place in the scenery.
+        lr: Peak learning rate.
+        seed: Seed of rollouts, clips and noise.
+        device: Device to train on; None takes the GPU if there is one.
     """
 
     clips: Path = Path("runs/clips")
@@ -55,62 +62,75 @@ class Options:
     minutes: float = 1e9
     batch: int = 2
     blocks: int = 7
-    forced_batch: int = 1
-    true_share: float = 0.2
+    teacher_forcing_batch: int = 1
+    scheduled_sampling_probability: float = 0.2
     lr: float = 1.2e-3
     seed: int = 1
     device: str | None = None
 
 
 def main(options: Options) -> None:
-    """Train until the iterations are done or the minutes are over."""
+    """Train until the iterations or the minutes are over."""
     start_processes()
     torch.manual_seed(options.seed)
-    device = place(options.device)
-    model = PocketGenerator.of(load_average(options.teacher)).to(device)
-    average = PocketGenerator.of(load_average(options.teacher)).to(device).requires_grad_(False)
+    device = training_device(options.device)
+    model = PocketGenerator.from_weights(load_average(options.teacher)).to(device)
+    average = PocketGenerator.from_weights(load_average(options.teacher)).to(device).requires_grad_(False)
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
     clips = load_clips(options.clips)
     encoder = load_codec(options.codec).encoder
-    forcing = Forcing.on(device, ErrorWeights.of(encoder.variances, device))
-    players = [
-        Player(model, forcing, encoder, [options.seed, run.iteration, rank(), number])
+    forcing = TeacherForcing.on(device, LossWeights.of(encoder.variances, device))
+    rollouts = [
+        StudentRollout(model, forcing, encoder, [options.seed, run.iteration, rank(), number])
         for number in range(options.batch)
     ]
     for iteration in run:
         rng = np.random.default_rng([options.seed, iteration, rank()])
         model.zero_grad(set_to_none=True)
-        forced = forcing.losses(model, clips, rng, options.forced_batch, at_steps=1.0)
-        (0.5 * torch.stack([*forced.values()]).mean()).backward()
-        share = 1 / (options.batch * options.blocks)
-        errors = [p.add_gradient(share, options.true_share) for p in players for _ in range(options.blocks)]
+        forcing_losses = forcing.losses(model, clips, rng, options.teacher_forcing_batch, at_steps=1.0)
+        (0.5 * torch.stack([*forcing_losses.values()]).mean()).backward()
+        scale = 1 / (options.batch * options.blocks)
+        errors = [
+            rollout.backward_block(scale, options.scheduled_sampling_probability)
+            for rollout in rollouts
+            for _ in range(options.blocks)
+        ]
         update(model, optimizers)
         update_average(average, model, iteration)
-        run.log(every=10, **{name: loss.item() for name, loss in forced.items()}, rolled=float(np.mean(errors)))
+        logged = {name: loss.item() for name, loss in forcing_losses.items()}
+        run.log(logged | {"rolled": float(np.mean(errors))}, every=10)
 
 
-class Player:
-    """A rollout beside its targets; plays on where it stopped."""
+class StudentRollout:
+    """A self-rollout with its targets; it continues from one iteration to the next."""
 
-    def __init__(self, model: PocketGenerator, forcing: Forcing, encoder: PatchEncoder, seed: list[int]) -> None:
+    def __init__(self, model: PocketGenerator, forcing: TeacherForcing, encoder: PatchEncoder, seed: list[int]) -> None:
         self._rng, self._forcing = np.random.default_rng(seed), forcing
         generator = torch.Generator(forcing.device).manual_seed(int(self._rng.integers(2**62)))
-        self._rollout = SelfRollout(model, forcing.look_back, generator)
+        self._rollout = SelfRollout(model, forcing.planner, generator)
         self._targets = targets(encoder, self._rng)
 
-    def add_gradient(self, share: float, true_share: float) -> float:
-        """Make the next block and commit it, or what is true; its gradient counts `share`. Returns its error."""
+    def backward_block(self, scale: float, scheduled_sampling_probability: float) -> float:
+        """Generate the next block, back-propagate its loss, and commit the generated or the rendered block.
+
+        Args:
+            scale: Factor on the loss.
+            scheduled_sampling_probability: Probability of committing the rendered block.
+
+        Returns:
+            Error of the block, without its weight and the factor.
+        """
         target = next(self._targets)
         latents, block = target.latents.to(self._forcing.device), target.block
-        with half(self._forcing.device), sdpa_kernel(SDPBackend.MATH):
-            self._rollout.turn_to(block.caption, block.transition, sample_window(self._rng))
+        with autocast(self._forcing.device), sdpa_kernel(SDPBackend.MATH):
+            self._rollout.lay_out_next(block.caption, block.transition, sample_window(self._rng))
             estimate = self._rollout.make_block(int(self._rng.integers(LAST_STEP + 1)), latents.shape)
         error = self._forcing.weights.error(estimate, latents, torch.ones(1, device=latents.device))
-        (error * target.weight * share).backward()
-        true = self._rng.random() < true_share
-        with half(self._forcing.device), sdpa_kernel(SDPBackend.MATH):
-            self._rollout.commit(latents if true else estimate.detach())
+        (error * target.weight * scale).backward()
+        commit_rendered = self._rng.random() < scheduled_sampling_probability
+        with autocast(self._forcing.device), sdpa_kernel(SDPBackend.MATH):
+            self._rollout.commit(latents if commit_rendered else estimate.detach())
         return error.item()
 
 

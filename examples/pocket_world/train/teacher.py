@@ -1,7 +1,9 @@
-"""Train the pocket world's generator and text encoder by denoising with teacher forcing on encoded clips.
+"""Train the teacher: the pocket generator and its text encoder, by denoising with teacher forcing on encoded clips.
 
-python -m examples.pocket_world.train.teacher --folder runs/teacher       (resumes from its checkpoint)
-torchrun --nproc-per-node 2 -m examples.pocket_world.train.teacher ...    (two processes of one thread each)
+    python -m examples.pocket_world.train.teacher --folder runs/teacher
+    torchrun --nproc-per-node 2 -m examples.pocket_world.train.teacher --folder runs/teacher
+
+The second command uses two processes of one thread each. Both resume from the checkpoint in the folder.
 """
 
 from __future__ import annotations
@@ -17,36 +19,44 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.train.codec import load_codec
-from examples.pocket_world.train.encode import Clips, load_clips
+from examples.pocket_world.train.encode import EncodedClips, load_clips
 from examples.pocket_world.train.generator import (
     POCKET_MODEL,
-    ErrorWeights,
+    LossWeights,
     PocketGenerator,
     load_average,
     make_optimizers,
     update,
     update_average,
 )
-from examples.pocket_world.train.run import Run, half, place, rank, start_processes
-from examples.pocket_world.train.teacher_forcing import ForcedWindow, LookbackMaker
+from examples.pocket_world.train.run import Run, autocast, rank, start_processes, training_device
+from examples.pocket_world.train.teacher_forcing import AttentionPlanner, TeacherForcingContext
 from examples.pocket_world.train.widen import widen
 from infrope_env.config import Sampler, Window
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate, shift_timesteps
 from infrope_env.pixels.patch_codec import channel_noise_scale
 
-SOILED = 0.8
-"""Most noise, in deviations of the faintest latent channel, that the context gets in training."""
+MAX_CONTEXT_NOISE = 0.8
+"""Largest standard deviation of the context noise, in deviations of the faintest latent channel."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Settings of the run.
+    """Settings of the teacher.
 
     Attributes:
-        initial: run folder whose averaged weights to begin with, in a new run; they may be of a narrower model.
-        width: channels of the generator, a multiple of 64: a narrower one takes less time, to begin with or to try.
-        at_steps: share of the lower noise levels taken from the sampler's own; the rest is spread over all levels.
-        device: where to train; None takes the GPU where there is one.
+        clips: Folder of the encoded clips.
+        codec: Run folder of the codec.
+        folder: Folder of the run.
+        initial: Run folder whose averaged weights initialise a new run; they may belong to a narrower model.
+        iterations: Length of the run.
+        minutes: Time limit of this process; the next one resumes the run.
+        batch: Clips per iteration and process.
+        lr: Peak learning rate.
+        width: Channels of the generator, a multiple of 64.
+        at_steps: Share of the noise levels below 1 that equal the sampler's own; the rest covers all levels.
+        seed: Seed of initial weights, clips and noise.
+        device: Device to train on; None takes the GPU if there is one.
     """
 
     clips: Path = Path("runs/clips")
@@ -64,10 +74,10 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Train until the iterations are done or the minutes are over."""
+    """Train until the iterations or the minutes are over."""
     start_processes()
     torch.manual_seed(options.seed)
-    device = place(options.device)
+    device = training_device(options.device)
     model = PocketGenerator(options.width).to(device)
     average = PocketGenerator(options.width).to(device).requires_grad_(False)
     if options.initial is not None:
@@ -76,7 +86,7 @@ def main(options: Options) -> None:
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
     clips = load_clips(options.clips)
-    forcing = Forcing.on(device, ErrorWeights.of(load_codec(options.codec).encoder.variances, device))
+    forcing = TeacherForcing.on(device, LossWeights.of(load_codec(options.codec).encoder.variances, device))
     for iteration in run:
         rng = np.random.default_rng([options.seed, iteration, rank()])
         losses = forcing.losses(model, clips, rng, options.batch, options.at_steps)
@@ -84,120 +94,127 @@ def main(options: Options) -> None:
         torch.stack([*losses.values()]).mean().backward()
         update(model, optimizers)
         update_average(average, model, iteration)
-        run.log(**{name: loss.item() for name, loss in losses.items()})
+        run.log({name: loss.item() for name, loss in losses.items()})
 
 
 @dataclass(frozen=True)
-class Forcing:
-    """What teacher forcing needs besides model and clips."""
+class TeacherForcing:
+    """The teacher-forcing loss.
 
-    look_back: LookbackMaker
-    weights: ErrorWeights
+    Attributes:
+        planner: Lays out the blocks of the clips.
+        weights: Weights of latent channels and pixels.
+        device: Device to train on.
+    """
+
+    planner: AttentionPlanner
+    weights: LossWeights
     device: torch.device
 
     @classmethod
-    def on(cls, device: torch.device, weights: ErrorWeights) -> Forcing:
-        """Ready for the pocket model."""
-        return cls(LookbackMaker.of_pocket(device), weights, device)
+    def on(cls, device: torch.device, weights: LossWeights) -> TeacherForcing:
+        """Make the loss of the pocket model on a device."""
+        return cls(AttentionPlanner.of_pocket(device), weights, device)
 
     def losses(
-        self, model: PocketGenerator, clips: Clips, rng: np.random.Generator, count: int, at_steps: float
+        self, model: PocketGenerator, clips: EncodedClips, rng: np.random.Generator, count: int, at_steps: float
     ) -> dict[str, Tensor]:
-        """Errors of the clean estimates of one batch: of the half from pure noise, and of the half from less.
+        """Return the errors of one batch's clean estimates: of the half at noise level 1, and of the half below.
 
-        Pure noise is half of all: what it leaves open only the context can tell, and nothing is harder to learn.
+        Half of the blocks start from pure noise, because that step is the hardest: only context and caption determine
+        its result.
         """
-        batch = self.prepare(clips, rng, count)
+        batch = self.make_batch(clips, rng, count)
         sigmas = sample_sigmas(rng, len(batch.clean), at_steps).to(self.device)
         pure = torch.from_numpy(rng.permutation(len(sigmas)) < len(sigmas) // 2).to(self.device)
         estimates = self.estimates(model, batch, torch.where(pure, 1.0, sigmas))
         first, later = (
-            self.weights.error(estimates[part], batch.clean[part], batch.importance[part]) for part in (pure, ~pure)
+            self.weights.error(estimates[part], batch.clean[part], batch.block_weights[part]) for part in (pure, ~pure)
         )
         return {"from_noise": first, "later": later}
 
-    def prepare(self, clips: Clips, rng: np.random.Generator, count: int) -> Batch:
-        """Draw clips, and lay their blocks out."""
-        chosen = clips.choose(rng, count)
+    def make_batch(self, clips: EncodedClips, rng: np.random.Generator, count: int) -> Batch:
+        """Draw clips and lay out their blocks."""
+        chosen = clips.sample(rng, count)
         transitions = [clips.transitions[i] for i in chosen]
         latents = clips.latents[torch.from_numpy(chosen)].to(self.device).float()
         return Batch(
             clean=rearrange(latents, "b (k f) c h w -> (b k) f c h w", f=Window().block),
             captions=[caption for i in chosen for caption in clips.captions[i]],
-            importance=clips.importance[chosen].flatten().to(self.device),
-            window=ForcedWindow(self.look_back(transitions, [sample_window(rng) for _ in chosen]), count),
+            block_weights=clips.block_weights[chosen].flatten().to(self.device),
+            context=TeacherForcingContext(self.planner(transitions, [sample_window(rng) for _ in chosen]), count),
             rng=rng,
         )
 
     def estimates(self, model: PocketGenerator, batch: Batch, sigmas: Tensor) -> Tensor:
-        """Clean estimates of all blocks, N f c h w, each from its own noise level."""
+        """Return the clean estimates of all blocks, N f c h w, from noise levels N."""
         generator = torch.Generator(self.device).manual_seed(int(batch.rng.integers(2**62)))
         noise = torch.randn(batch.clean.shape, generator=generator, device=self.device)
-        context = soil(batch.clean, self.weights, generator)
-        return clean_estimates(model, batch, sigmas, noise, context)
+        augmented = augment_context(batch.clean, self.weights, generator)
+        return clean_estimates(model, batch, sigmas, noise, augmented)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Blocks of some clips, N in all.
+    """N blocks of some clips.
 
     Attributes:
-        clean: N f c h w.
-        captions: one for each block.
-        importance: how much each block counts, N.
-        window: for one noisy copy of every block.
-        rng: draws noise and noise levels.
+        clean: Clean latents, N f c h w.
+        captions: Caption of every block.
+        block_weights: Weight of every block in the loss, N.
+        context: Attention context of the clean and the noisy blocks.
+        rng: Random generator of noise and noise levels.
     """
 
     clean: Tensor
     captions: list[str]
-    importance: Tensor
-    window: ForcedWindow
+    block_weights: Tensor
+    context: TeacherForcingContext
     rng: np.random.Generator
 
 
-def clean_estimates(model: PocketGenerator, batch: Batch, sigmas: Tensor, noise: Tensor, context: Tensor) -> Tensor:
-    """What the model makes of noisy blocks that look back at soiled ones.
+def clean_estimates(model: PocketGenerator, batch: Batch, sigmas: Tensor, noise: Tensor, augmented: Tensor) -> Tensor:
+    """Return the model's clean estimates of noisy blocks that attend to augmented clean ones.
 
     Args:
-        model: takes clean and noisy blocks in one batch.
+        model: Generator to train.
         batch: N blocks.
-        sigmas: their noise levels, N.
-        noise: N f c h w.
-        context: the blocks as they are looked back at, N f c h w.
+        sigmas: Noise levels, N.
+        noise: Noise of the blocks, N f c h w.
+        augmented: Clean blocks after context noise augmentation, N f c h w.
 
     Returns:
         N f c h w.
     """
     levels = sigmas[:, None, None, None, None]
     noisy = add_noise(batch.clean, noise, levels)
-    with half(noise.device), sdpa_kernel(SDPBackend.MATH):  # for few text keys the fastest here
-        text = [(torch.cat((k, k)), torch.cat((v, v))) for k, v in model.read(batch.captions)]
+    with autocast(noise.device), sdpa_kernel(SDPBackend.MATH):  # the fastest kernel for few text keys
+        text = [(torch.cat((k, k)), torch.cat((v, v))) for k, v in model.text_kv(batch.captions)]
         time = model.transformer.modulate(torch.cat((torch.zeros_like(sigmas), sigmas * 1000)))
-        output = model.transformer(torch.cat((context, noisy)), time, text, [batch.window] * len(text))[len(noisy) :]
-    return clean_estimate(POCKET_MODEL.prediction, output.float(), noisy, levels)
+        output = model.transformer(torch.cat((augmented, noisy)), time, text, [batch.context] * len(text))
+    return clean_estimate(POCKET_MODEL.prediction, output[len(noisy) :].float(), noisy, levels)
 
 
-def soil(clean: Tensor, weights: ErrorWeights, generator: torch.Generator) -> Tensor:
-    """Context as play leaves it: each block N f c h w with mistakes of its own strength, worst in faint channels.
+def augment_context(clean: Tensor, weights: LossWeights, generator: torch.Generator) -> Tensor:
+    """Add noise to context blocks, N f c h w: a random strength per block, strongest in faint channels.
 
-    Looking back at flawless frames only, the generator copies small mistakes and adds to them, block after block;
-    shown soiled ones beside clean targets, it learns to mend them.
+    A generator trained on clean context copies its own small errors and amplifies them block by block. Trained on noisy
+    context with clean targets, it learns to correct them.
     """
-    strength = SOILED * torch.rand(len(clean), 1, 1, 1, 1, generator=generator, device=clean.device) ** 2
-    mistakes = torch.randn(clean.shape, generator=generator, device=clean.device)
-    return clean + strength * channel_noise_scale(weights.channels)[:, None, None] * mistakes
+    strength = MAX_CONTEXT_NOISE * torch.rand(len(clean), 1, 1, 1, 1, generator=generator, device=clean.device) ** 2
+    noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+    return clean + strength * channel_noise_scale(weights.channels)[:, None, None] * noise
 
 
 def sample_sigmas(rng: np.random.Generator, count: int, at_steps: float) -> Tensor:
-    """Noise levels below 1: a share at the sampler's own, the rest spread as its shift spreads them."""
+    """Draw noise levels below 1: a share `at_steps` from the sampler's own, the rest by its shifted distribution."""
     own = rng.choice(Schedule.of(Sampler()).sigmas[1:], count)
-    spread = shift_timesteps(torch.from_numpy(rng.random(count)), Sampler().shift).numpy() / 1000
-    return torch.from_numpy(np.where(rng.random(count) < at_steps, own, spread)).float()
+    shifted = shift_timesteps(torch.from_numpy(rng.random(count)), Sampler().shift).numpy() / 1000
+    return torch.from_numpy(np.where(rng.random(count) < at_steps, own, shifted)).float()
 
 
 def sample_window(rng: np.random.Generator) -> Window:
-    """Mostly the window of play; sometimes a flush keeps two frames or the cut lands elsewhere, so that both hold."""
+    """Draw an attention window: mostly the default, sometimes another `flush_context` or `cut_coordinate`."""
     flush_context = 2 if rng.random() < 0.2 else 1
     cut_coordinate = int(rng.integers(20, 80)) if rng.random() < 0.3 else 45
     return Window(flush_context=flush_context, cut_coordinate=cut_coordinate)

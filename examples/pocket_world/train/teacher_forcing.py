@@ -1,7 +1,7 @@
-"""Teacher forcing: all blocks of a clip at once, each noisy block looking back at clean ones exactly as in play.
+"""Teacher forcing: all blocks of a clip in one forward, each noisy block attending to clean ones exactly as in play.
 
-Every clip goes through the network twice in one batch: its clean blocks at timestep 0, which is what the commit pass
-remembers, and its noisy blocks. Both read the clean blocks' un-rotated keys, laid out by the same `lay_out` as in play.
+Every clip passes through the network twice in one batch: its clean blocks at timestep 0, as in the commit pass, and its
+noisy blocks. Both attend to the clean blocks' un-rotated keys, laid out by the same `lay_out` as in play.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from infrope_env.dynamics.rope import RotaryTable, Rotation, rotate
 
 
 @dataclass(frozen=True)
-class Lookback:
-    """Where every block of a batch of clips looks and sits; N = clips x blocks, `context` the most frames seen.
+class AttentionPlan:
+    """The visible frames and coordinates of N blocks, N = clips x blocks; `context` is the most frames visible.
 
     Attributes:
-        frames: N context, index of each visible frame among its clip's frames (0 where there is none).
-        context_rotation: N 1 (context n) d/2.
-        block_rotation: N 1 (block n) d/2.
-        mask: N 1 1 ((context + block) n), True where attention may look.
+        frames: Index of each visible frame among its clip's latent frames, N context; 0 where there is none.
+        context_rotation: Rotation of the visible frames, N 1 (context n) d/2.
+        block_rotation: Rotation of the block, N 1 (block n) d/2.
+        mask: True where attention is allowed, N 1 1 ((context + block) n).
     """
 
     frames: Tensor
@@ -36,26 +36,31 @@ class Lookback:
     mask: Tensor
 
 
-class LookbackMaker:
-    """Lays out clips; remembers the rotations it has made."""
+class AttentionPlanner:
+    """Makes attention plans for clips, and keeps the rotations it has computed."""
 
     def __init__(self, table: RotaryTable, tokens_per_frame: int, device: torch.device | str = "cpu") -> None:
         self._table, self._tokens_per_frame, self._device = table, tokens_per_frame, device
         self._rotations: dict[tuple[int, ...], Rotation] = {}
 
     @classmethod
-    def of_pocket(cls, device: torch.device | str = "cpu") -> LookbackMaker:
-        """For the pocket model."""
+    def of_pocket(cls, device: torch.device | str = "cpu") -> AttentionPlanner:
+        """Make the planner of the pocket model."""
         table = RotaryTable(POCKET_MODEL.head_dim, POCKET_MODEL.rows, POCKET_MODEL.cols, device)
         return cls(table, POCKET_MODEL.tokens_per_frame, device)
 
-    def __call__(self, clips: Sequence[Sequence[Transition]], windows: Sequence[Window]) -> Lookback:
-        """Lay out every block of every clip; each clip may have a window of its own (equal in size)."""
+    def __call__(self, clips: Sequence[Sequence[Transition]], windows: Sequence[Window]) -> AttentionPlan:
+        """Plan every block of every clip.
+
+        Args:
+            clips: Transitions of each clip's blocks.
+            windows: Attention window of each clip, all of one size.
+        """
         context = windows[0].sink + windows[0].context
         rows = [row for clip, window in zip(clips, windows, strict=True) for row in _lay_out_clip(clip, window)]
         frames = torch.tensor([_pad(ids, context) for ids, _, _ in rows])
         seen = torch.tensor([[i < len(ids) for i in range(context)] + [True] * windows[0].block for ids, _, _ in rows])
-        return Lookback(
+        return AttentionPlan(
             frames.to(self._device),
             self._stack([_pad(coordinates, context) for _, coordinates, _ in rows]),
             self._stack([block for _, _, block in rows]),
@@ -63,7 +68,7 @@ class LookbackMaker:
         )
 
     def rotations(self, layout: Layout) -> tuple[Rotation, Rotation]:
-        """Of one block's context and of itself, each 1 1 (frames n) d/2."""
+        """Return the rotations of one block's context and of the block itself, each 1 1 (frames n) d/2."""
         return self._stack([layout.context]), self._stack([layout.block])
 
     def _stack(self, coordinates: list[tuple[int, ...]]) -> Rotation:
@@ -73,31 +78,31 @@ class LookbackMaker:
         return Rotation(*(torch.stack(parts)[:, None] for parts in zip(*chosen, strict=True)))
 
 
-class ForcedWindow:
-    """The attention window of a twofold batch: N rows of clean blocks, then the same N blocks noisy."""
+class TeacherForcingContext:
+    """The attention context of a doubled batch: N rows of clean blocks, then the same N blocks with noise."""
 
-    def __init__(self, lookback: Lookback, clips: int) -> None:
-        self._lookback, self._clips = lookback, clips
-        self._rotation = Rotation(*(_twice(part) for part in lookback.block_rotation))
-        self._mask = _twice(lookback.mask)
+    def __init__(self, plan: AttentionPlan, clips: int) -> None:
+        self._plan, self._clips = plan, clips
+        self._rotation = Rotation(*(_twice(part) for part in plan.block_rotation))
+        self._mask = _twice(plan.mask)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of every block to its context and itself; arguments un-rotated, (2 N) heads (block n) d."""
-        clean_keys = rotate(self._gather(key), self._lookback.context_rotation)
+        """Attend from every block to its context and itself; arguments un-rotated, (2 N) heads (block n) d."""
+        clean_keys = rotate(self._gather(key), self._plan.context_rotation)
         keys = torch.cat((_twice(clean_keys), rotate(key, self._rotation)), dim=2)
         values = torch.cat((_twice(self._gather(value)), value), dim=2)
         return masked_attention(rotate(query, self._rotation), keys, values, self._mask)
 
     def write_kv(self, key: Tensor, value: Tensor) -> None:
-        """Nothing to keep: both parts of the batch pass through together."""
+        """Do nothing: clean and noisy blocks are in one batch, so no keys need to be kept."""
 
     def _gather(self, x: Tensor) -> Tensor:
-        """The visible clean frames of every block: (2 N) heads (block n) d -> N heads (context n) d."""
-        rows, context = self._lookback.frames.shape
-        n = self._lookback.context_rotation.cos.shape[2] // context
+        """Return the visible clean frames of every block: (2 N) heads (block n) d -> N heads (context n) d."""
+        rows, context = self._plan.frames.shape
+        n = self._plan.context_rotation.cos.shape[2] // context
         clean = x[:rows].unflatten(2, (-1, n)).transpose(1, 2)  # N block heads n d
         frames = clean.reshape(self._clips, -1, *clean.shape[2:])  # clips frames heads n d
-        return gather_frames(frames, self._lookback.frames)
+        return gather_frames(frames, self._plan.frames)
 
 
 def _twice(x: Tensor) -> Tensor:
@@ -108,8 +113,8 @@ def gather_frames(frames: Tensor, chosen: Tensor) -> Tensor:
     """Pick frames of clips for every row.
 
     Args:
-        frames: clips frames heads n d.
-        chosen: N context; rows of one clip stand together.
+        frames: Frames of clips, clips frames heads n d.
+        chosen: Frame indices, N context; the rows of one clip are adjacent.
 
     Returns:
         N heads (context n) d.
@@ -119,7 +124,7 @@ def gather_frames(frames: Tensor, chosen: Tensor) -> Tensor:
 
 
 def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention in the value's dtype, as plain matrix products; without a mask everything is seen.
+    """Compute softmax attention as plain matrix products, in the value's dtype; without a mask all keys are visible.
 
     With its backward pass this takes half the time of `scaled_dot_product_attention` on a CPU.
     """
@@ -134,8 +139,9 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | N
 def _lay_out_clip(
     transitions: Sequence[Transition], window: Window
 ) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
-    """For each block: visible frame ids, their coordinates, the block's coordinates."""
-    rows, cached = [], ()
+    """Return for each block its visible frame ids, their coordinates, and the block's coordinates."""
+    rows = []
+    cached: tuple[int, ...] = ()
     for index, transition in enumerate(transitions):
         layout = lay_out(cached, transition, window)
         visible = tuple(cached[slot] for slot in layout.slots)

@@ -1,1 +1,1 @@
-"""The rendered world: drawing, scenes, subjects, motion, captions and random play."""
+"""The rendered pocket world: drawing, scenes, subjects, motion, captions and random play."""

@@ -1,4 +1,4 @@
-"""Captions of the pocket world: one canonical phrase per state and a small grammar of paraphrases. Knows words only."""
+"""Captions of the pocket world: one canonical phrase per state, and a small grammar of paraphrases."""
 
 from __future__ import annotations
 
@@ -162,14 +162,14 @@ def caption(subject: str, scene: str, motion: str, rng: np.random.Generator | No
     """Describe a state in lower case, in at most 20 words.
 
     Args:
-        subject: a subject of the world.
-        scene: a scene of the world.
-        motion: a motion of the world.
-        rng: draws a paraphrase; None gives the phrase of the bundled action set, `{subject} {motion} in {scene}`.
+        subject: Subject of the state.
+        scene: Scene of the state.
+        motion: Motion of the state.
+        rng: Random generator of a paraphrase; None gives the phrase of the bundled action set.
 
     Returns:
-        for example "an orange fox walks to the right in a snowy field" or, with `rng`
-        "across the snow, a little fox strolls right".
+        For example "an orange fox walks to the right in a snowy field" or, with `rng`, "across the snow, a little fox
+        strolls right".
     """
     if rng is None:
         return f"{SUBJECT_TEXTS[subject]} {MOTION_TEXTS[motion]} in {SCENE_TEXTS[scene]}"
@@ -199,7 +199,7 @@ def _motion_phrases(motion: str) -> tuple[str, ...]:
 
 
 def _all_phrases() -> Iterator[str]:
-    """Every piece of text that a caption can be made of."""
+    """Yield every phrase that a caption can contain."""
     yield "a an the in"
     yield from (*SUBJECT_TEXTS.values(), *MOTION_TEXTS.values(), *SCENE_TEXTS.values(), *SIZES)
     for slots in (COLOURS, NOUNS, MOTIONS, PLACES, CROSSINGS):
@@ -208,4 +208,4 @@ def _all_phrases() -> Iterator[str]:
 
 
 VOCABULARY: tuple[str, ...] = tuple(sorted({word for phrase in _all_phrases() for word in phrase.split()}))
-"""All words of all captions, without the comma."""
+"""All words of all captions, sorted; the comma is left out."""

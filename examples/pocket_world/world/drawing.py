@@ -1,4 +1,4 @@
-"""Supersampled cartoon shapes that end up as premultiplied pixels. Knows geometry and colour, not what is drawn."""
+"""Supersampled cartoon shapes, drawn to premultiplied RGBA pixels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image, ImageColor, ImageDraw
 SUPERSAMPLING = 6
 Point = tuple[float, float]
 Fill = str | tuple[str, str]
-"""One colour, or the colours at the top and at the bottom of the shape."""
+"""One colour, or a gradient from the top to the bottom of the shape."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where following shapes go: scaled about the origin, sheared by `lean`, then moved by (dx, dy) pixels."""
+    """The transform of the shapes that follow: scale about the origin, shear by `lean`, move by (dx, dy) pixels."""
 
     dx: float = 0.0
     dy: float = 0.0
@@ -26,20 +26,20 @@ class Placement:
     lean: float = 0.0
 
     def __call__(self, point: Point) -> Point:
-        """Take a point of the drawing to the canvas."""
+        """Transform a point."""
         x, y = point
         return x * self.sx + y * self.lean + self.dx, y * self.sy + self.dy
 
 
 class Canvas:
-    """A transparent picture in pixel units with the y axis pointing up from `origin` (column, row from the top).
+    """A transparent picture in pixel units, with the y axis pointing up from `origin` (column, row from the top).
 
-    Every shape is painted with a contour of `ink_width` in the colour `ink` around it, unless `ink` is None.
-    With `period`, whatever leaves on one side comes in on the other.
+    Every shape gets a contour of width `ink_width` and colour `ink`, unless `ink` is None. With `period`, shapes wrap
+    around horizontally.
     """
 
     def __init__(self, width: int, height: int, origin: Point, period: int | None = None) -> None:
-        """Start with nothing on the canvas."""
+        """Make an empty canvas."""
         self.image = Image.new("RGBA", (width * SUPERSAMPLING, height * SUPERSAMPLING))
         self.origin = origin
         self.shifts = (0,) if period is None else (-period, 0, period)
@@ -49,21 +49,21 @@ class Canvas:
 
     @contextmanager
     def inked(self, ink: str | None) -> Iterator[None]:
-        """Paint with another contour colour, or with none, for a while."""
+        """Change the contour colour within a `with` block; None draws no contour."""
         before, self.ink = self.ink, ink
         yield
         self.ink = before
 
     @contextmanager
     def lifted(self, height: float) -> Iterator[None]:
-        """Paint everything `height` pixels higher for a while."""
+        """Raise the origin by `height` pixels within a `with` block."""
         before = self.origin
         self.origin = (before[0], before[1] - height)
         yield
         self.origin = before
 
     def ellipse(self, cx: float, cy: float, rx: float, ry: float, fill: Fill) -> None:
-        """Paint an ellipse with its axes along x and y."""
+        """Draw an ellipse with its axes along x and y."""
         sx, sy = self.placement.sx, self.placement.sy
 
         def draw(brush: ImageDraw.ImageDraw, grow: float, shift: float) -> None:
@@ -74,7 +74,7 @@ class Canvas:
         self._paint(draw, fill)
 
     def polygon(self, points: Sequence[Point], fill: Fill, rounding: float = 0.4) -> None:
-        """Paint a polygon; `rounding` pixels are added all around with round corners."""
+        """Draw a polygon, grown by `rounding` pixels with round corners."""
 
         def draw(brush: ImageDraw.ImageDraw, grow: float, shift: float) -> None:
             corners = [self._pixel(point, shift) for point in points]
@@ -84,7 +84,7 @@ class Canvas:
         self._paint(draw, fill)
 
     def limb(self, points: Sequence[Point], width: float, fill: Fill) -> None:
-        """Paint a line with round ends and joints."""
+        """Draw a line with round ends and joints."""
 
         def draw(brush: ImageDraw.ImageDraw, grow: float, shift: float) -> None:
             _stroke(brush, [self._pixel(point, shift) for point in points], (width / 2 + grow) * SUPERSAMPLING)
@@ -92,12 +92,12 @@ class Canvas:
         self._paint(draw, fill)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, fill: Fill, rounding: float = 0.6) -> None:
-        """Paint a rectangle with rounded corners, (x0, y0) bottom left, (x1, y1) top right."""
+        """Draw a rectangle with rounded corners, (x0, y0) bottom left, (x1, y1) top right."""
         r = rounding
         self.polygon([(x0 + r, y0 + r), (x1 - r, y0 + r), (x1 - r, y1 - r), (x0 + r, y1 - r)], fill, rounding)
 
     def glow(self, cx: float, cy: float, radius: float, colour: str, strength: float) -> None:
-        """Lay a soft disc of light over what is there; `strength` is its opacity in the middle, 0 to 1."""
+        """Blend a soft disc of light over the canvas; `strength` is its opacity in the middle, 0 to 1."""
         size = round(2 * radius * SUPERSAMPLING)
         axis = (np.arange(size) + 0.5) / size * 2 - 1
         fall_off = np.clip(1 - np.hypot(axis[:, None], axis[None, :]), 0, 1) ** 2
@@ -110,7 +110,7 @@ class Canvas:
             self.image = Image.alpha_composite(self.image, layer)
 
     def pixels(self) -> np.ndarray:
-        """Return premultiplied RGBA, uint8 (height, width, 4), averaged over the supersampled cells."""
+        """Return premultiplied RGBA, uint8 (height, width, 4), averaged over the supersampled pixels."""
         return np.asarray(self.image.convert("RGBa").reduce(SUPERSAMPLING))
 
     def _pixel(self, point: Point, shift: float) -> Point:
@@ -133,12 +133,12 @@ class Canvas:
 
 
 def polygon_at(canvas: Canvas, x: float, points: Sequence[Point], fill: Fill, rounding: float = 0.5) -> None:
-    """Paint a polygon given relative to the foot of a thing at column x."""
+    """Draw a polygon whose points are relative to column x."""
     canvas.polygon([(x + dx, y) for dx, y in points], fill, rounding)
 
 
 def blobs_at(canvas: Canvas, x: float, blobs: Sequence[tuple[float, float, float, float]], fill: Fill) -> None:
-    """Paint ellipses (dx, y, rx, ry), dx from column x, that merge into one contour."""
+    """Draw ellipses (dx, y, rx, ry), dx from column x, inside one common contour."""
     layers: list[tuple[float, Fill]] = (
         [(0.0, fill)] if canvas.ink is None else [(canvas.ink_width, canvas.ink), (0.0, fill)]
     )

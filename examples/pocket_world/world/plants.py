@@ -1,4 +1,4 @@
-"""Plants of the scenery, each painted at a column x with its foot at y = 0. Pixel units, y up."""
+"""Plants of the scenery, each drawn at a column x with its foot at y = 0; pixel units, y up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WOOD: Fill = ("#a9713f", "#83522c")
 
 
 def round_tree(canvas: Canvas, x: float) -> None:
-    """A leafy tree with apples, 52 pixels high."""
+    """Draw a leafy tree with apples, 52 pixels high."""
     canvas.ink = "#4f3520"
     polygon_at(canvas, x, [(-2.5, 0), (3, 0), (2, 28), (-1.6, 28)], WOOD)
     canvas.ink = "#2c6b34"
@@ -22,7 +22,7 @@ def round_tree(canvas: Canvas, x: float) -> None:
 
 
 def bush(canvas: Canvas, x: float, fill: Fill = ("#74c95c", "#43a04c"), berry: str = "#ffd1ec") -> None:
-    """A bush with pale flowers, 15 pixels high."""
+    """Draw a bush with pale flowers, 15 pixels high."""
     canvas.ink = "#2c6b34"
     blobs_at(canvas, x, [(-9, 5, 8, 6), (9, 5, 8, 6), (0, 8, 9, 8)], fill)
     canvas.ink = None
@@ -31,7 +31,7 @@ def bush(canvas: Canvas, x: float, fill: Fill = ("#74c95c", "#43a04c"), berry: s
 
 
 def flowers(canvas: Canvas, x: float, colours: Sequence[str] = ("#ff6fa8", "#ffd84a", "#b98bff")) -> None:
-    """Three tall flowers, 18 pixels high."""
+    """Draw three tall flowers, 18 pixels high."""
     for dx, y, colour in zip((-8, 0, 8), (11, 15, 10), colours, strict=True):
         canvas.ink = None
         canvas.limb([(x + dx * 0.6, 0), (x + dx, y)], 1.6, "#2f8a3c")
@@ -49,7 +49,7 @@ def flowers(canvas: Canvas, x: float, colours: Sequence[str] = ("#ff6fa8", "#ffd
 def mushroom(
     canvas: Canvas, x: float, cap: Fill = ("#ff6b5a", "#d63a3a"), ink: str = "#7a2a2a", size: float = 1.0
 ) -> None:
-    """A spotted mushroom, 19 pixels high at size 1."""
+    """Draw a spotted mushroom, 19 pixels high at size 1."""
     canvas.ink = ink
     polygon_at(
         canvas, x, [(-4 * size, 0), (4 * size, 0), (3 * size, 9 * size), (-3 * size, 9 * size)], ("#fff6e6", "#e8d6b8")
@@ -62,7 +62,7 @@ def mushroom(
 
 
 def cactus(canvas: Canvas, x: float, height: float = 38, flower: bool = False) -> None:
-    """A saguaro with two arms, or a smaller one with a flower."""
+    """Draw a saguaro with two arms, or a smaller one with a flower."""
     canvas.ink = "#1f5a3a"
     green: Fill = ("#5fbf6a", "#2f8f57")
     h = height
@@ -76,7 +76,7 @@ def cactus(canvas: Canvas, x: float, height: float = 38, flower: bool = False) -
 
 
 def barrel_cactus(canvas: Canvas, x: float) -> None:
-    """A round cactus with a pink flower, 16 pixels high."""
+    """Draw a round cactus with a pink flower, 16 pixels high."""
     canvas.ink = "#1f5a3a"
     canvas.ellipse(x, 6.5, 9, 8, ("#7ccf6f", "#379a58"))
     canvas.ink = None
@@ -88,7 +88,7 @@ def barrel_cactus(canvas: Canvas, x: float) -> None:
 def pine(
     canvas: Canvas, x: float, height: float = 46, fill: Fill = ("#3f9a84", "#22705f"), ink: str | None = "#164d46"
 ) -> None:
-    """A three-tiered pine with snow on every tier."""
+    """Draw a three-tiered pine with snow on every tier."""
     canvas.ink = ink
     h = height
     canvas.box(x - h * 0.05, 0, x + h * 0.05, h * 0.2, WOOD)
@@ -113,14 +113,14 @@ def pine(
 
 
 def icy_bush(canvas: Canvas, x: float) -> None:
-    """A round bush half covered with snow, with red berries; 15 pixels high."""
+    """Draw a round bush half covered with snow, with red berries; 15 pixels high."""
     bush(canvas, x, ("#5aa894", "#35806f"), "#f2574f")
     canvas.ink = None
     blobs_at(canvas, x, [(-8, 10, 6, 2.4), (8, 10, 5.5, 2.2), (0, 14.5, 7, 2.6)], "#ffffff")
 
 
 def palm(canvas: Canvas, x: float) -> None:
-    """A leaning palm with coconuts, 52 pixels high."""
+    """Draw a leaning palm with coconuts, 52 pixels high."""
     canvas.ink = "#6a4526"
     polygon_at(
         canvas, x, [(-3.5, 0), (3, 0), (4, 15), (7, 30), (11, 42), (7.5, 43), (3, 31), (-1, 16)], ("#c9955a", "#9c6a3a")

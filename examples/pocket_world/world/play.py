@@ -1,4 +1,4 @@
-"""Random play in the rendered world: the clips that everything is trained on, captioned block by block."""
+"""Random play in the rendered world: the training clips, captioned block by block."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FIRST_LATENT_PADDING = 3
 
 CUT_CHANCE, SWITCH_CHANCE = 0.15, 0.4
 DRAWN_MOTIONS = (*MOTIONS, "walk_left", "walk_right")
-"""Walks, in which everything moves, take the most learning, and so come twice as often."""
-FARTHEST, LONGEST_STAY = NEAR_PERIOD // TILE, 400
-"""A clip may be taken up this many blocks of walking along the way, and this many blocks after its scene began."""
+"""Motions to draw from; walks, the hardest to learn because the scenery moves, are twice as likely."""
+MAX_SKIPPED_BLOCKS, MAX_SKIPPED_SCENE_BLOCKS = NEAR_PERIOD // TILE, 400
+"""Most blocks of walking, and most blocks since the scene began, that a time skip covers."""
 
-HELD_OUT = frozenset(
+HELD_OUT_COMBINATIONS = frozenset(
     {
         ("robot", "beach", "stand"),
         ("frog", "city", "walk_left"),
@@ -31,12 +31,12 @@ HELD_OUT = frozenset(
         ("robot", "snow", "wave"),
     }
 )
-"""Subject, scene and motion that no clip shows together: what the generator makes of them it has not seen."""
+"""Combinations of subject, scene and motion that no clip shows, for testing generalisation."""
 
 
 @dataclass(frozen=True)
 class PlayedBlock:
-    """What one block of a clip shows and how it came about."""
+    """Caption, state and transition of one block of play."""
 
     caption: str
     state: WorldState
@@ -45,53 +45,56 @@ class PlayedBlock:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip of play.
+    """A training sample.
 
     Attributes:
-        frames: t H W 3, uint8; t = 12 blocks, the first frame three times over in front.
-        blocks: one entry per block.
-        far: whether the world was moved along unseen between block 0 and block 1, as if much time had passed.
+        frames: Pixel frames, t H W 3 uint8; 12 per block, with `FIRST_LATENT_PADDING` copies of the first in front.
+        blocks: One entry per block.
+        time_skip: Whether the clip skips unseen time between block 0 and block 1.
     """
 
     frames: np.ndarray
     blocks: tuple[PlayedBlock, ...]
-    far: bool
+    time_skip: bool
 
 
 def play_clip(
-    rng: np.random.Generator, num_blocks: int = 7, far_chance: float = 0.5, single_prompt: bool = False
+    rng: np.random.Generator, num_blocks: int = 7, skip_chance: float = 0.5, single_prompt: bool = False
 ) -> Clip:
-    """Play a random episode: block 0 stands at the canonical start, the rest may be far along the way.
+    """Play a random clip without held-out combinations.
 
-    An episode that would show what is held out is played anew. With `single_prompt` neither motion nor scene changes.
+    Args:
+        rng: Random generator of all choices.
+        num_blocks: Length of the clip.
+        skip_chance: Probability that a time skip follows block 0, so that block 1 may be anywhere along the walk.
+        single_prompt: Keep motion and scene for the whole clip.
     """
     while True:
-        clip = _play_episode(rng, num_blocks, far_chance, single_prompt)
+        clip = _play_episode(rng, num_blocks, skip_chance, single_prompt)
         if not any(is_held_out(block.state) for block in clip.blocks):
             return clip
 
 
-def play_on(rng: np.random.Generator, haste: float = 1.0) -> Iterator[tuple[PlayedBlock, np.ndarray]]:
-    """Play for ever from the canonical start.
+def play_endlessly(rng: np.random.Generator, change_rate: float = 1.0) -> Iterator[tuple[PlayedBlock, np.ndarray]]:
+    """Play without end from scroll 0, without held-out combinations.
 
     Args:
-        rng: draws everything.
-        haste: how often something changes, against the clips.
+        rng: Random generator of all choices.
+        change_rate: Rate of switches and cuts relative to clips.
 
     Yields:
-        a block and its 12 frames, t H W 3 in uint8; in the first, the first frame stands `FIRST_LATENT_PADDING` times
-        in front. Nothing that is held out.
+        A block and its 12 frames, t H W 3 uint8; those of the first block begin with `FIRST_LATENT_PADDING` copies.
     """
     while True:
         world = World()
         frames = world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))
         if not is_held_out(world.state):
             break
-    blocks = [_played(rng, world.state, Transition.START)]
+    blocks = [_captioned(rng, world.state, Transition.START)]
     yield blocks[-1], _padded(frames)
     while True:
         before = world.state
-        frames = _play_block(world, rng, blocks, haste)
+        frames = _play_block(world, rng, blocks, change_rate)
         if is_held_out(world.state):
             world.state = before
             blocks.pop()
@@ -101,56 +104,56 @@ def play_on(rng: np.random.Generator, haste: float = 1.0) -> Iterator[tuple[Play
 
 
 def is_held_out(state: WorldState) -> bool:
-    """Whether no training shows this."""
-    return (state.subject, state.scene, state.motion) in HELD_OUT
+    """Return whether a state's combination is held out of training."""
+    return (state.subject, state.scene, state.motion) in HELD_OUT_COMBINATIONS
 
 
-def _play_episode(rng: np.random.Generator, num_blocks: int, far_chance: float, single_prompt: bool) -> Clip:
+def _play_episode(rng: np.random.Generator, num_blocks: int, skip_chance: float, single_prompt: bool) -> Clip:
     world = World()
     frames = [world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))]
-    blocks = [_played(rng, world.state, Transition.START)]
-    far = bool(rng.random() < far_chance)
-    if far:
-        frames.append(_move_along(world, rng, single_prompt))
-        again = PlayedBlock(blocks[0].caption, world.state, Transition.CONTINUE)
-        blocks.append(again if single_prompt else _played(rng, world.state, Transition.CONTINUE))
+    blocks = [_captioned(rng, world.state, Transition.START)]
+    time_skip = bool(rng.random() < skip_chance)
+    if time_skip:
+        frames.append(_skip_time(world, rng, single_prompt))
+        same_caption = PlayedBlock(blocks[0].caption, world.state, Transition.CONTINUE)
+        blocks.append(same_caption if single_prompt else _captioned(rng, world.state, Transition.CONTINUE))
     while len(blocks) < num_blocks:
-        frames.append(_play_block(world, rng, blocks, haste=0.0 if single_prompt else 1.0))
-    return Clip(np.concatenate([_padded(frames[0]), *frames[1:]]), tuple(blocks), far)
+        frames.append(_play_block(world, rng, blocks, change_rate=0.0 if single_prompt else 1.0))
+    return Clip(np.concatenate([_padded(frames[0]), *frames[1:]]), tuple(blocks), time_skip)
 
 
 def _padded(frames: np.ndarray) -> np.ndarray:
-    """A first block's nine frames as twelve."""
+    """Pad the nine frames of a first block to twelve."""
     return np.concatenate([np.repeat(frames[:1], FIRST_LATENT_PADDING, axis=0), frames])
 
 
-def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock], haste: float = 1.0) -> np.ndarray:
-    """Render one more block: a cut, another motion, or the same going on (its caption then stays word for word)."""
+def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock], change_rate: float) -> np.ndarray:
+    """Render the next block and append it: a cut, a switch, or a continuation, which keeps the caption unchanged."""
     draw = rng.random()
-    if draw < haste * CUT_CHANCE:
+    if draw < change_rate * CUT_CHANCE:
         frames = world.step(scene=_pick(rng, SCENES))
-        blocks.append(_played(rng, world.state, Transition.CUT))
-    elif draw < haste * (CUT_CHANCE + SWITCH_CHANCE):
+        blocks.append(_captioned(rng, world.state, Transition.CUT))
+    elif draw < change_rate * (CUT_CHANCE + SWITCH_CHANCE):
         others = [motion for motion in DRAWN_MOTIONS if motion != world.state.motion]
         frames = world.step(motion=_pick(rng, others))
-        blocks.append(_played(rng, world.state, Transition.SWITCH))
+        blocks.append(_captioned(rng, world.state, Transition.SWITCH))
     else:
         frames = world.step()
         blocks.append(PlayedBlock(blocks[-1].caption, world.state, Transition.CONTINUE))
     return frames
 
 
-def _move_along(world: World, rng: np.random.Generator, stay: bool) -> np.ndarray:
-    """Put the subject somewhere along the way of some scene, in some motion, or of its own; render a block there."""
-    scroll = TILE * int(rng.integers(-FARTHEST, FARTHEST))
+def _skip_time(world: World, rng: np.random.Generator, same_prompt: bool) -> np.ndarray:
+    """Move the subject to a random position, in a random scene and motion unless `same_prompt`, and render a block."""
+    scroll = TILE * int(rng.integers(-MAX_SKIPPED_BLOCKS, MAX_SKIPPED_BLOCKS))
     now = world.state
-    scene, motion = (now.scene, now.motion) if stay else (_pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))
+    scene, motion = (now.scene, now.motion) if same_prompt else (_pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))
     world.reset(now.subject, scene, motion, scroll)
-    world.state = replace(world.state, scene_blocks=int(rng.integers(LONGEST_STAY)))
+    world.state = replace(world.state, scene_blocks=int(rng.integers(MAX_SKIPPED_SCENE_BLOCKS)))
     return world.step()
 
 
-def _played(rng: np.random.Generator, state: WorldState, transition: Transition) -> PlayedBlock:
+def _captioned(rng: np.random.Generator, state: WorldState, transition: Transition) -> PlayedBlock:
     words = caption(state.subject, state.scene, state.motion, rng if rng.random() < 0.7 else None)
     return PlayedBlock(words, state, transition)
 

@@ -1,4 +1,4 @@
-"""Things in the scenery that do not grow, each painted at a column x with its foot at y = 0. Pixel units, y up."""
+"""Objects of the scenery, each drawn at a column x with its foot at y = 0; pixel units, y up."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ WOOD: Fill = ("#a9713f", "#83522c")
 
 
 def cloud(canvas: Canvas, x: float, y: float, size: float = 1.0, fill: Fill = ("#ffffff", "#e6f3ff")) -> None:
-    """A flat-bottomed cloud, about 34 pixels wide at size 1."""
+    """Draw a flat-bottomed cloud, about 34 pixels wide at size 1."""
     blobs = [(-9, y + 2, 8, 4), (9, y + 2, 8, 3.6), (-2, y + 5, 8, 6.5), (6, y + 4, 6, 5)]
     blobs_at(canvas, x, [(dx * size, y + (v - y) * size, rx * size, ry * size) for dx, v, rx, ry in blobs], fill)
 
 
 def fence(canvas: Canvas, x: float) -> None:
-    """Three pickets and two rails, 36 pixels wide."""
+    """Draw three pickets and two rails, 36 pixels wide."""
     canvas.ink = "#8b7a66"
     for y in (6, 13):
         canvas.box(x - 19, y, x + 19, y + 3, ("#fffaf0", "#e6d9c3"))
@@ -23,7 +23,7 @@ def fence(canvas: Canvas, x: float) -> None:
 
 
 def rocks(canvas: Canvas, x: float, fill: Fill, ink: str, cap: str | None = None) -> None:
-    """A heap of three boulders, 17 pixels high, with snow or light on top if `cap` is given."""
+    """Draw a heap of three boulders, 17 pixels high, with snow or light on top if `cap` is given."""
     canvas.ink = ink
     polygon_at(canvas, x, [(2, 0), (17, 0), (15, 7), (9, 10), (4, 7)], fill, 1.2)
     polygon_at(canvas, x, [(-15, 0), (7, 0), (6, 10), (-2, 16), (-10, 13)], fill, 1.2)
@@ -33,7 +33,7 @@ def rocks(canvas: Canvas, x: float, fill: Fill, ink: str, cap: str | None = None
 
 
 def signpost(canvas: Canvas, x: float) -> None:
-    """A wooden arrow sign, 24 pixels high."""
+    """Draw a wooden arrow sign, 24 pixels high."""
     canvas.ink = "#5a3a22"
     canvas.box(x - 1.6, 0, x + 1.6, 23, WOOD)
     polygon_at(canvas, x, [(-11, 14), (9, 14), (14, 18), (9, 22), (-11, 22)], ("#d79a5c", "#b5763d"))
@@ -42,7 +42,7 @@ def signpost(canvas: Canvas, x: float) -> None:
 
 
 def snowman(canvas: Canvas, x: float) -> None:
-    """Two snowballs with a hat and a carrot, 34 pixels high."""
+    """Draw two snowballs with a hat and a carrot, 34 pixels high."""
     canvas.ink = "#6a86b8"
     canvas.ellipse(x, 9, 11, 10, ("#ffffff", "#d3e2f7"))
     canvas.ellipse(x, 23, 8, 7.5, ("#ffffff", "#dde9fa"))
@@ -56,7 +56,7 @@ def snowman(canvas: Canvas, x: float) -> None:
 
 
 def cabin(canvas: Canvas, x: float) -> None:
-    """A red hut under snow with a lit window, 38 pixels high."""
+    """Draw a red hut under snow with a lit window, 38 pixels high."""
     canvas.ink = "#5a2430"
     canvas.box(x + 8, 24, x + 13, 38, "#8a6a6a")
     canvas.box(x - 17, 0, x + 17, 20, ("#d9534f", "#b03a3c"))
@@ -68,7 +68,7 @@ def cabin(canvas: Canvas, x: float) -> None:
 
 
 def street_lamp(canvas: Canvas, x: float) -> None:
-    """A lit street lamp, 50 pixels high."""
+    """Draw a lit street lamp, 50 pixels high."""
     canvas.glow(x + 9, 44, 24, "#ffd97a", 0.75)
     canvas.ink = "#14132a"
     canvas.limb([(x, 0), (x, 44), (x + 3, 48), (x + 9, 48)], 2.2, "#5a6080")
@@ -77,7 +77,7 @@ def street_lamp(canvas: Canvas, x: float) -> None:
 
 
 def phone_booth(canvas: Canvas, x: float) -> None:
-    """A red telephone booth with lit panes, 36 pixels high."""
+    """Draw a red telephone booth with lit panes, 36 pixels high."""
     canvas.ink = "#3a0d1c"
     canvas.box(x - 9, 0, x + 9, 35, ("#f25050", "#b92f3c"), 1.5)
     canvas.ink = None
@@ -88,7 +88,7 @@ def phone_booth(canvas: Canvas, x: float) -> None:
 
 
 def bench(canvas: Canvas, x: float) -> None:
-    """A wooden bench, 14 pixels high."""
+    """Draw a wooden bench, 14 pixels high."""
     canvas.ink = "#1d1630"
     for dx in (-11, 11):
         canvas.limb([(x + dx, 0), (x + dx, 13)], 1.8, "#596082")
@@ -97,7 +97,7 @@ def bench(canvas: Canvas, x: float) -> None:
 
 
 def hydrant(canvas: Canvas, x: float) -> None:
-    """A yellow fire hydrant, 16 pixels high."""
+    """Draw a yellow fire hydrant, 16 pixels high."""
     canvas.ink = "#4a2f10"
     canvas.box(x - 6.5, 7, x + 6.5, 11, "#ffb52e")
     canvas.box(x - 4, 0, x + 4, 13, ("#ffd24a", "#f0a020"), 1)
@@ -106,7 +106,7 @@ def hydrant(canvas: Canvas, x: float) -> None:
 
 
 def traffic_light(canvas: Canvas, x: float) -> None:
-    """A traffic light that shows green, 42 pixels high."""
+    """Draw a traffic light that shows green, 42 pixels high."""
     canvas.ink = "#0c0c1c"
     canvas.box(x - 1.2, 0, x + 1.2, 22, "#5a6080")
     canvas.box(x - 5, 20, x + 5, 42, ("#3c4262", "#2a2f4a"), 1.5)
@@ -117,7 +117,7 @@ def traffic_light(canvas: Canvas, x: float) -> None:
 
 
 def parasol(canvas: Canvas, x: float) -> None:
-    """A striped beach umbrella, 40 pixels high."""
+    """Draw a striped beach umbrella, 40 pixels high."""
     canvas.ink = "#7a4a4a"
     canvas.limb([(x, 0), (x, 36)], 2, "#f7f0e0")
     arc = [(-20, 25), (-17, 31.5), (-10, 37), (0, 39.5), (10, 37), (17, 31.5), (20, 25)]
@@ -129,7 +129,7 @@ def parasol(canvas: Canvas, x: float) -> None:
 
 
 def beach_ball(canvas: Canvas, x: float) -> None:
-    """A striped ball, 17 pixels high."""
+    """Draw a striped ball, 17 pixels high."""
     canvas.ink = "#5a4a7a"
     canvas.ellipse(x, 8, 8.5, 8.5, ("#ffffff", "#e6eaf5"))
     canvas.ink = None
@@ -139,7 +139,7 @@ def beach_ball(canvas: Canvas, x: float) -> None:
 
 
 def sand_castle(canvas: Canvas, x: float) -> None:
-    """Three towers with a flag, 31 pixels high."""
+    """Draw three towers with a flag, 31 pixels high."""
     canvas.ink = "#a8793a"
     sand: Fill = ("#f7d793", "#dcae62")
     canvas.box(x - 12, 0, x + 12, 10, sand)
@@ -154,7 +154,7 @@ def sand_castle(canvas: Canvas, x: float) -> None:
 
 
 def surfboard(canvas: Canvas, x: float) -> None:
-    """A surfboard stuck in the sand, 36 pixels high."""
+    """Draw a surfboard stuck in the sand, 36 pixels high."""
     canvas.ink = "#1c6a80"
     canvas.ellipse(x, 17, 6, 18.5, ("#5ff0e0", "#2bb8c4"))
     canvas.ink = None
@@ -163,7 +163,7 @@ def surfboard(canvas: Canvas, x: float) -> None:
 
 
 def crystals(canvas: Canvas, x: float, light: str, dark: str, ink: str, size: float = 1.0) -> None:
-    """A cluster of three glowing crystals, 30 pixels high at size 1."""
+    """Draw a cluster of three glowing crystals, 30 pixels high at size 1."""
     canvas.glow(x, 12 * size, 30 * size, light, 0.5)
     for dx, lean, height, half in ((-7, -5, 18, 3.6), (7, 5, 21, 4), (0, 0, 30, 5)):
         left, right, up = (dx - half) * size, (dx + half) * size, height * size
@@ -181,7 +181,7 @@ def crystals(canvas: Canvas, x: float, light: str, dark: str, ink: str, size: fl
 
 
 def treasure(canvas: Canvas, x: float) -> None:
-    """An open chest full of gold, 20 pixels high."""
+    """Draw an open chest full of gold, 20 pixels high."""
     canvas.glow(x, 13, 20, "#ffd75a", 0.45)
     canvas.ink = "#2e1a10"
     polygon_at(canvas, x, [(-12, 12), (12, 12), (13, 20), (9, 22), (-9, 22), (-13, 20)], ("#b0713a", "#7d4a26"), 1)
@@ -193,7 +193,7 @@ def treasure(canvas: Canvas, x: float) -> None:
 
 
 def stone_spike(canvas: Canvas, x: float, foot: float, length: float, half: float, fill: Fill) -> None:
-    """A stalagmite that grows up from `foot`, or a stalactite hanging down from it if `length` is negative."""
+    """Draw a stalagmite that rises from `foot`, or, if `length` is negative, a stalactite that hangs from it."""
     tip = foot + length
     polygon_at(
         canvas,

@@ -1,7 +1,4 @@
-"""The six scenes: what is near scrolls, clouds drift, what is far stays.
-
-Knows nothing of subjects.
-"""
+"""The six scenes as layers: the near layer scrolls, clouds drift, the far layer stays."""
 
 from __future__ import annotations
 
@@ -24,14 +21,20 @@ from examples.pocket_world.world.scenes import (
 )
 
 SHADE, WARMTH = 0.2, 24
-"""What share of its light the ground loses where it is darkest; by how much of 255 red rises where it is warmest."""
+"""Share of its light that the ground loses where it is darkest, and rise of red, of 255, where it is warmest."""
 
 
 @dataclass(frozen=True)
-class Strip:
-    """One layer: premultiplied colour and remaining background in 256ths, uint16, one period plus one picture wide.
+class Layer:
+    """One layer of a scene, one period plus one picture wide.
 
-    Rows start at `top` of the picture and end before `bottom`; between `solid` and `bottom` nothing shines through.
+    Attributes:
+        colour: Premultiplied colour, uint16.
+        keep: Remaining share of the background in 256ths, uint16.
+        top: First row of the picture that the layer covers.
+        solid: Row of the picture from which on the layer is opaque.
+        bottom: Row of the picture at which the layer ends.
+        period: Period of the layer in pixels.
     """
 
     colour: np.ndarray
@@ -41,15 +44,18 @@ class Strip:
     bottom: int
     period: int
 
-    def draw_over(self, picture: np.ndarray, shift: int, airy: bool = True) -> None:
-        """Put the part of the strip that is in view, `shift` pixels along, over a picture, uint8 (HEIGHT, WIDTH, 3).
+    def draw_over(self, picture: np.ndarray, shift: int, upper: bool = True) -> None:
+        """Draw the visible part of the layer over a picture, uint8 (HEIGHT, WIDTH, 3).
 
-        What stands above `solid` can be left out.
+        Args:
+            picture: Picture to change.
+            shift: Position of the picture's left border in the layer, in pixels.
+            upper: Whether to draw the rows above `solid`.
         """
         start = shift % self.period
         view = slice(start, start + WIDTH)
         rows = self.solid - self.top
-        if airy:
+        if upper:
             behind = picture[self.top : self.solid]
             behind[:] = (behind * self.keep[:rows, view] >> 8) + self.colour[:rows, view]
         picture[self.solid : self.bottom] = self.colour[rows:, view]
@@ -57,40 +63,41 @@ class Strip:
 
 @dataclass(frozen=True)
 class Scenery:
-    """A scene: its fixed sky, uint8 (HEIGHT, WIDTH, 3), and its strips from far to near."""
+    """A scene: its fixed sky, uint8 (HEIGHT, WIDTH, 3), and its layers from far to near."""
 
     sky: np.ndarray
-    clouds: Strip | None
-    far: Strip
-    near: Strip
+    clouds: Layer | None
+    far: Layer
+    near: Layer
 
-    def draw(self, scroll: int, drift: int = 0, things: bool = True) -> np.ndarray:
-        """Return the empty scene, uint8 (HEIGHT, WIDTH, 3).
+    def draw(self, scroll: int, drift: int = 0, landmarks: bool = True) -> np.ndarray:
+        """Draw the scene without a subject, uint8 (HEIGHT, WIDTH, 3).
+
+        Only the near layer scrolls, by a whole latent pixel per latent frame: a small generator blurs layers that move
+        at several speeds or in front of each other.
 
         Args:
-            scroll: the camera's position, in pixels. Only the near layer moves with it, by a whole latent pixel a
-                latent frame: of layers that moved at several speeds, or one behind the other, a small generator made
-                a blur.
-            drift: pixels that the clouds have moved to the left.
-            things: whether anything stands on the ground.
+            scroll: Position of the camera in pixels.
+            drift: Pixels that the clouds have moved to the left.
+            landmarks: Whether to draw the landmarks.
         """
         picture = self.sky.copy()
         if self.clouds is not None:
             self.clouds.draw_over(picture, drift)
         self.far.draw_over(picture, 0)
-        self.near.draw_over(picture, scroll, things)
+        self.near.draw_over(picture, scroll, landmarks)
         return picture
 
 
 @cache
 def scenery(scene: str) -> Scenery:
-    """Paint a scene, once."""
+    """Paint a scene; the result is cached."""
     recipe = RECIPES[scene]
     return Scenery(
         _paint_sky(recipe),
-        None if recipe.clouds is None else _paint_strip(recipe.clouds, WIDTH),
-        _paint_strip(partial(_paint_far, recipe), WIDTH),
-        _paint_strip(partial(_paint_near, recipe), NEAR_PERIOD, tinted),
+        None if recipe.clouds is None else paint_layer(recipe.clouds, WIDTH),
+        paint_layer(partial(_paint_far, recipe), WIDTH),
+        paint_layer(partial(_paint_near, recipe), NEAR_PERIOD, tint_ground),
     )
 
 
@@ -109,36 +116,38 @@ def _paint_far(recipe: Recipe, canvas: Canvas) -> None:
 
 
 def _paint_near(recipe: Recipe, canvas: Canvas) -> None:
-    for thing, column in zip(recipe.things, COLUMNS, strict=True):
-        thing(canvas, column)
+    for landmark, column in zip(recipe.landmarks, COLUMNS, strict=True):
+        landmark(canvas, column)
     recipe.ground(canvas)
 
 
-def tinted(pixels: np.ndarray) -> np.ndarray:
-    """The near layer, premultiplied RGBA in uint8, with ground that turns warmer and cooler, lighter and darker.
+def tint_ground(pixels: np.ndarray) -> np.ndarray:
+    """Modulate brightness and warmth of the ground along the near layer, premultiplied RGBA uint8.
 
-    At rates that meet once in a period only, so the ground alone tells where one is: a generator that has lost a
-    thing on the way still knows what comes next. Slower waves would do that too, but move too little in a block for
-    a generator to learn that they move.
+    Brightness runs in four waves per period and warmth in three, so the ground's colour identifies the position: a
+    generator that has lost a landmark can still predict the next one. A single wave would do that too, but it changes
+    too little within a block for a generator to learn that it moves.
     """
-    turn = 2 * np.pi * np.arange(NEAR_PERIOD)[:, None] / NEAR_PERIOD
-    light, warmth = 1 - SHADE * (1 - np.sin(4 * turn)) / 2, WARMTH * np.cos(3 * turn) * (1, 0, -1)
+    angle = 2 * np.pi * np.arange(NEAR_PERIOD)[:, None] / NEAR_PERIOD
+    light, warmth = 1 - SHADE * (1 - np.sin(4 * angle)) / 2, WARMTH * np.cos(3 * angle) * (1, 0, -1)
     ground = pixels[HEIGHT - GROUND :, :, :3]
     lit = np.clip(np.round(ground * light + warmth), 0, 255).astype(np.uint8)
     return np.concatenate([pixels[: HEIGHT - GROUND], np.dstack([lit, pixels[HEIGHT - GROUND :, :, 3]])])
 
 
-def _paint_strip(painter: Painter, period: int, finish: Callable[[np.ndarray], np.ndarray] | None = None) -> Strip:
+def paint_layer(painter: Painter, period: int, finish: Callable[[np.ndarray], np.ndarray] | None = None) -> Layer:
+    """Paint one period of a layer; `finish` changes its premultiplied RGBA pixels."""
     canvas = Canvas(period, HEIGHT, (0, HEIGHT - GROUND), period)
     painter(canvas)
     pixels = canvas.pixels() if finish is None else finish(canvas.pixels())
     pixels = np.concatenate([pixels, pixels[:, :WIDTH]], axis=1)
     alpha = pixels[..., 3]
-    painted = alpha.any(axis=1)
+    painted: np.ndarray = np.any(alpha, axis=1)
     top, bottom = int(np.argmax(painted)), HEIGHT - int(np.argmax(painted[::-1]))
-    solid = bottom - int(np.argmin([*(alpha == 255).all(axis=1)[top:bottom][::-1], False]))
+    opaque: np.ndarray = np.all(alpha == 255, axis=1)
+    solid = bottom - int(np.argmin([*opaque[top:bottom][::-1], False]))
     keep = np.round((255 - alpha.astype(float)) * 256 / 255).astype(np.uint16)
-    return Strip(
+    return Layer(
         np.ascontiguousarray(pixels[top:bottom, :, :3].astype(np.uint16)),
         np.repeat(keep[top:bottom, :, None], 3, axis=2),
         top,

@@ -1,7 +1,7 @@
-"""What the six scenes look like: painters for the lights in the sky, the clouds, the layers from far to near, things.
+"""The six scenes: painters for the lights in the sky, the clouds, the layers from far to near, and the landmarks.
 
-Painters draw one period of their layer: the near one's, or for all others a picture's width; y = 0 is the ground line.
-A thing is painted at a column x. Knows nothing of scrolling.
+A painter draws one period of its layer: `NEAR_PERIOD` for the near layer, the picture's width for all others. y = 0 is
+the ground line. A landmark is drawn at a column x.
 """
 
 from __future__ import annotations
@@ -16,25 +16,30 @@ from examples.pocket_world.world.drawing import Canvas, Fill
 
 HEIGHT, WIDTH = 96, 160
 GROUND = 14
-"""Height of the ground line, on which near things stand, above the bottom of the picture."""
+"""Height of the ground line, on which landmarks stand, above the bottom of the picture."""
 TILE = 24
-"""Pixels of ground that a block of walking passes, and the period of what is drawn on it."""
+"""Pixels that a block of walking scrolls, and the period of the pattern on the ground."""
 NEAR_PERIOD = 15 * TILE
-"""Of the things along the way, in whole tiles, so that a walk meets few pictures at the seams of its blocks."""
+"""Period of the landmarks, in whole tiles, so that blocks of a walk begin at only 15 positions."""
 COLUMNS = (128, 24, 196, 268, 330)
-"""Where the things of a scene stand in their period. The subject starts between the first two, at scroll 0."""
+"""Columns of a scene's landmarks in their period. At scroll 0 the subject stands between the first two."""
 
 Painter = Callable[[Canvas], None]
-Thing = Callable[[Canvas, float], None]
+Landmark = Callable[[Canvas, float], None]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a scene is painted: the colours of its sky from top to bottom, a painter for every layer, what stands about.
+    """The parts of a scene.
 
     Attributes:
-        things: stand along the way, see `COLUMNS`.
-        clouds: drift before the sky; None where there is none, or it is night.
+        sky: Colours of the sky from top to bottom.
+        lights: Painter of sun, moon and stars.
+        far: Painter of the far layer.
+        middle: Painter of the middle layer, in front of the far one.
+        ground: Painter of the ground.
+        landmarks: Objects and plants along the walk, at `COLUMNS`.
+        clouds: Painter of the drifting clouds; None in the cave and at night.
     """
 
     sky: Sequence[str]
@@ -42,19 +47,19 @@ class Recipe:
     far: Painter
     middle: Painter
     ground: Painter
-    things: tuple[Thing, ...]
+    landmarks: tuple[Landmark, ...]
     clouds: Painter | None = None
 
 
 def _ridge(canvas: Canvas, period: int, waves: Sequence[tuple[int, float, float]], base: float, fill: Fill) -> None:
-    """Fill everything below a periodic sum of waves (cycles per period, height, shift) around the height `base`."""
+    """Fill the area below a periodic sum of waves (cycles per period, height, shift) around the height `base`."""
     xs = range(0, period + 1, 2)
     heights = [base + sum(h * math.sin(2 * math.pi * (n * x / period + s)) for n, h, s in waves) for x in xs]
     canvas.polygon([(0, -GROUND), *zip(xs, heights, strict=True), (period, -GROUND)], fill, 0.0)
 
 
 def _ground(canvas: Canvas, edge: str, fill: Fill, patches: str) -> None:
-    """The ground: a bright edge, a shaded body, flat ovals to see it move by."""
+    """Draw the ground: a bright edge, a shaded body, and flat ovals that make its motion visible."""
     canvas.ink = None
     canvas.box(-2, -GROUND - 2, NEAR_PERIOD + 2, 1, fill, 0)
     canvas.box(-2, -1.4, NEAR_PERIOD + 2, 1, edge, 0)
@@ -201,7 +206,7 @@ def _beach_middle(canvas: Canvas) -> None:
 
 
 def _boat(canvas: Canvas, x: float, sail: Fill) -> None:
-    """A sailing boat on the sea, from 16 to 44 pixels above the ground."""
+    """Draw a sailing boat on the sea, from 16 to 44 pixels above the ground."""
     canvas.ink = "#4a5a8a"
     canvas.limb([(x, 20), (x, 44)], 1.2, "#8a5a3a")
     canvas.polygon([(x + 2, 23), (x + 13, 23), (x + 2, 42)], sail)
@@ -243,7 +248,7 @@ def _cave_ground(canvas: Canvas) -> None:
 
 
 def _day_clouds(*clouds: tuple[float, float, float], fill: Fill = ("#ffffff", "#e6f3ff")) -> Painter:
-    """Clouds at (column, height, size)."""
+    """Return a painter of clouds at (column, height, size)."""
 
     def paint(canvas: Canvas) -> None:
         for x, y, size in clouds:
@@ -252,7 +257,7 @@ def _day_clouds(*clouds: tuple[float, float, float], fill: Fill = ("#ffffff", "#
     return paint
 
 
-THINGS: dict[str, tuple[Thing, ...]] = {
+LANDMARKS: dict[str, tuple[Landmark, ...]] = {
     "meadow": (plants.round_tree, plants.bush, props.fence, plants.flowers, plants.mushroom),
     "desert": (
         partial(plants.cactus, height=42),
@@ -286,7 +291,7 @@ RECIPES: dict[str, Recipe] = {
         _meadow_far,
         _meadow_middle,
         _meadow_ground,
-        THINGS["meadow"],
+        LANDMARKS["meadow"],
         _day_clouds((32, 60, 1.0), (106, 54, 0.8)),
     ),
     "desert": Recipe(
@@ -295,7 +300,7 @@ RECIPES: dict[str, Recipe] = {
         _desert_far,
         _desert_middle,
         _desert_ground,
-        THINGS["desert"],
+        LANDMARKS["desert"],
         _day_clouds((50, 66, 0.7), (132, 58, 0.6), fill=("#fff3dc", "#fde0b8")),
     ),
     "snow": Recipe(
@@ -304,11 +309,11 @@ RECIPES: dict[str, Recipe] = {
         _snow_far,
         _snow_middle,
         _snow_ground,
-        THINGS["snow"],
+        LANDMARKS["snow"],
         _day_clouds((46, 66, 0.9), (120, 70, 0.8), fill=("#ffffff", "#e2ebfa")),
     ),
     "city": Recipe(
-        ("#141642", "#2c2a6e", "#5d4796"), _city_lights, _city_far, _city_middle, _city_ground, THINGS["city"]
+        ("#141642", "#2c2a6e", "#5d4796"), _city_lights, _city_far, _city_middle, _city_ground, LANDMARKS["city"]
     ),
     "beach": Recipe(
         ("#2fa4f2", "#7fd0fa", "#d2f2fc"),
@@ -316,10 +321,10 @@ RECIPES: dict[str, Recipe] = {
         _beach_far,
         _beach_middle,
         _beach_ground,
-        THINGS["beach"],
+        LANDMARKS["beach"],
         _day_clouds((40, 62, 0.9), (118, 52, 0.7)),
     ),
     "cave": Recipe(
-        ("#1b252e", "#2a3d47", "#3a5560"), _cave_lights, _cave_far, _cave_middle, _cave_ground, THINGS["cave"]
+        ("#1b252e", "#2a3d47", "#3a5560"), _cave_lights, _cave_far, _cave_middle, _cave_ground, LANDMARKS["cave"]
     ),
 }

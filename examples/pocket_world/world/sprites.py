@@ -1,4 +1,4 @@
-"""Subjects in motion: the pose of every phase, drawn once and kept. Knows nothing of scenes or scrolling."""
+"""Subjects in motion: the pose of every phase, drawn once and cached."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from examples.pocket_world.world.subjects import FIGURES, Pose
 PHASES = 12
 CELL_WIDTH, CELL_HEIGHT = 64, 60
 FEET_ROW = 56
-"""Row of the cell, from its top, on which the subject stands."""
+"""Row of the cell, counted from its top, on which the subject stands."""
 JUMP_HEIGHT = 22.0
 STEP = 12.0
-"""Pixels the planted foot travels in half a cycle: as far as the ground scrolls, so feet do not slide."""
+"""Pixels that the planted foot moves in half a cycle: as far as the ground scrolls, so that feet do not slide."""
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """Premultiplied colour and what remains of the background, both uint16 (h, w, 3); `keep` is in 256ths."""
+    """Premultiplied colour and the remaining share of the background, both uint16 (h, w, 3); `keep` is in 256ths."""
 
     colour: np.ndarray
     keep: np.ndarray
 
 
 def sprite_from_pixels(pixels: np.ndarray) -> Sprite:
-    """Prepare premultiplied RGBA, uint8 (h, w, 4), for `background * keep // 256 + colour`."""
+    """Convert premultiplied RGBA, uint8 (h, w, 4), to the form used in `background * keep // 256 + colour`."""
     keep = np.round((255 - pixels[..., 3:].astype(float)) * 256 / 255).astype(np.uint16)
     return Sprite(pixels[..., :3].astype(np.uint16), np.repeat(keep, 3, axis=2))
 
 
-def put(picture: np.ndarray, sprite: Sprite, top: int, left: int) -> None:
-    """Lay a sprite over a picture, uint8 (h, w, 3); what reaches beyond the picture is cut off."""
+def paste(picture: np.ndarray, sprite: Sprite, top: int, left: int) -> None:
+    """Blend a sprite over a picture, uint8 (h, w, 3), clipped to its borders."""
     above, before = max(0, -top), max(0, -left)
     view = picture[top + above : top + len(sprite.colour), left + before : max(0, left + sprite.colour.shape[1])]
     seen = (slice(above, above + view.shape[0]), slice(before, before + view.shape[1]))
@@ -43,21 +43,21 @@ def put(picture: np.ndarray, sprite: Sprite, top: int, left: int) -> None:
 
 
 def jump_height(motion: str, phase: int) -> int:
-    """Height of the feet above the ground in pixels: one parabola from phase 0 to phase 11, both on the ground."""
+    """Return the height of the feet above the ground in pixels: a parabola from phase 0 to phase 11, both 0."""
     last = PHASES - 1
     return round(JUMP_HEIGHT * 4 * phase * (last - phase) / last**2) if motion == "jump" else 0
 
 
 @cache
 def subject_sprite(subject: str, motion: str, phase: int, first_block: bool) -> Sprite:
-    """Draw a subject in the pose of a phase; feet at column CELL_WIDTH / 2, row FEET_ROW; mirrored in `walk_left`."""
+    """Draw a subject at a phase, feet at column CELL_WIDTH / 2 and row FEET_ROW; mirrored in `walk_left`."""
     pixels = _draw(subject, pose_at("walk" if motion.startswith("walk") else motion, phase, first_block))
     return sprite_from_pixels(pixels[:, ::-1] if motion == "walk_left" else pixels)
 
 
 @cache
 def shadow_sprite(height: int) -> Sprite:
-    """Soft contact shadow, (8, CELL_WIDTH); smaller and fainter the higher the subject is."""
+    """Draw a soft contact shadow, (8, CELL_WIDTH); smaller and fainter the higher the subject is."""
     shrink = 1 - 0.4 * height / JUMP_HEIGHT
     x = (np.arange(CELL_WIDTH) + 0.5 - CELL_WIDTH / 2) / (15 * shrink)
     y = (np.arange(8) + 0.5 - 4) / (3.2 * shrink)
@@ -68,7 +68,7 @@ def shadow_sprite(height: int) -> Sprite:
 
 
 def pose_at(motion: str, phase: int, first_block: bool) -> Pose:
-    """Pose of a motion ("walk" for both directions) at a phase; only `crouch` asks whether its first block runs."""
+    """Return the pose of a motion ("walk" for both directions) at a phase; only `crouch` depends on `first_block`."""
     if motion == "crouch":
         return _crouch(min(1.0, (phase + 1) / 4) if first_block else 1.0)
     return {"stand": _stand, "walk": _walk, "jump": _jump, "wave": _wave}[motion](phase)
@@ -91,7 +91,7 @@ def _walk(phase: int) -> Pose:
 
 
 def _footfall(phase: int) -> tuple[float, float]:
-    """Offset and lift of a foot that passes under the body, planted, at phase 0."""
+    """Return offset and lift of a foot that is planted below the body at phase 0."""
     cycle = (phase / PHASES + 0.25) % 1.0
     if cycle < 0.5:
         return STEP * (0.5 - 2 * cycle), 0.0
@@ -121,7 +121,7 @@ def _draw(subject: str, pose: Pose) -> np.ndarray:
     figure = FIGURES[subject]
     canvas = Canvas(CELL_WIDTH, CELL_HEIGHT, (CELL_WIDTH / 2, FEET_ROW))
     canvas.ink = figure.ink
-    trunk = Placement(0, pose.bob, 1 + 0.14 * pose.crouch, pose.stretch * (1 - figure.sink * pose.crouch), pose.lean)
+    trunk = Placement(0, pose.bob, 1 + 0.14 * pose.crouch, pose.stretch * (1 - figure.squat * pose.crouch), pose.lean)
     drop = figure.neck * (trunk.sy - 1)
     canvas.placement = trunk
     figure.behind(canvas, pose)

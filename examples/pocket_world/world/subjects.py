@@ -1,4 +1,4 @@
-"""What the five subjects look like: figures of parts that a pose moves. Facing right, feet at the origin, y up."""
+"""The five subjects: figures of parts that a pose moves, facing right, feet at the origin, y up."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from examples.pocket_world.world.drawing import Canvas, Fill, Point
 
 @dataclass(frozen=True)
 class Pose:
-    """How the parts of a figure stand to each other; pixels, degrees and fractions.
+    """The position of a figure's parts.
 
-    `feet` are (offset, lift) of the rear and the front foot; `arms` are angles of the rear and the front arm,
-    0 hanging, 90 held out sideways, 180 straight up; `crouch` and `mouth` go from 0 (upright, closed) to 1.
+    Attributes:
+        feet: (offset, lift) of the rear and the front foot, in pixels.
+        arms: Angles of the rear and the front arm in degrees: 0 hangs down, 90 points sideways, 180 up.
+        bob: Pixels by which the body is raised.
+        crouch: From 0, upright, to 1.
+        stretch: Vertical scale of the trunk.
+        lean: Horizontal shear of the body.
+        tail: Angle of the tail in degrees.
+        mouth: From 0, closed, to 1.
+        blink: Whether the eyes are closed.
     """
 
     feet: tuple[Point, Point] = ((0.0, 0.0), (0.0, 0.0))
@@ -33,15 +41,19 @@ Part = Callable[[Canvas, Pose], None]
 
 @dataclass(frozen=True)
 class Figure:
-    """The parts of a subject, painted in the order behind, legs, trunk, head, arms.
+    """The parts of a subject, drawn in the order behind, legs, trunk, head, arms.
 
-    `neck` and `shoulder` say where head and arms are fixed; a full crouch lowers the trunk by the fraction `sink`.
+    Attributes:
+        ink: Colour of the contours.
+        neck: Height at which the head is attached.
+        shoulder: Point at which the front arm is attached; the rear one mirrors it.
+        squat: Fraction by which a full crouch lowers the trunk.
     """
 
     ink: str
     neck: float
     shoulder: Point
-    sink: float
+    squat: float
     behind: Part
     legs: Part
     trunk: Part
@@ -50,7 +62,7 @@ class Figure:
 
 
 def _eye(canvas: Canvas, x: float, y: float, pose: Pose, radius: float = 2.3, white: bool = True) -> None:
-    """A round eye looking right with a spark in it, or its closed lid."""
+    """Draw a round eye that looks right, or its closed lid."""
     with canvas.inked(None):
         if pose.blink:
             canvas.limb([(x - radius * 0.8, y), (x + radius * 0.8, y)], 1.1, "#20202c")
@@ -62,7 +74,7 @@ def _eye(canvas: Canvas, x: float, y: float, pose: Pose, radius: float = 2.3, wh
 
 
 def _mouth(canvas: Canvas, x: float, y: float, pose: Pose, width: float = 2.5) -> None:
-    """A smile, or an open mouth."""
+    """Draw a smile, or an open mouth."""
     with canvas.inked(None):
         if pose.mouth:
             canvas.ellipse(x, y - 0.5, width * 0.7, 1.7, "#8c2f39")
@@ -80,7 +92,7 @@ def _blush(canvas: Canvas, x: float, y: float, colour: str) -> None:
 
 
 def _legs(hip: float, spread: float, width: float, leg: Fill, foot: Fill, foot_size: Point) -> Part:
-    """Two legs from the hips to the feet; the rear one is painted first."""
+    """Return the part that draws two legs from the hips to the feet, the rear one first."""
 
     def draw(canvas: Canvas, pose: Pose) -> None:
         top = hip * (1 - 0.45 * pose.crouch) + pose.bob
@@ -93,7 +105,7 @@ def _legs(hip: float, spread: float, width: float, leg: Fill, foot: Fill, foot_s
 
 
 def _arms(shoulder: Point, length: float, width: float, sleeve: Fill, hand: Fill, hand_size: float) -> Part:
-    """Two arms that swing outwards; the front one also forwards of the trunk."""
+    """Return the part that draws two arms, which swing outwards."""
 
     def draw(canvas: Canvas, pose: Pose) -> None:
         for side, degrees in zip((-1, 1), pose.arms, strict=True):
@@ -109,7 +121,7 @@ def _arms(shoulder: Point, length: float, width: float, sleeve: Fill, hand: Fill
 
 
 def _nothing(canvas: Canvas, pose: Pose) -> None:
-    """A figure without this part."""
+    """Draw nothing, for a figure without this part."""
 
 
 def _robot_trunk(canvas: Canvas, pose: Pose) -> None:
