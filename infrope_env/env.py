@@ -53,6 +53,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         timings: seconds the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
         seed_used: noise seed of the current rollout.
         names_used: names and text that it was reset with, by option.
+        latents: clean latents of the newest block, b f c h w.
         picture: what the current rollout began from, at the frame's size, H W 3; None when it began from noise.
     """
 
@@ -73,6 +74,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         text_dtype: str | None = None,
         offload: bool = False,
         compile: bool = False,
+        decode: bool = True,
     ) -> None:
         """Load the world, or find it loaded.
 
@@ -93,6 +95,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             offload: of Wan: generator and decoder take turns on the GPU, for one environment at a time.
             compile: compile transformer and decoder for every shape of play, now: minutes the first time. The bytes of
                 a compiled world are not those of one that is not.
+            decode: False skips decoding: observations are zeros of the right shape, and `latents` hold the block.
 
         Raises:
             ValueError: an argument cannot work; WeightsError, a ValueError, when it is the weights.
@@ -114,7 +117,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         )
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
-        self._rollout = Rollout(self.model.transformer, self.window, self.model.sampler)
+        self._rollout, self._decodes = self.make_rollout(), decode
         if compile:
             from infrope_env.models.compile import compile_world
 
@@ -235,11 +238,10 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
     def save_state(self) -> EnvState:
         """Copy everything the future depends on; from here on, actions can be played twice."""
         clip, info = self._require_reset("save_state")
-        assert self._memory is not None
         return EnvState(
-            origin=self._origin,
+            origin=self.origin,
             rollout=self._rollout.save(),
-            memory=_cloned(self._memory),
+            memory=None if self._memory is None else _cloned(self._memory),
             steering=self.steering,
             asked=self.asked,
             clip=clip.copy(),
@@ -258,20 +260,25 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             ValueError: it was saved under other weights, on another kind of device, under another dtype, window or
                 action set.
         """
-        if state.origin != self._origin:
+        if state.origin != self.origin:
             expected = "weights, device, dtype, window and action set"
             raise ValueError(f"expected a state of the same {expected} as this environment's")
         self._rollout.restore(state.rollout)
-        self._memory = _cloned(state.memory)
+        self._memory = None if state.memory is None else _cloned(state.memory)
         self.steering, self.asked = state.steering, state.asked
         self.seed_used, self.names_used, self.picture = state.seed_used, state.names_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed
         return self._present(state.clip[-state.info["num_frames"] :], dict(state.info))
 
     @property
-    def _origin(self) -> StateOrigin:
+    def origin(self) -> StateOrigin:
+        """Weights, device, dtype, window and action set that a state must share to be restored here."""
         weights = tuple(sorted(self.model.sha256.values()))
         return StateOrigin(weights, self.model.device.type, self.model.dtype, self.window, self.action_set)
+
+    def make_rollout(self) -> Rollout:
+        """Return the rollout to play; override it for experiments."""
+        return Rollout(self.model.transformer, self.window, self.model.sampler)
 
     def _steer(self, action: int, shown_prompt: str) -> tuple[Steering, Transition]:
         """What an action asks for, and how that follows from the newest block: text may be waiting to be shown."""
@@ -297,6 +304,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             latents = self._remember(self.picture, embedding)
         else:
             latents = self._rollout.advance(embedding, transition).latents
+        self.latents = latents
         advanced = time.perf_counter()
         frames = self._decode(latents)
         ended = time.perf_counter()
@@ -323,6 +331,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
     @torch.inference_mode()
     def _decode(self, latents: Tensor) -> Frames:
         """Latents b f c h w to pixel frames t H W 3 of the one rollout."""
+        if not self._decodes:
+            missing = self.model.decoder.frames_per_latent - 1 if self._rollout.next_block == 1 else 0
+            return np.zeros((self.block_shape[0] - missing, *self.block_shape[1:]), np.uint8)
         frames, self._memory = self.model.decoder.decode(latents, self._memory)
         return frames[0].cpu().numpy()
 

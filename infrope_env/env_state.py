@@ -61,7 +61,7 @@ class EnvState:
 
     origin: StateOrigin
     rollout: RolloutState
-    memory: DecoderState
+    memory: DecoderState | None
     steering: Steering
     asked: PromptRequest | None
     clip: Frames
