@@ -1,17 +1,18 @@
-"""The laboratory of the pocket world: what each idea of ∞-RoPE is worth, measured against rendered ground truth.
+"""Ablations of ∞-RoPE on the pocket model, measured against rendered ground truth.
 
-In the order in which a number is made:
+Modules in the order in which a number is made:
 
-    plan       how much is played: seeds, horizons, rows
-    setting    what one row is made with: weights, window, steps
-    film       pixel frames, decoded only where somebody looks
-    rig        one rollout, steered by names, that can go back to a moment
-    eyes       what frames show and how alike they are, by the detectors' features
-    glance     one judged block as numbers; many of them as qualities
-    cell       one piece of work; `store` keeps each on disk as soon as it is done
-    held, switches, cuts, costs, maps      the cells
-    recording  what attention looks at, frame by frame
+    experiment_config   seeds, horizons, numbers of rows
+    variant             weights, window and steps of a row
+    frame_buffer        pixel frames, decoded on demand
+    harness             the environment with actions by name and saved states
+    features, metrics   features of the detectors; metrics of a block and of a rollout
+    job, store          a unit of work; outcomes on disk
+    long_rollout, switch_jobs, cut_jobs, cost_job, attention_jobs
+                        the jobs
+    attention_weights   attention recorded by frame
     rope, walks, flush, cut, window_size, attention, steps, training
-               the experiments: which cells, which tables, which verdicts
-    spread, verdict, table, plot, report   from numbers to pages
+                        the experiments: jobs, tables, comparisons
+    horizon_tables, comparison, table, plot, report
+                        from numbers to pages; `examples.stats` has the statistics
 """

@@ -1,4 +1,4 @@
-"""Experiment: what attention looks at, in pictures."""
+"""Experiment: attention maps, the sink's share of attention, and attention across a cut."""
 
 from __future__ import annotations
 
@@ -7,75 +7,72 @@ from pathlib import Path
 
 import numpy as np
 
-from examples.ablations.attention_jobs import CHANGED, HELD, Maps
-from examples.ablations.comparison import Verdict, claimed_better
-from examples.ablations.experiment_config import Plan
-from examples.ablations.job import Cell, Outcome
-from examples.ablations.plot import frame_maps, head_maps
+from examples.ablations.attention_jobs import FIRST_MOTION, SECOND_MOTION, SHARES, AttentionMapJob
+from examples.ablations.comparison import Comparison, compare
+from examples.ablations.experiment_config import ExperimentConfig
+from examples.ablations.job import Jobs, Outcome
+from examples.ablations.plot import plot_frame_maps, plot_head_maps
 from examples.ablations.report import Section
-from examples.ablations.statistics import Spread
 from examples.ablations.store import Store
-from examples.ablations.table import Entry, Table
+from examples.ablations.table import Table, Values
 from examples.ablations.variant import resized
 
-LONGER = 12
-"""A window long enough to see a band in."""
+LARGE_WINDOW = 12
+"""A second window size, large enough to show a band in the map."""
+EXPLANATION = (
+    f"One motion is kept for {FIRST_MOTION} blocks, another for {SECOND_MOTION}, then a cut follows. Attention weights "
+    "of a block's tokens are summed by frame. Each row of the map is a frame and sums to 1 over the visible frames; "
+    "white frames are not visible."
+)
+SHARE_COLUMNS = ("on the sink", "on all cached frames", "on all cached frames, in a cut")
 
 
-def maps(plan: Plan) -> dict[int, list[Maps]]:
-    """By window size, one a seed."""
-    window = plan.own.window
-    return {
-        size: [Maps(plan.of(resized(window, size)), seed) for seed in range(plan.seeds)]
-        for size in dict.fromkeys((window.size, LONGER))
+def jobs(config: ExperimentConfig) -> Jobs:
+    """Return the recorded rollouts by window size."""
+    window, seeds = config.default.window, range(config.seeds)
+    variants = {str(size): config.variant(resized(window, size)) for size in (window.size, LARGE_WINDOW)}
+    return {"maps": {size: [AttentionMapJob(variant, seed) for seed in seeds] for size, variant in variants.items()}}
+
+
+def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
+    """Return pictures, a table and comparisons."""
+    outcomes = store.load_rows(jobs(config)["maps"])
+    default = outcomes[str(config.default.window.size)]
+    heads = {name: np.mean([outcome.arrays[name] for outcome in default], axis=0) for name in SHARES}
+    titles = ("on the sink", "on all cached frames", "the same, in a cut")
+    shares: Values = {
+        (size,): {
+            column: [outcome.records[0][name] for outcome in row]
+            for column, name in zip(SHARE_COLUMNS, SHARES, strict=True)
+        }
+        for size, row in outcomes.items()
     }
-
-
-def cells(plan: Plan) -> list[Cell]:
-    """All that is played."""
-    return [cell for row in maps(plan).values() for cell in row]
-
-
-def section(plan: Plan, store: Store, folder: Path) -> Section:
-    """Pictures, a table and verdicts."""
-    outcomes = {size: [store.load(cell) for cell in row] for size, row in maps(plan).items()}
-    own = outcomes[plan.own.window.size]
-    heads = {name: np.mean([o.arrays[name] for o in own], axis=0) for name in ("sink", "context", "cut context")}
-    titles = {"sink": "on the sink", "context": "on all that is cached", "cut context": "the same, in a cut"}
     return Section(
         "Attention",
-        [explanation(plan), sink_heads(heads["sink"], plan)],
-        [share_table(outcomes)],
-        verdicts(own, plan),
+        [EXPLANATION, sink_heads(heads["sink"], config)],
+        [Table.of_values("Share of a block's attention", ("window",), shares)],
+        comparisons(default, config),
         {
-            "Attention of frames to frames, a mean over layers, heads, passes and tokens; first seed": picture(
-                outcomes, plan, folder / "ablations_attention.png"
+            "Attention of frames to frames, averaged over layers, heads, passes and tokens; first seed": plot_maps(
+                outcomes, config, folder / "ablations_attention.png"
             ),
-            "Shares of attention, by layer and head": head_maps(
-                folder / "ablations_heads.png", {titles[name]: shares for name, shares in heads.items()}
+            "Shares of attention by layer and head": plot_head_maps(
+                folder / "ablations_heads.png", dict(zip(titles, heads.values(), strict=True))
             ),
         },
     )
 
 
-def explanation(plan: Plan) -> str:
-    """What was done."""
-    return (
-        f"A motion is held for {HELD} blocks, another one for {CHANGED}, then comes a cut; what every block's tokens "
-        "attend to is summed by frame. A row is a frame, so it sums to 1 over the frames it sees; white was not seen."
-    )
+def plot_maps(outcomes: dict[str, list[Outcome]], config: ExperimentConfig, path: Path) -> Path:
+    """Plot the maps of the first seed side by side, with marks at the change of prompt and the cut."""
+    block = config.default.window.block
+    marks = {"prompt changes": float(FIRST_MOTION * block), "cut": float((FIRST_MOTION + SECOND_MOTION) * block)}
+    return plot_frame_maps(path, {f"window {size}": (row[0].arrays["map"], marks) for size, row in outcomes.items()})
 
 
-def picture(outcomes: dict[int, list[Outcome]], plan: Plan, path: Path) -> Path:
-    """Maps side by side, with the change and the cut marked."""
-    block = plan.own.window.block
-    marks = {"prompt changes": float(HELD * block), "cut": float((HELD + CHANGED) * block)}
-    return frame_maps(path, {f"window {size}": (row[0].arrays["map"], marks) for size, row in outcomes.items()})
-
-
-def sink_heads(shares: np.ndarray, plan: Plan) -> str:
-    """Which layers and heads look at the sink more than at twice an equal share."""
-    equal = plan.own.window.sink / plan.own.window.size
+def sink_heads(shares: np.ndarray, config: ExperimentConfig) -> str:
+    """Return a sentence on the heads that give the sink more than twice an equal share of attention."""
+    equal = config.default.window.sink / config.default.window.size
     found = [(share, layer, head) for (layer, head), share in np.ndenumerate(shares) if share > 2 * equal]
     names = [f"layer {layer} head {head} ({share:.2f})" for share, layer, head in sorted(found, reverse=True)[:8]]
     if not names:
@@ -83,36 +80,17 @@ def sink_heads(shares: np.ndarray, plan: Plan) -> str:
     return f"Heads that give the sink more than twice its equal share of {equal:.2f}: {', '.join(names)}."
 
 
-def share_table(outcomes: dict[int, list[Outcome]]) -> Table:
-    """Means over layers and heads."""
-    names = ("sink", "context", "cut context")
-    rows: list[list[Entry]] = [
-        [str(size), *(Spread.of([o.records[0][name] for o in row]) for name in names)] for size, row in outcomes.items()
-    ]
-    columns = ("window", "on the sink", "on all that is cached", "on all that is cached, in a cut")
-    return Table("Share of a block's attention", columns, rows)
-
-
-def verdicts(own: Sequence[Outcome], plan: Plan) -> list[Verdict]:
-    """Whether the sink is one, and whether a cut looks away."""
-    window = plan.own.window
-    shares = {name: [outcome.records[0][name] for outcome in own] for name in ("sink", "context", "cut context")}
-    equal = [window.sink / window.size] * len(own)
-    kept = [share * flushed_part(plan) for share in shares["context"]]
+def comparisons(outcomes: Sequence[Outcome], config: ExperimentConfig) -> list[Comparison]:
+    """Compare the sink's share with an equal share, and attention to cached frames in a cut with that before it."""
+    window = config.default.window
+    sink, context, cut = ([outcome.records[0][name] for outcome in outcomes] for name in SHARES)
+    equal = [window.sink / window.size] * len(outcomes)
+    # A cut also flushes: scale the usual share to the frames that a flush leaves visible.
+    visible = (window.sink + window.kept_on_flush) / (window.sink + window.context)
+    before = [share * visible for share in context]
+    sink_draws, cut_looks_away = "The sink draws more than its equal share", "A cut's block attends less to the cache"
+    share = "share of attention"
     return [
-        claimed_better(
-            "The sink draws more attention than its equal share", ("sink", shares["sink"]), ("equal", equal)
-        ),
-        claimed_better(
-            "A cut's block looks away from its history (share on what is cached, for as many frames)",
-            ("cut", shares["cut context"]),
-            ("usual", kept),
-            more_is_better=False,
-        ),
+        compare(sink_draws, share, ("sink", sink), ("equal share", equal), better=None),
+        compare(cut_looks_away, f"{share} on as many frames", ("cut", cut), ("before", before), better=None),
     ]
-
-
-def flushed_part(plan: Plan) -> float:
-    """How much of what is usually cached a flush leaves visible, by frames."""
-    window = plan.own.window
-    return (window.sink + window.kept_on_flush) / (window.sink + window.context)

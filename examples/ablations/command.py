@@ -1,13 +1,13 @@
-"""What each idea of ∞-RoPE is worth on the pocket world, row by row, with spreads, pictures and verdicts.
+"""Ablations of ∞-RoPE on the pocket model: measurements against rendered ground truth, tables, pictures, comparisons.
 
-Try:
-    python -m examples.ablations --quick                 (a few minutes; short horizons)
+Examples:
+    python -m examples.ablations --quick                 (minutes; short horizons)
     python -m examples.ablations --workers 2             (hours)
     python -m examples.ablations --only cut --seeds 5
 
-Every finished cell is kept in --cells and not made again, so it can be stopped and started at any time. The report
-has a section for every experiment whose cells are all there. Rows for a teacher are added when its world folder is
-given, and so is a section on a control that was trained without changes of prompt.
+The outcome of every job is kept in --cells and reused, so a run can be interrupted and continued. The report has a
+section for every experiment whose jobs are done. --teacher adds rows for the teacher. --control adds a section on a
+model that was trained without changes of prompt.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 import torch
 
 from examples.ablations import attention, cut, flush, rope, steps, training, walks, window_size
-from examples.ablations.experiment_config import FULL, QUICK, Plan
-from examples.ablations.job import Cell
-from examples.ablations.report import Section, write
+from examples.ablations.experiment_config import FULL, QUICK, ExperimentConfig
+from examples.ablations.job import Job, Jobs
+from examples.ablations.report import Section, write_report
 from examples.ablations.store import Store
 from examples.pocket_world.evaluate.report import git_commit
 from infrope_env.models.resolve import load_model
@@ -31,57 +31,53 @@ from infrope_env.recording.run_info import RunInfo
 
 Name = Literal["rope", "walks", "flush", "cut", "window", "attention", "steps", "training"]
 
-
-TRAINED_UNDER = (
-    "The bundled weights were trained under the defaults: window 6, rank coordinates, a flush at every change of "
-    "motion (it kept one frame, or two, once in five), a cut at every change of scene (to 45, or to between 20 and "
-    "79, three times in ten). Any other row asks for what the model was never shown: it tells what the defaults are "
-    "worth to this model, not to one that was trained otherwise."
+TRAINING_NOTE = (
+    "The bundled weights were trained with the defaults: window 6, rank coordinates, a flush at every change of motion "
+    "(keeping one frame, or two in one case of five), and a cut at every change of scene (to 45, or to a coordinate "
+    "from 20 to 79 in three cases of ten). Every other row is outside this training, so it shows what the defaults are "
+    "worth to this model, not to a model that was trained with that row's setting."
 )
 
 
 class Experiment(Protocol):
-    """What every module of an experiment has."""
+    """Functions that every experiment module has."""
 
-    def cells(self, plan: Plan) -> list[Cell]:
-        """All that is played."""
+    def jobs(self, config: ExperimentConfig) -> Jobs:
+        """Return the jobs by kind and row."""
         ...
 
-    def section(self, plan: Plan, store: Store, folder: Path) -> Section:
-        """What was found, with pictures written into a folder."""
+    def section(self, config: ExperimentConfig, store: Store, folder: Path) -> Section:
+        """Return the results and write the pictures into a folder."""
         ...
 
 
-EXPERIMENTS = cast(
-    dict[str, Experiment],
-    {
-        "rope": rope,
-        "walks": walks,
-        "flush": flush,
-        "cut": cut,
-        "window": window_size,
-        "attention": attention,
-        "steps": steps,
-        "training": training,
-    },
-)
+EXPERIMENTS: dict[str, Experiment] = {
+    "rope": rope,
+    "walks": walks,
+    "flush": flush,
+    "cut": cut,
+    "window": window_size,
+    "attention": attention,
+    "steps": steps,
+    "training": training,
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """Settings.
+    """Command line options.
 
     Attributes:
-        weights: a bundled world's name or a world folder.
-        teacher: world folder of the teacher.
-        control: world folder of a teacher trained as long, on clips of a single prompt.
-        only: experiments to make; all if none is named.
-        seeds: repetitions of everything, at least three.
-        quick: short horizons and few samples.
-        workers: processes to make cells with, one thread each; what measures time is made alone.
-        report: write the report from what is there and make nothing.
-        cells: folder of finished cells.
-        out: folder for ablations.md, ablations.json and the pictures.
+        weights: Name of a bundled model, or a world folder.
+        teacher: World folder of the teacher.
+        control: World folder of a teacher trained equally long on clips with a single prompt.
+        only: Experiments to run; all by default.
+        seeds: Repetitions of every measurement, at least three.
+        quick: Short horizons and few samples.
+        workers: Processes that run jobs, one thread each; time measurements always run alone.
+        report: Write the report from the stored outcomes and run nothing.
+        cells: Folder of stored outcomes.
+        out: Folder for ablations.md, ablations.json and the pictures.
     """
 
     weights: str = "pocket"
@@ -92,63 +88,67 @@ class Options:
     quick: bool = False
     workers: int = 1
     report: bool = False
-    cells: Path = Path("runs/laboratory")
+    cells: Path = Path("runs/ablations")
     out: Path = Path("runs/results")
 
 
 def main(options: Options) -> None:
-    """Make what is missing, then write the report."""
+    """Run the missing jobs, then write and print the report."""
     torch.set_num_threads(1)
-    amounts = QUICK if options.quick else FULL
-    others = options.teacher, options.control
-    plan = Plan(amounts, options.weights, *others, seeds=options.seeds)
+    sizes = QUICK if options.quick else FULL
+    config = ExperimentConfig(sizes, options.weights, options.teacher, options.control, options.seeds)
     store = Store(options.cells)
     if not options.report:
-        wanted = [EXPERIMENTS[name] for name in options.only or EXPERIMENTS]
-        store.make([cell for experiment in wanted for cell in experiment.cells(plan)], options.workers)
-    page = write(options.out, facts(options, plan, store), sections(plan, store, options.out))
+        chosen = [EXPERIMENTS[name] for name in options.only or EXPERIMENTS]
+        store.run_missing([job for experiment in chosen for job in all_jobs(experiment, config)], options.workers)
+    page = write_report(options.out, report_facts(options, config, store), sections(config, store, options.out))
     print(page.read_text())
 
 
-def sections(plan: Plan, store: Store, folder: Path) -> dict[str, Section]:
-    """Of the experiments whose cells are all there."""
+def all_jobs(experiment: Experiment, config: ExperimentConfig) -> list[Job]:
+    """Return an experiment's jobs as one list."""
+    return [job for rows in experiment.jobs(config).values() for row in rows.values() for job in row]
+
+
+def sections(config: ExperimentConfig, store: Store, folder: Path) -> dict[str, Section]:
+    """Return the sections of the experiments whose jobs are done."""
     return {
-        name: experiment.section(plan, store, folder)
+        name: experiment.section(config, store, folder)
         for name, experiment in EXPERIMENTS.items()
-        if (cells := experiment.cells(plan)) and all(store.has(cell) for cell in cells)
+        if (jobs := all_jobs(experiment, config)) and all(store.has(job) for job in jobs)
     }
 
 
-def facts(options: Options, plan: Plan, store: Store) -> dict[str, Any]:
-    """Machine, command, commit, weights, and what is left out."""
-    cells = list(dict.fromkeys(cell for experiment in EXPERIMENTS.values() for cell in experiment.cells(plan)))
-    minutes, commits = store.facts(cells)
-    world = load_model(plan.weights)
+def report_facts(options: Options, config: ExperimentConfig, store: Store) -> dict[str, Any]:
+    """Return machine, command, commits, weights, and what is left out."""
+    jobs = list(dict.fromkeys(job for experiment in EXPERIMENTS.values() for job in all_jobs(experiment, config)))
+    minutes, commits = store.facts(jobs)
+    model = load_model(config.weights)
     return {
         "command": " ".join(["python -m examples.ablations", *sys.argv[1:]]),
         "commit": git_commit(),
-        "made at": commits,
+        "measured at": commits,
         "minutes": round(minutes, 1),
         "quick": options.quick,
-        "seeds": plan.seeds,
-        "world": world.name,
+        "seeds": config.seeds,
+        "model": model.name,
         "cpus": os.cpu_count(),
-        "trained under": [TRAINED_UNDER] if plan.weights == "pocket" else [],
-        "left out": list(left_out(plan, store)),
-        **asdict(RunInfo.of(world)),
+        "training": [TRAINING_NOTE] if config.weights == "pocket" else [],
+        "left out": missing_parts(config, store),
+        **asdict(RunInfo.of(model)),
     }
 
 
-def left_out(plan: Plan, store: Store) -> list[str]:
-    """Sentences on rows and sections that are missing."""
-    absent = [
-        f"No {name} was given (--{name}), so it has no rows."
+def missing_parts(config: ExperimentConfig, store: Store) -> list[str]:
+    """Return sentences on rows and sections that the report leaves out."""
+    found = [
+        f"No {name} was given (--{name}): its rows are left out."
         for name in ("teacher", "control")
-        if getattr(plan, name) is None
+        if getattr(config, name) is None
     ]
     for name, experiment in EXPERIMENTS.items():
-        cells = experiment.cells(plan)
-        missing = sum(not store.has(cell) for cell in cells)
+        jobs = all_jobs(experiment, config)
+        missing = sum(not store.has(job) for job in jobs)
         if missing:
-            absent.append(f"The section on {name} is left out: {missing} of its {len(cells)} cells are to be made.")
-    return absent
+            found.append(f"The {name} section is left out: {missing} of its {len(jobs)} jobs are not done.")
+    return found

@@ -1,124 +1,118 @@
-"""A cell: from one past, every way of reaching another scene, judged from the first pixel frame on."""
+"""Job: one change of scene by every transition, measured from the first pixel frame on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from examples.ablations.features import Eyes
-from examples.ablations.harness import Moment, Rig, with_rules
-from examples.ablations.job import Generated, Outcome
+from examples.ablations.features import FeatureExtractor
+from examples.ablations.harness import Harness
+from examples.ablations.job import Job, Outcome
 from examples.ablations.metrics import Record
-from examples.ablations.switch_jobs import hold, past_states, some_others
+from examples.ablations.switch_jobs import other_names, play_lead, start_states
 from examples.pocket_world.evaluate.measures import LUMA, correlation
 from examples.pocket_world.world.state import SCENES, WorldState, advance, render_block
-from infrope_env.control.actions import Transition
 
-LOOKED_AT = (1, 4, 12)
-"""Pixel frames of a cut's first block, counted from 1, in which the new scene should be seen."""
+MEASURED_FRAMES = (1, 4, 12)
+"""Pixel frames of the first block, counted from 1, in which the scene is named."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to another scene: a cut to a coordinate, or, where there is none, a change of prompt."""
+class SceneTransition:
+    """A transition to another scene: a cut to a coordinate or, without one, a change of prompt."""
 
     name: str
     coordinate: int | None = None
     on_switch: str = "flush"
 
-    def rules(self) -> dict[str, object]:
-        """Of the window."""
+    def window_rules(self) -> dict[str, object]:
+        """Return the fields of the window that the transition sets."""
         cut = {} if self.coordinate is None else {"cut_coordinate": self.coordinate}
         return {"on_switch": self.on_switch, **cut}
 
-    @property
-    def transition(self) -> Transition:
-        """By which the new scene's first block follows."""
-        return Transition.SWITCH if self.coordinate is None else Transition.CUT
-
 
 @dataclass(frozen=True)
-class Cuts(Generated):
-    """Reach other scenes every way, from pasts that all ways share.
+class CutJob(Job):
+    """Go to other scenes by every transition, from shared starts.
 
     Attributes:
-        pasts: subjects, scenes and motions to leave, each held for `lead` blocks.
-        targets: scenes to reach, from each.
-        blocks: played in the new scene.
+        transitions: The transitions to compare.
+        starts: Subjects, scenes and motions to start from, each played for `lead` blocks.
+        targets: Scenes to go to, from each.
+        blocks: Blocks in the new scene.
     """
 
-    ways: tuple[Way, ...]
-    pasts: int
+    transitions: tuple[SceneTransition, ...]
+    starts: int
     targets: int
     lead: int = 3
     blocks: int = 3
 
-    @property
-    def name(self) -> str:
-        """What progress calls it."""
-        return f"cuts, {len(self.ways)} ways, {self.weights}, seed {self.seed}"
+    def run(self, extractor: FeatureExtractor) -> Outcome:
+        """Return one record per change and transition ("transition" is its number), and frames of the first change.
 
-    def run(self, eyes: Eyes) -> Outcome:
-        """One record for every change and way ("way" is its number), and of the first change its first block."""
-        past, rigs = Rig(self.setting), [Rig(with_rules(self.setting, **way.rules())) for way in self.ways]
-        records: list[Record] = []
-        pictures: dict[str, np.ndarray] = {}
-        for state in past_states(self.pasts, self.seed):
-            moment, shot = self._hold(past, state)
-            for scene in some_others(SCENES, state.scene, self.targets, self.seed):
-                for number, (way, rig) in enumerate(zip(self.ways, rigs, strict=True)):
-                    blocks = list(self._reach(rig, moment, scene, way))
-                    records.append({"way": number} | shot.judge(blocks, scene, eyes))
-                    pictures.setdefault(str(number), np.stack([shot.last, *blocks[0][[0, 3, 11]], blocks[-1][-1]]))
-        return Outcome(records, pictures)
-
-    def _hold(self, rig: Rig, state: WorldState) -> tuple[Moment, Shot]:
-        rig.start(state, self.seed)
-        for _ in range(self.lead):
-            rig.play(state.motion)
-        return rig.save(), Shot(hold(state, self.lead), rig.look()[-1])
-
-    def _reach(self, rig: Rig, moment: Moment, scene: str, way: Way) -> Iterator[np.ndarray]:
-        rig.restore(moment)
-        rig.reach(scene, way.transition)
-        yield rig.look()
-        for _ in range(self.blocks - 1):
-            rig.play(moment.steering.motion)
-            yield rig.look()
-
-
-@dataclass(frozen=True)
-class Shot:
-    """What is left: the last block before a cut, and its last pixel frame H W 3."""
-
-    state: WorldState
-    last: np.ndarray
-
-    def judge(self, blocks: Sequence[np.ndarray], scene: str, eyes: Eyes) -> Record:
-        """Numbers of the blocks after it, 12 frames each."""
-        first, named = blocks[0], eyes.detectors
-        record: Record = {f"scene at {n}": named.name_scene(first[n - 1 : n]) == scene for n in LOOKED_AT}
-        record |= {
-            "scene later": named.name_scene(blocks[-1]) == scene,
-            "subject kept": named.name_subject(first) == self.state.subject,
-            "motion kept": named.name_motion(first) == self.state.motion,
-            "old scene": float(eyes.odds("scene", first, self.state.scene).mean()),
-            "ghost": self._ghost(first, scene),
-        }
-        return {name: float(value) for name, value in record.items()}
-
-    def _ghost(self, first: np.ndarray, scene: str) -> float:
-        """How much more the new pictures resemble the last old one than rendered ones do: difference of correlations.
-
-        Rows are compared without their means, so that an equally bright sky does not count.
+        Arrays: by number of the transition, the last frame before it, the `MEASURED_FRAMES`, and the last frame.
         """
-        truth = render_block(advance(self.state, scene=scene))
-        return resemblance(first, self.last) - resemblance(truth, render_block(self.state)[-1])
+        start = Harness(self.variant)
+        harnesses = [Harness(self.variant.with_rules(**each.window_rules())) for each in self.transitions]
+        records: list[Record] = []
+        kept: dict[str, np.ndarray] = {}
+        measured = [frame - 1 for frame in MEASURED_FRAMES]
+        for state in start_states(self.starts, self.seed):
+            before, last = play_lead(start, state, self.seed, self.lead)
+            saved = start.save()
+            for scene in other_names(SCENES, state.scene, self.targets, self.seed):
+                for number, (transition, harness) in enumerate(zip(self.transitions, harnesses, strict=True)):
+                    harness.restore(saved)
+                    blocks = self._play_change(harness, transition, scene, state.motion)
+                    records.append({"transition": number} | cut_metrics(before, last, blocks, scene, extractor))
+                    kept.setdefault(str(number), np.stack([last, *blocks[0][measured], blocks[-1][-1]]))
+        return Outcome(records, kept)
+
+    def _play_change(self, harness: Harness, by: SceneTransition, scene: str, motion: str) -> list[np.ndarray]:
+        """Go to the scene and keep the motion; return the frames of every block."""
+        if by.coordinate is None:
+            harness.change_scene(scene)
+        else:
+            harness.play(f"cut_{scene}")
+        blocks = [harness.frames()]
+        for _ in range(self.blocks - 1):
+            harness.play(motion)
+            blocks.append(harness.frames())
+        return blocks
 
 
-def resemblance(frames: np.ndarray, picture: np.ndarray) -> float:
-    """Correlation of brightness of frames t H W 3 with one picture H W 3."""
-    bright = frames.astype(np.float32) @ LUMA
-    return correlation(bright, np.broadcast_to(picture.astype(np.float32) @ LUMA, bright.shape))
+def cut_metrics(
+    before: WorldState, last: np.ndarray, blocks: Sequence[np.ndarray], scene: str, extractor: FeatureExtractor
+) -> Record:
+    """Measure a change of scene.
+
+    Args:
+        before: State of the last block before the change.
+        last: Last pixel frame before the change, H W 3.
+        blocks: Blocks after the change, 12 pixel frames each.
+        scene: The new scene.
+        extractor: Detectors and features.
+    """
+    detectors, first = extractor.detectors, blocks[0]
+    rendered = render_block(advance(before, scene=scene))
+    record: Record = {f"scene at {n}": detectors.name_scene(first[n - 1 : n]) == scene for n in MEASURED_FRAMES}
+    record |= {
+        "scene later": detectors.name_scene(blocks[-1]) == scene,
+        "subject kept": detectors.name_subject(first) == before.subject,
+        "motion kept": detectors.name_motion(first) == before.motion,
+        "old scene": float(extractor.probabilities("scene", first, before.scene).mean()),
+        "ghost": image_correlation(first, last) - image_correlation(rendered, render_block(before)[-1]),
+    }
+    return {name: float(value) for name, value in record.items()}
+
+
+def image_correlation(frames: np.ndarray, image: np.ndarray) -> float:
+    """Return the correlation of luma between frames t H W 3 and one image H W 3.
+
+    Row means are removed, so an equally bright sky does not count.
+    """
+    luma = frames.astype(np.float32) @ LUMA
+    return correlation(luma, np.broadcast_to(image.astype(np.float32) @ LUMA, luma.shape))

@@ -1,125 +1,147 @@
-"""How much is played. Knows which rows there are, not what they show."""
+"""Configuration of the experiments: how many seeds, blocks and rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-from examples.ablations.long_rollout import Held
+from examples.ablations.cost_job import CostJob
+from examples.ablations.cut_jobs import CutJob, SceneTransition
+from examples.ablations.job import Job
+from examples.ablations.long_rollout import LongRolloutJob
 from examples.ablations.metrics import block_at
-from examples.ablations.variant import Setting
+from examples.ablations.switch_jobs import SwitchJob, SwitchPolicy
+from examples.ablations.variant import Variant
 from infrope_env.config import ROTARY_TABLE_LENGTH, Window
 from infrope_env.models.resolve import load_model
 
-LEAST_SEEDS = 3
+MIN_SEEDS = 3
 
 
 @dataclass(frozen=True)
-class Amounts:
+class Sizes:
     """Sizes of the experiments.
 
     Attributes:
-        horizons_s: seconds at which held rollouts are judged.
-        window_horizons_s: the same where window sizes are compared; some of `horizons_s`.
-        steps_horizons_s: the same where numbers of steps and models are compared; some of `horizons_s`.
-        every: one block in so many is judged.
-        sizes: of windows, in latent frames.
-        pasts: states that a change of prompt or a cut begins from, a seed.
-        motions: to change to, from each.
-        scenes: to reach, from each.
-        after: blocks played after a change or a cut.
-        cut_coordinates: where cuts go.
-        shifts: coordinates by which a sink is moved away.
-        steps: numbers of denoising steps.
-        timed: blocks a time is the median of.
+        horizons_s: Horizons of long rollouts, in seconds.
+        window_horizons_s: Horizons where window sizes are compared; a subset of `horizons_s`.
+        steps_horizons_s: Horizons where numbers of steps and models are compared; a subset of `horizons_s`.
+        measure_every: Blocks per measured block of a long rollout.
+        window_sizes: Window sizes in latent frames.
+        starts: States per seed that a change of prompt or a cut starts from.
+        motions: Motions to change to, per start.
+        scenes: Scenes to go to, per start.
+        blocks_after: Blocks after a change or a cut.
+        cut_coordinates: Coordinates that cuts move the block to.
+        sink_shifts: Coordinates by which everything but the sink is moved.
+        step_counts: Numbers of denoising steps.
+        timed_blocks: Blocks per time measurement.
     """
 
     horizons_s: tuple[float, ...]
     window_horizons_s: tuple[float, ...]
     steps_horizons_s: tuple[float, ...]
-    every: int
-    sizes: tuple[int, ...]
-    pasts: int
+    measure_every: int
+    window_sizes: tuple[int, ...]
+    starts: int
     motions: int
     scenes: int
-    after: int
+    blocks_after: int
     cut_coordinates: tuple[int, ...]
-    shifts: tuple[int, ...]
-    steps: tuple[int, ...]
-    timed: int
+    sink_shifts: tuple[int, ...]
+    step_counts: tuple[int, ...]
+    timed_blocks: int
 
 
-FULL = Amounts(
+FULL = Sizes(
     horizons_s=(5, 60, 120, 240, 1200),
     window_horizons_s=(5, 60, 240),
     steps_horizons_s=(5, 60),
-    every=10,
-    sizes=(5, 6, 7, 9, 12, 15, 21),
-    pasts=6,
+    measure_every=10,
+    window_sizes=(5, 6, 7, 9, 12, 15, 21),
+    starts=6,
     motions=5,
     scenes=2,
-    after=3,
+    blocks_after=3,
     cut_coordinates=(6, 9, 12, 15, 18, 21, 30, 45, 64, 100, 200, 400, 700, 1000),
-    shifts=(3, 6, 9, 12, 15, 18, 24, 32, 45, 64, 90, 128, 180, 256, 360, 512, 720, 1020, 1440, 2040, 2880, 4800),
-    steps=(1, 2, 4, 8),
-    timed=12,
+    sink_shifts=(3, 6, 9, 12, 15, 18, 24, 32, 45, 64, 90, 128, 180, 256, 360, 512, 720, 1020, 1440, 2040, 2880, 4800),
+    step_counts=(1, 2, 4, 8),
+    timed_blocks=12,
 )
-QUICK = Amounts(
+QUICK = Sizes(
     horizons_s=(5, 20),
     window_horizons_s=(5, 20),
     steps_horizons_s=(5, 20),
-    every=10,
-    sizes=(6, 12, 21),
-    pasts=2,
+    measure_every=10,
+    window_sizes=(6, 12, 21),
+    starts=2,
     motions=2,
     scenes=1,
-    after=2,
+    blocks_after=2,
     cut_coordinates=(6, 12, 21, 45, 200, 1000),
-    shifts=(6, 18, 45, 128, 360, 1020, 4800),
-    steps=(1, 4),
-    timed=5,
+    sink_shifts=(6, 18, 45, 128, 360, 1020, 4800),
+    step_counts=(1, 4),
+    timed_blocks=5,
 )
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the laboratory is asked for.
+class ExperimentConfig:
+    """Models, sizes and seeds.
 
     Attributes:
-        weights: the world that everything is measured on.
-        teacher: a world folder to set beside it, and so is `control`, a teacher trained without changes of prompt.
-        seeds: repetitions of everything, at least three.
+        sizes: Sizes of the experiments.
+        weights: The model under test.
+        teacher: World folder of its teacher; None leaves out its rows.
+        control: World folder of a teacher trained without changes of prompt; None leaves out its rows.
+        seeds: Repetitions of every measurement, at least three.
     """
 
-    amounts: Amounts
+    sizes: Sizes
     weights: str = "pocket"
     teacher: str | None = None
     control: str | None = None
-    seeds: int = LEAST_SEEDS
+    seeds: int = MIN_SEEDS
 
     def __post_init__(self) -> None:
-        if self.seeds < LEAST_SEEDS:
-            raise ValueError(f"expected at least {LEAST_SEEDS} seeds, so that there is a spread, got {self.seeds}")
+        if self.seeds < MIN_SEEDS:
+            raise ValueError(f"expected at least {MIN_SEEDS} seeds for a standard deviation, got {self.seeds}")
 
     @cached_property
-    def own(self) -> Setting:
-        """The world as it is played."""
-        return Setting(self.weights, load_model(self.weights).window)
+    def default(self) -> Variant:
+        """The model under test with its own window and steps."""
+        return Variant(self.weights, load_model(self.weights).window)
 
-    def of(self, window: Window, long: bool = False) -> Setting:
-        """The world under another window; `long` gives it coordinates for the longest horizon."""
-        return Setting(self.weights, window, coordinates=self._coordinates if long else None)
+    def variant(self, window: Window, long_table: bool = False) -> Variant:
+        """Return the model under another window; `long_table` covers the absolute coordinates of the last horizon."""
+        longest = (max(self.end_blocks(self.sizes.horizons_s)) + 3) * window.block
+        return Variant(
+            self.weights, window, rotary_length=max(ROTARY_TABLE_LENGTH, longest) if long_table else ROTARY_TABLE_LENGTH
+        )
 
-    def ends(self, horizons_s: tuple[float, ...]) -> tuple[int, ...]:
-        """The blocks in which these horizons end."""
+    def end_blocks(self, horizons_s: tuple[float, ...]) -> tuple[int, ...]:
+        """Return the block in which each horizon ends."""
         return tuple(block_at(seconds) for seconds in horizons_s)
 
-    def held(self, setting: Setting, horizons_s: tuple[float, ...]) -> list[Held]:
-        """Held rollouts, one a seed. The world as it is played is held once, to the farthest horizon, for all."""
-        ends = self.ends(self.amounts.horizons_s if setting == self.own else horizons_s)
-        return [Held(setting, seed, ends, self.amounts.every) for seed in range(self.seeds)]
+    def long_rollouts(self, variant: Variant, horizons_s: tuple[float, ...]) -> list[Job]:
+        """Return one long rollout per seed; all experiments share those of the default, to the last horizon."""
+        ends = self.end_blocks(self.sizes.horizons_s if variant == self.default else horizons_s)
+        return [LongRolloutJob(variant, seed, ends, self.sizes.measure_every) for seed in range(self.seeds)]
 
-    @property
-    def _coordinates(self) -> int:
-        window = self.own.window
-        return max(ROTARY_TABLE_LENGTH, (max(self.ends(self.amounts.horizons_s)) + 3) * window.block)
+    def switches(
+        self, variant: Variant, policies: tuple[SwitchPolicy, ...], lead: int, blocks: int, timed: bool = False
+    ) -> list[Job]:
+        """Return one job of changes of motion per seed."""
+        starts, motions = self.sizes.starts, self.sizes.motions
+        return [
+            SwitchJob(variant, seed, policies, starts, motions, lead, blocks, timed=timed) for seed in range(self.seeds)
+        ]
+
+    def cuts(self, variant: Variant, transitions: tuple[SceneTransition, ...], blocks: int) -> list[Job]:
+        """Return one job of changes of scene per seed."""
+        starts, scenes = self.sizes.starts, self.sizes.scenes
+        return [CutJob(variant, seed, transitions, starts, scenes, blocks=blocks) for seed in range(self.seeds)]
+
+    def costs(self, variant: Variant) -> list[Job]:
+        """Return one cost measurement per seed."""
+        return [CostJob(variant, seed, self.sizes.timed_blocks) for seed in range(self.seeds)]

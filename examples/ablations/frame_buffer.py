@@ -1,4 +1,4 @@
-"""Pixel frames of a rollout, decoded only where somebody looks."""
+"""Pixel frames of a rollout, decoded on demand."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from torch import Tensor
 from infrope_env.pixels.codec import Decoder, DecoderState
 
 RUN_UP = 3
-"""Blocks decoded before the one that is looked at; a causal decoder remembers no more (TAEHV: 7.5 latent frames)."""
+"""Blocks decoded before the requested one; a causal decoder depends on no more (TAEHV: 7.5 latent frames)."""
 
 
-class Film:
-    """The newest blocks of a rollout; `copy.copy` gives one that can go another way."""
+class FrameBuffer:
+    """Latents of the newest blocks, decoded when frames are requested; `copy.copy` forks it.
+
+    The frames are those of a decoder that decodes every block: decoding continues from the block that was decoded last,
+    or starts `RUN_UP` blocks before the newest one.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._memory: DecoderState | None = None
+        self._decoder_state: DecoderState | None = None
         self._recent: tuple[Tensor, ...] = ()
-        self._waiting = 0
+        self._pending = 0  # newest blocks that are not decoded yet
         self._frames: np.ndarray | None = None
 
-    def add(self, latents: Tensor) -> None:
-        """Take the next block, b f c h w; nothing is decoded."""
+    def append(self, latents: Tensor) -> None:
+        """Add the next block's latents, b f c h w, without decoding them."""
         self._recent = (*self._recent, latents)[-RUN_UP - 1 :]
-        self._waiting += 1
+        self._pending += 1
 
     @torch.inference_mode()
-    def look(self) -> np.ndarray:
-        """The newest block's pixel frames, t H W 3 in uint8: 9 for a rollout's first block, then 12.
+    def newest(self) -> np.ndarray:
+        """Return the newest block's pixel frames, t H W 3 in uint8: 9 for a rollout's first block, then 12.
 
-        The same as if every block had been decoded: from the last one looked at, or from a run-up that is long enough.
+        Raises:
+            ValueError: The buffer is empty.
         """
-        if self._waiting > len(self._recent):
-            self._memory = None
-            self._waiting = len(self._recent)
-        for latents in self._recent[len(self._recent) - self._waiting :]:
-            decoded, self._memory = self._decoder.decode(latents, self._memory)
+        if self._pending > len(self._recent):
+            self._decoder_state, self._pending = None, len(self._recent)
+        for latents in self._recent[len(self._recent) - self._pending :]:
+            decoded, self._decoder_state = self._decoder.decode(latents, self._decoder_state)
             self._frames = decoded[0].cpu().numpy()
-        self._waiting = 0
+        self._pending = 0
         if self._frames is None:
-            raise ValueError("expected a block to look at, got none yet; add one first")
+            raise ValueError("expected at least one block in the frame buffer, got none; append one first")
         return self._frames

@@ -1,4 +1,4 @@
-"""One rollout, steered by names as the environment steers it, that can go back to a moment and try something else."""
+"""The environment as experiments use it: actions by name, frames decoded on demand, saved states to branch from."""
 
 from __future__ import annotations
 
@@ -6,122 +6,134 @@ import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from examples.ablations.frame_buffer import Film
-from examples.ablations.variant import Setting
+from examples.ablations.frame_buffer import FrameBuffer
+from examples.ablations.variant import Variant
 from examples.pocket_world.evaluate.trials import EVALUATION_SEED_OFFSET
 from examples.pocket_world.world.state import WorldState
-from infrope_env.config import Sampler, Window
-from infrope_env.control.actions import ActionSet, Steering, Transition
-from infrope_env.dynamics.rollout import Rollout
-from infrope_env.dynamics.rope import RotaryTable
-from infrope_env.dynamics.state import RolloutState
+from infrope_env.dynamics.coordinates import lay_out
+from infrope_env.dynamics.rollout import ContextHook, LayoutRule, Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer
-from infrope_env.text.prompt_cache import PromptCache
+from infrope_env.env import InfinityRopeEnv
+from infrope_env.env_state import EnvState
+
+
+class ExperimentEnv(InfinityRopeEnv):
+    """The environment with a variant's sampler and rotary table; it decodes nothing.
+
+    Attributes:
+        rollout: The rollout that makes the blocks.
+    """
+
+    def __init__(
+        self, variant: Variant, layout_rule: LayoutRule = lay_out, context_hook: ContextHook | None = None
+    ) -> None:
+        """Load the variant's model; `layout_rule` and `context_hook` are those of `Rollout`."""
+        self._variant, self._layout_rule, self._context_hook = variant, layout_rule, context_hook
+        super().__init__(weights=variant.weights, window=asdict(variant.window), decode=False)
+
+    def make_rollout(self) -> Rollout:
+        """Return a rollout of the variant."""
+        self.rollout = Rollout(
+            self.model.transformer,
+            self.window,
+            self._variant.sampler,
+            rotary_length=self._variant.rotary_length,
+            layout_rule=self._layout_rule,
+            context_hook=self._context_hook,
+        )
+        return self.rollout
 
 
 @dataclass(frozen=True)
-class Moment:
-    """All that a rig's future depends on."""
+class HarnessState:
+    """A saved state of a harness: the environment's, and the frame buffer."""
 
-    rollout: RolloutState
-    film: Film
-    steering: Steering
-
-
-class LongRollout(Rollout):
-    """A rollout whose rotary table has another length than the official one."""
-
-    def __init__(self, model: CausalWanTransformer, window: Window, sampler: Sampler, coordinates: int) -> None:
-        super().__init__(model, window, sampler)
-        shape = model.config
-        self._table = RotaryTable(shape.head_dim, shape.rows, shape.cols, self.device, coordinates)
+    env: EnvState
+    frames: FrameBuffer
 
 
-class Rig:
-    """A rollout and its film.
+class Harness:
+    """One rollout of a variant.
 
     Attributes:
-        rollout: the engine's.
-        steering: what has been asked for.
-        latents: the newest block's, b f c h w.
-        block_ms: time of the newest block without text and decoding.
-        passes: through the generator that the newest block took.
+        env: The environment.
+        block_ms: Milliseconds of the newest block, without text encoding and decoding.
+        passes: Generator passes of the newest block, the commit pass included.
     """
 
-    def __init__(self, setting: Setting, rollout: Rollout | None = None) -> None:
-        world = setting.world
-        self.actions = ActionSet.load("pocket")
-        self._prompt_cache = PromptCache(world.text_encoder, device=world.device)
-        self.rollout = rollout or make_rollout(setting)
-        self._decoder = world.decoder
-        self._film = Film(self._decoder)
-        self.steering = self.actions.start()
+    def __init__(
+        self, variant: Variant, layout_rule: LayoutRule = lay_out, context_hook: ContextHook | None = None
+    ) -> None:
+        """Make the environment; `layout_rule` and `context_hook` are those of `Rollout`."""
+        self.env = ExperimentEnv(variant, layout_rule, context_hook)
+        self._frames = FrameBuffer(self.env.model.decoder)
         self.block_ms, self.passes = 0.0, 0
 
+    @property
+    def rollout(self) -> Rollout:
+        """The environment's rollout."""
+        return self.env.rollout
+
+    @property
+    def latents(self) -> Tensor:
+        """Clean latents of the newest block, b f c h w."""
+        return self.env.latents
+
     def start(self, state: WorldState, seed: int) -> None:
-        """Begin anew; noise seeds are no training's, and the blocks are those the environment makes from this seed."""
-        self.steering = self.actions.start(state.subject, state.scene, state.motion)
-        self.rollout.reset(EVALUATION_SEED_OFFSET + seed)
-        self._film = Film(self._decoder)
-        self._advance(Transition.START)
+        """Reset to the names of `state`; the noise seed is outside the range that training uses."""
+        options = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
+        self._frames = FrameBuffer(self.env.model.decoder)
+        with self._measured_block():
+            self.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options=options)
 
     def play(self, action: str) -> None:
-        """Make the next block under an action, as the environment does."""
-        self.steering, transition = self.actions.steer(self.steering, self.actions.index(action))
-        self._advance(transition)
+        """Make the next block under the named action."""
+        with self._measured_block():
+            self.env.step(self.env.action_names.index(action))
 
-    def reach(self, scene: str, transition: Transition) -> None:
-        """Ask for a scene as its cut would, but let its block follow by another transition."""
-        self.steering, _ = self.actions.steer(self.steering, self.actions.index(f"cut_{scene}"))
-        self._advance(transition)
+    def change_scene(self, scene: str) -> None:
+        """Make the next block under the prompt of another scene, as a change of prompt instead of a cut."""
+        steering = self.env.steering
+        self.env.set_prompt(self.env.action_set.prompt_for(steering.subject, scene, steering.motion))
+        self.play(steering.motion)
 
-    def look(self) -> np.ndarray:
-        """The newest block's pixel frames, t H W 3 in uint8."""
-        return self._film.look()
+    def frames(self) -> np.ndarray:
+        """Return the newest block's pixel frames, t H W 3 in uint8."""
+        return self._frames.newest()
 
-    def save(self) -> Moment:
-        """Copy all that the future depends on."""
-        return Moment(self.rollout.save(), copy.copy(self._film), self.steering)
+    def save(self) -> HarnessState:
+        """Copy everything that the following blocks depend on."""
+        return HarnessState(self.env.save_state(), copy.copy(self._frames))
 
-    def restore(self, moment: Moment) -> None:
-        """Go back, also to a moment of a rig whose window differs only in rules; the moment stays usable."""
-        self.rollout.restore(moment.rollout)
-        self._film, self.steering = copy.copy(moment.film), moment.steering
+    def restore(self, state: HarnessState) -> None:
+        """Return to a saved state, also one of a harness whose window has the same sizes and other rules."""
+        self.env.restore_state(replace(state.env, origin=self.env.origin))
+        self._frames = copy.copy(state.frames)
 
-    def _advance(self, transition: Transition) -> None:
-        embedding = self._prompt_cache.embedding(self.steering.prompt)
-        with passes_of(self.rollout.model) as passes:
-            started = time.perf_counter()
-            block = self.rollout.advance(embedding, transition)
-            if self.rollout.device.type == "cuda":
-                torch.cuda.synchronize(self.rollout.device)
-            self.block_ms = 1000 * (time.perf_counter() - started)
-        self.passes, self.latents = len(passes), block.latents
-        self._film.add(block.latents)
-
-
-def make_rollout(setting: Setting) -> Rollout:
-    """The engine, as a setting says."""
-    model = setting.world.transformer
-    if setting.coordinates is None:
-        return Rollout(model, setting.window, setting.sampler)
-    return LongRollout(model, setting.window, setting.sampler, setting.coordinates)
-
-
-def with_rules(setting: Setting, **rules: object) -> Setting:
-    """The same setting under other rules of its window; sizes, and so states, stay as they are."""
-    return replace(setting, window=Window.parse(rules, default=setting.window))
+    @contextmanager
+    def _measured_block(self) -> Iterator[None]:
+        """Count the passes, take the time and append the latents of the block that the body makes."""
+        with counted_passes(self.rollout.model) as passes:
+            yield
+        launched = time.perf_counter()
+        if self.rollout.device.type == "cuda":
+            torch.cuda.synchronize(self.rollout.device)
+        waited_s = time.perf_counter() - launched
+        timings = self.env.timings
+        self.block_ms = 1000 * (timings["denoise_s"] + timings["commit_s"] + waited_s)
+        self.passes = len(passes)
+        self._frames.append(self.latents)
 
 
 @contextmanager
-def passes_of(model: CausalWanTransformer) -> Iterator[list[None]]:
-    """Count passes through a generator, the commit's among them, by its first layer."""
+def counted_passes(model: CausalWanTransformer) -> Iterator[list[None]]:
+    """Collect one entry per pass through the generator, the commit pass included."""
     passes: list[None] = []
 
     def count(*_: object) -> None:
@@ -135,6 +147,6 @@ def passes_of(model: CausalWanTransformer) -> Iterator[list[None]]:
 
 
 def relative_change(after: Tensor, before: Tensor) -> float:
-    """Root mean square of what has changed, over that of what there was."""
+    """Return the root mean square of the change over that of `before`."""
     difference = (after.float() - before.float()).square().mean().sqrt()
     return float(difference / before.float().square().mean().sqrt().clamp(min=torch.finfo(torch.float32).eps))

@@ -1,64 +1,49 @@
-"""One piece of work: what it needs, and what comes out."""
+"""A job: one unit of work that the store keeps the outcome of."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from examples.ablations.features import Eyes
+from examples.ablations.features import FeatureExtractor
 from examples.ablations.metrics import Record
-from examples.ablations.variant import Setting
+from examples.ablations.variant import Variant
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a cell found: numbers, and pictures or maps by name."""
+    """Result of a job: records, and frames or attention maps by name."""
 
     records: list[Record]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-class Cell(Protocol):
-    """A frozen dataclass that says all that its outcome depends on, besides the weights' own bytes."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def weights(self) -> str:
-        """The world it plays."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What progress calls it."""
-        ...
-
-    @property
-    def timed(self) -> bool:
-        """Whether it measures time, so that nothing else may run beside it."""
-        ...
-
-    def run(self, eyes: Eyes) -> Outcome:
-        """Do it."""
-        ...
-
-
 @dataclass(frozen=True)
-class Generated:
-    """What all cells have that play a generator.
+class Job(ABC):
+    """A job on one variant and seed. Its fields and the weights determine its outcome.
 
     Attributes:
-        timed: see `Cell`.
+        variant: The variant under test.
+        seed: Seed of the noise, and of the choice of subjects, scenes and motions.
+        timed: Whether the job measures time and must run alone.
     """
 
-    setting: Setting
+    variant: Variant
     seed: int
     timed: bool = field(default=False, kw_only=True)
 
     @property
-    def weights(self) -> str:
-        """The world it plays."""
-        return self.setting.weights
+    def name(self) -> str:
+        """Label in the progress output."""
+        return f"{type(self).__name__}, {self.variant.label}, seed {self.seed}"
+
+    @abstractmethod
+    def run(self, extractor: FeatureExtractor) -> Outcome:
+        """Run the job."""
+
+
+Jobs = dict[str, dict[str, list[Job]]]
+"""An experiment's jobs, one per seed, by kind and by row."""

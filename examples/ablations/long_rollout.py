@@ -1,4 +1,4 @@
-"""A cell: one motion held for long, judged now and then, and now and then asked for something else."""
+"""Jobs: a long rollout of one motion, measured at intervals, and the same as the world renders it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from examples.ablations.features import Eyes, open_eyes
-from examples.ablations.harness import Rig
-from examples.ablations.job import Generated, Outcome
-from examples.ablations.metrics import Judge, Record, is_right
+from examples.ablations.features import FeatureExtractor, feature_extractor
+from examples.ablations.harness import Harness
+from examples.ablations.job import Job, Outcome
+from examples.ablations.metrics import BlockMetrics, Record, is_correct
 from examples.pocket_world.world.scenes import NEAR_PERIOD, TILE
 from examples.pocket_world.world.state import (
     FIRST_PHASE,
@@ -24,122 +24,112 @@ from examples.pocket_world.world.state import (
     spawn,
 )
 
-HELD_MOTIONS = ("walk_right", "wave", "walk_left", "jump")
-"""By seed in turn: only motions in which something moves, so that a still picture is noticed."""
-EVERY_BLOCK_UNTIL = 8
-MOST_PICTURES = 24
+ROLLOUT_MOTIONS = ("walk_right", "wave", "walk_left", "jump")
+"""Motions of long rollouts, by seed; all of them move something, so a frozen video is detected."""
+MEASURED_AT_START = 8
+"""Blocks at the start that are all measured."""
+MAX_KEPT_FRAMES = 24
 PLACES_COMPARED = 5
 
 
-def held_state(seed: int) -> WorldState:
-    """Who does what where at the start; seeds go through subjects, scenes and motions in steps of different length."""
-    motion = HELD_MOTIONS[seed % len(HELD_MOTIONS)]
+def start_state(seed: int) -> WorldState:
+    """Return subject, scene and motion of a long rollout; seeds step through each list at another rate."""
+    motion = ROLLOUT_MOTIONS[seed % len(ROLLOUT_MOTIONS)]
     return spawn(SUBJECTS[(2 * seed + 1) % len(SUBJECTS)], SCENES[(5 * seed + 2) % len(SCENES)], motion)
 
 
-def judged_blocks(ends: tuple[int, ...], every: int) -> set[int]:
-    """The first few, then one in `every`, and both before and at each end."""
-    regular = {*range(1, min(EVERY_BLOCK_UNTIL, max(ends)) + 1), *range(every, max(ends) + 1, every)}
+def measured_blocks(ends: tuple[int, ...], every: int) -> set[int]:
+    """Return the first few blocks, one in `every`, and the last two before each end."""
+    regular = {*range(1, min(MEASURED_AT_START, max(ends)) + 1), *range(every, max(ends) + 1, every)}
     return regular | {block for end in ends for block in (end - 1, end) if block >= 1}
 
 
 @dataclass(frozen=True)
-class Held(Generated):
-    """Hold a motion to the last of the blocks `ends`.
+class LongRolloutJob(Job):
+    """Keep one motion for many blocks.
 
     Attributes:
-        ends: blocks at which a horizon ends; there, every other motion is asked for too, for one block each.
-        every: one block in so many is judged in between.
+        ends: Blocks at which a horizon ends; the response to every other motion is tested there, on a branch.
+        every: Blocks per measured block in between.
     """
 
     ends: tuple[int, ...]
     every: int
 
-    @property
-    def name(self) -> str:
-        """What progress calls it."""
-        window = self.setting.window
-        steps = "" if self.setting.steps is None else f", {len(self.setting.steps)} steps"
-        rule = f"{window.coordinates}, window {window.size}, sink {window.sink}{steps}"
-        return f"{max(self.ends)} blocks held, {rule}, {self.weights}, seed {self.seed}"
+    def run(self, extractor: FeatureExtractor) -> Outcome:
+        """Return a record per measured block, and pixel frames by block.
 
-    def run(self, eyes: Eyes) -> Outcome:
-        """Records of the judged blocks; the last pixel frame at every end, and where names turn right or wrong."""
-        rig, truth = Rig(self.setting), held_state(self.seed)
-        rig.start(truth, self.seed)
-        judge, judged = Judge(eyes, rig.look()[0]), judged_blocks(self.ends, self.every)
+        Arrays: the last pixel frame of block 0, of every end, and of blocks where the rollout turns wrong or right.
+        """
+        harness, truth = Harness(self.variant), start_state(self.seed)
+        harness.start(truth, self.seed)
+        metrics, measured = BlockMetrics(extractor, harness.frames()[0]), measured_blocks(self.ends, self.every)
         records: list[Record] = []
-        pictures, least = {"0": rig.look()[-1]}, least_likeness(self.seed)
+        kept, threshold = {"0": harness.frames()[-1]}, likeness_threshold(self.seed)
         for block in range(1, max(self.ends) + 1):
-            rig.play(truth.motion)
+            harness.play(truth.motion)
             truth = advance(truth)
-            if block in judged:
-                records.append(judge.glance(rig.look(), truth, block))
-            if block in self.ends or (block in judged and len(pictures) < MOST_PICTURES and turns(records, least)):
-                pictures[str(block)] = rig.look()[-1]
+            if block in measured:
+                records.append(metrics.measure(harness.frames(), truth, block))
+            turned = block in measured and len(kept) < MAX_KEPT_FRAMES and correctness_changed(records, threshold)
+            if block in self.ends or turned:
+                kept[str(block)] = harness.frames()[-1]
             if block in self.ends:
-                records[-1]["answers"] = share_answered(rig, eyes)
-        return Outcome(records, pictures)
+                records[-1]["answers"] = response_rate(harness, truth.motion, extractor)
+        return Outcome(records, kept)
 
 
-def turns(records: Sequence[Record], least: float) -> bool:
-    """Whether subject, scene and place have just become right, or wrong; at the start they are taken for right."""
-    before, now = [True, *(is_right(record, least) for record in records)][-2:]
+def correctness_changed(records: Sequence[Record], threshold: float) -> bool:
+    """Return whether the newest record is wrong after a correct one, or the reverse; the start counts as correct."""
+    before, now = [True, *(is_correct(record, threshold) for record in records)][-2:]
     return before != now
 
 
-def share_answered(rig: Rig, eyes: Eyes) -> float:
-    """How many of the other motions show in the first block after they are asked for; the rig goes on as it was."""
-    here, answered = rig.save(), []
-    for motion in (motion for motion in MOTIONS if motion != here.steering.motion):
-        rig.play(motion)
-        answered.append(eyes.detectors.name_motion(rig.look()) == motion)
-        rig.restore(here)
-    return float(np.mean(answered))
+def response_rate(harness: Harness, current: str, extractor: FeatureExtractor) -> float:
+    """Return the share of the other motions that show in the first block after their action; restore the harness."""
+    state, shown = harness.save(), []
+    for motion in (motion for motion in MOTIONS if motion != current):
+        harness.play(motion)
+        shown.append(extractor.detectors.name_motion(harness.frames()) == motion)
+        harness.restore(state)
+    return float(np.mean(shown))
 
 
 @lru_cache(maxsize=64)
-def least_likeness(seed: int) -> float:
-    """Likeness that shows a held rollout in its place: halfway from what other places of the way have to 1.
+def likeness_threshold(seed: int) -> float:
+    """Return the likeness that shows the right place: halfway between that of other places and 1.
 
-    Rendered, at a few places of the way against all others; in a scene of few things they look more alike.
+    Other places are measured on rendered frames: a few states of the rollout against every other tile of the scenery.
+    Scenes with few objects have a higher threshold.
     """
-    truth, others = held_state(seed), []
+    truth, others = start_state(seed), []
     for _ in range(PLACES_COMPARED):
         truth = advance(advance(truth))
-        judge = Judge(open_eyes(), render_block(truth)[0])
+        metrics = BlockMetrics(feature_extractor(), render_block(truth)[0])
         others += [
-            judge.glance(render_block(replace(truth, scroll=truth.scroll + away)), truth, 0)["likeness"]
-            for away in range(TILE, NEAR_PERIOD, TILE)
+            metrics.measure(render_block(replace(truth, scroll=truth.scroll + offset)), truth, 0)["likeness"]
+            for offset in range(TILE, NEAR_PERIOD, TILE)
         ]
     return (1 + float(np.mean(others))) / 2
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """The same, as the world itself draws it: what can be reached."""
+class RenderedRolloutJob(Job):
+    """The rollout of a `LongRolloutJob` rendered by the world: the upper bound of a generator."""
 
-    weights: str
-    seed: int
     ends: tuple[int, ...]
     every: int
-    timed: bool = False
 
-    @property
-    def name(self) -> str:
-        """What progress calls it."""
-        return f"{max(self.ends)} blocks rendered, seed {self.seed}"
-
-    def run(self, eyes: Eyes) -> Outcome:
-        """Records of the judged blocks, and the last pixel frame at every end."""
-        truth = held_state(self.seed)
+    def run(self, extractor: FeatureExtractor) -> Outcome:
+        """Return a record per measured block, and the last pixel frame of block 0 and of every end."""
+        truth = start_state(self.seed)
         first = render_block(truth)
-        judge, judged = Judge(eyes, first[FIRST_PHASE]), judged_blocks(self.ends, self.every)
-        records, pictures = [], {"0": first[-1]}
+        metrics, measured = BlockMetrics(extractor, first[FIRST_PHASE]), measured_blocks(self.ends, self.every)
+        records, kept = [], {"0": first[-1]}
         for block in range(1, max(self.ends) + 1):
             truth = advance(truth)
-            if block in judged:
-                records.append(judge.glance(render_block(truth), truth, block))
+            if block in measured:
+                records.append(metrics.measure(render_block(truth), truth, block))
             if block in self.ends:
-                pictures[str(block)] = render_block(truth)[-1]
-        return Outcome(records, pictures)
+                kept[str(block)] = render_block(truth)[-1]
+        return Outcome(records, kept)

@@ -1,4 +1,4 @@
-"""Pictures of numbers. matplotlib is imported where it is needed: it is an extra."""
+"""Plots. matplotlib is imported on use: it is an optional dependency."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.ablations.statistics import Spread
+from examples.stats import SeedStatistics
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Curve = tuple[Sequence[float], Sequence[Spread]]
-"""Where, and how much there."""
+Curve = tuple[Sequence[float], Sequence[SeedStatistics]]
+"""x values, and the statistics at each."""
 
 
-def curves(path: Path, panels: Mapping[str, Mapping[str, Curve]], across: str, logarithmic: bool = False) -> Path:
-    """Panels side by side, in each some curves by name, with a band for the spread over seeds."""
+def plot_curves(path: Path, panels: Mapping[str, Mapping[str, Curve]], xlabel: str, logarithmic: bool = False) -> Path:
+    """Plot panels side by side, each with named curves and a band of one standard deviation; return the path."""
     figure = _figure(4.6 * len(panels), 3.4)
-    for index, (title, named) in enumerate(panels.items()):
-        axes = figure.add_subplot(1, len(panels), index + 1, title=title, xlabel=across)
-        for name, (where, spreads) in named.items():
-            _curve(axes, name, where, spreads)
+    for index, (title, curves) in enumerate(panels.items()):
+        axes = figure.add_subplot(1, len(panels), index + 1, title=title, xlabel=xlabel)
+        for name, (x, statistics) in curves.items():
+            mean = np.array([each.mean for each in statistics])
+            std = np.nan_to_num([each.std for each in statistics])
+            (line,) = axes.plot(x, mean, marker=".", label=name)
+            axes.fill_between(x, mean - std, mean + std, color=line.get_color(), alpha=0.15, linewidth=0)
         if logarithmic:
             axes.set_xscale("log")
         axes.grid(alpha=0.25)
@@ -32,18 +34,11 @@ def curves(path: Path, panels: Mapping[str, Mapping[str, Curve]], across: str, l
     return _save(figure, path)
 
 
-def _curve(axes: Axes, name: str, where: Sequence[float], spreads: Sequence[Spread]) -> None:
-    mean = np.array([spread.mean for spread in spreads])
-    std = np.nan_to_num([spread.std for spread in spreads])
-    (line,) = axes.plot(where, mean, marker=".", label=name)
-    axes.fill_between(where, mean - std, mean + std, color=line.get_color(), alpha=0.15, linewidth=0)
-
-
-def frame_maps(path: Path, maps: Mapping[str, tuple[np.ndarray, Mapping[str, float]]]) -> Path:
-    """Attention of frames (down) to frames (across), nan left white, with marked rows by name."""
+def plot_frame_maps(path: Path, maps: Mapping[str, tuple[np.ndarray, Mapping[str, float]]]) -> Path:
+    """Plot attention of frames (rows) to frames (columns), nan in white, with marked rows by name; return the path."""
     figure = _figure(5.6 * len(maps), 5.2)
     for index, (title, (shares, marks)) in enumerate(maps.items()):
-        axes = figure.add_subplot(1, len(maps), index + 1, title=title, xlabel="frame looked at", ylabel="frame")
+        axes = figure.add_subplot(1, len(maps), index + 1, title=title, xlabel="attended frame", ylabel="frame")
         image = axes.imshow(shares, cmap="magma", vmin=0, interpolation="nearest")
         for name, row in marks.items():
             axes.axhline(row - 0.5, color="tab:cyan", linewidth=1)
@@ -52,8 +47,8 @@ def frame_maps(path: Path, maps: Mapping[str, tuple[np.ndarray, Mapping[str, flo
     return _save(figure, path)
 
 
-def head_maps(path: Path, maps: Mapping[str, np.ndarray]) -> Path:
-    """Shares by layer (down) and head (across), with their values."""
+def plot_head_maps(path: Path, maps: Mapping[str, np.ndarray]) -> Path:
+    """Plot shares by layer (rows) and head (columns) with their values; return the path."""
     figure = _figure(3.4 * len(maps), 4.2)
     for index, (title, shares) in enumerate(maps.items()):
         axes = figure.add_subplot(1, len(maps), index + 1, title=title, xlabel="head", ylabel="layer")

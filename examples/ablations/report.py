@@ -1,47 +1,58 @@
-"""The pages: one section an experiment, verdicts in front, pictures beside. Knows no experiment."""
+"""The report: ablations.md with a table of comparisons and a section per experiment, and ablations.json."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from examples.ablations.comparison import NEGLIGIBLE, Verdict
-from examples.ablations.table import Table
+from examples.ablations.comparison import COLUMNS, NEGLIGIBLE, Comparison
+from examples.ablations.table import Table, markdown_table
+from infrope_env.atomic_file import write_atomically
 
 
 @dataclass(frozen=True)
 class Section:
-    """What one experiment found.
+    """Results of one experiment.
 
     Attributes:
-        text: paragraphs.
-        pictures: files beside the report, by caption.
+        title: Heading.
+        text: Paragraphs.
+        tables: Tables of metrics.
+        comparisons: Lines of the comparison table.
+        pictures: Image files by caption.
     """
 
     title: str
     text: list[str]
     tables: list[Table]
-    verdicts: list[Verdict]
+    comparisons: list[Comparison]
     pictures: dict[str, Path] = field(default_factory=dict)
 
+    def data(self) -> dict[str, object]:
+        """Return the section as JSON data."""
+        return {
+            "title": self.title,
+            "comparisons": [comparison.data() for comparison in self.comparisons],
+            "tables": [table.data() for table in self.tables],
+            "pictures": {caption: path.name for caption, path in self.pictures.items()},
+        }
 
-def write(folder: Path, facts: dict[str, Any], sections: dict[str, Section]) -> Path:
-    """Write ablations.md and ablations.json; the former's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = {name: _data(section) for name, section in sections.items()}
-    (folder / "ablations.json").write_text(json.dumps(facts | {"sections": data}, indent=1) + "\n")
+
+def write_report(folder: Path, facts: dict[str, Any], sections: dict[str, Section]) -> Path:
+    """Write ablations.md and ablations.json; return the path of the former."""
     page = folder / "ablations.md"
-    page.write_text("\n".join(markdown(facts, sections)) + "\n")
+    data = facts | {"sections": {name: section.data() for name, section in sections.items()}}
+    write_atomically(folder / "ablations.json", (json.dumps(data, indent=1) + "\n").encode())
+    write_atomically(page, ("\n".join(markdown(facts, sections)) + "\n").encode())
     return page
 
 
 def markdown(facts: dict[str, Any], sections: dict[str, Section]) -> list[str]:
-    """The whole page."""
-    lines = [*heading(facts), "", "## Verdict", ""]
-    for section in sections.values():
-        lines += [f"- *{section.title}*, **{verdict.outcome}**. {verdict.text}" for verdict in section.verdicts]
+    """Return the lines of the page."""
+    rows = [[section.title, *each.entries()] for section in sections.values() for each in section.comparisons]
+    lines = [*heading(facts), "", "## Comparisons", "", *markdown_table(("experiment", *COLUMNS), rows)]
     for section in sections.values():
         lines += ["", f"## {section.title}"]
         for paragraph in section.text:
@@ -54,30 +65,23 @@ def markdown(facts: dict[str, Any], sections: dict[str, Section]) -> list[str]:
 
 
 def heading(facts: dict[str, Any]) -> list[str]:
-    """What was measured, with what, where."""
-    sums = ", ".join(f"{name} {value[:16]}" for name, value in facts["weights"].items())
-    made = ", ".join(facts["made at"]) or "none"
-    return [
-        f"# What each idea is worth: ablations of the {facts['world']} world",
-        "",
-        f"`{facts['command']}`, commit {facts['commit']} (cells made at {made}), {facts['minutes']} minutes of one "
-        f"thread on {facts['device']} ({facts['processor']}, {facts['cpus']} processors, {facts['dtype']}).",
-        f"Weights (sha256): {sums}.",
-        f"Everything is done with {facts['seeds']} seeds; numbers are means ± the standard deviation between seeds. "
-        "A verdict is the 95 % interval (Student's t) of the difference, seed by seed: undecided where it holds 0, no "
-        f"difference where all of it lies within {NEGLIGIBLE}. "
-        "Several are drawn from the same rollouts, so one in twenty may be chance.",
-        *facts["trained under"],
-        "",
+    """Return the lines on what was measured, with which weights, command, commit and machine."""
+    hashes = ", ".join(f"{name} {value[:16]}" for name, value in facts["weights"].items())
+    measured_at = ", ".join(facts["measured at"]) or "none"
+    paragraphs = [
+        f"# Ablations of ∞-RoPE on the {facts['model']} model",
+        f"Report: `{facts['command']}`, commit {facts['commit']}. Measurements: commit {measured_at}, "
+        f"{facts['minutes']} minutes of one thread on {facts['device']} ({facts['processor']}, {facts['cpus']} "
+        f"processors, {facts['dtype']}).",
+        f"Weights (sha256): {hashes}.",
+        f"Every measurement is repeated with {facts['seeds']} seeds. Entries are the mean ± the standard deviation "
+        "between seeds. The interval of a difference is the 95 % confidence interval (Student's t) of differences "
+        "paired by seed. The outcome is *undecided* if the interval contains 0, and *no difference* if the interval "
+        f"lies within ±{NEGLIGIBLE} or excludes 0 with a mean below {NEGLIGIBLE}. Where the default has the best mean, "
+        "it is not tested against the others. Several comparisons use the same rollouts and there is no correction for "
+        "their number: one in twenty can be chance.",
+        *facts["training"],
         *(["This is a quick run: short horizons, few samples."] if facts["quick"] else []),
-        *facts["left out"],
+        *([" ".join(facts["left out"])] if facts["left out"] else []),
     ]
-
-
-def _data(section: Section) -> dict[str, object]:
-    return {
-        "title": section.title,
-        "verdicts": [asdict(verdict) for verdict in section.verdicts],
-        "tables": [table.data() for table in section.tables],
-        "pictures": {caption: path.name for caption, path in section.pictures.items()},
-    }
+    return "\n\n".join(paragraphs).split("\n")

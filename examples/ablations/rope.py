@@ -1,4 +1,4 @@
-"""Experiment: Block-Relativistic RoPE by either rule, against absolute coordinates with and without a sink."""
+"""Experiment: Block-Relativistic RoPE by both rules against absolute coordinates, with and without a sink."""
 
 from __future__ import annotations
 
@@ -6,223 +6,195 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from examples.ablations.attention_jobs import Distances, without_sink
-from examples.ablations.comparison import CONTRADICTS, UNDECIDED, Verdict, claimed_better
-from examples.ablations.experiment_config import Plan
+from examples.ablations.attention_jobs import SinkDistanceJob
+from examples.ablations.experiment_config import ExperimentConfig
 from examples.ablations.horizon_tables import (
-    JUDGED_BY,
-    best_by_quality,
-    curve,
-    drawn,
-    over_time,
-    qualities,
+    Outcomes,
+    compare_quality,
+    compare_quality_with_default,
+    draw_strips,
+    horizon_sheet,
+    metric_curve,
+    plot_over_time,
     quality_table,
-    sheet,
 )
-from examples.ablations.job import Cell, Outcome
-from examples.ablations.long_rollout import Held, Rendered, least_likeness
-from examples.ablations.metrics import Record, fails_from
-from examples.ablations.plot import curves
+from examples.ablations.job import Jobs
+from examples.ablations.long_rollout import RenderedRolloutJob, likeness_threshold
+from examples.ablations.metrics import Record, failure_block
+from examples.ablations.plot import plot_curves
 from examples.ablations.report import Section
-from examples.ablations.statistics import Spread
 from examples.ablations.store import Store
 from examples.ablations.table import Entry, Table
-from examples.ablations.variant import Setting
+from examples.ablations.variant import Variant
 from examples.pocket_world.evaluate.sheets import SheetRow
+from examples.stats import SeedStatistics
 from infrope_env.config import COORDINATE_RULES, ROTARY_TABLE_LENGTH
-from infrope_env.dynamics.rope import RotaryTable
 
-Failures = Mapping[str, Sequence[int | None]]
-"""The block from which on something is lost, or None, by rule and seed."""
+FailureBlocks = Mapping[str, Sequence[int | None]]
+"""Block of failure per seed, or None, by row."""
 
-SECONDS_A_BLOCK = 0.75
-NO_SINK = "absolute, no sink"
-LONG_ENOUGH_S = 60
-"""Absolute coordinates that hold for less prove nothing: the paper promises trouble beyond the trained 5 s."""
+SECONDS_PER_BLOCK = 0.75
+ABSOLUTE, NO_SINK, RENDERED = "absolute", "absolute, no sink", "rendered"
+WITH_SINK, WITHOUT_SINK = "with its sink", "without a sink"
 
 
-def arms(plan: Plan) -> dict[str, Setting]:
-    """Every coordinate rule with the world's own sink, and absolute coordinates in a plain sliding window."""
-    settings = {
-        rule: plan.of(replace(plan.own.window, coordinates=rule), long=rule == "absolute") for rule in COORDINATE_RULES
+def variants(config: ExperimentConfig) -> dict[str, Variant]:
+    """Return every coordinate rule with the default sink, and absolute coordinates in a plain sliding window."""
+    rows: dict[str, Variant] = {
+        rule: config.variant(replace(config.default.window, coordinates=rule), long_table=rule == ABSOLUTE)
+        for rule in COORDINATE_RULES
     }
-    return settings | {NO_SINK: without_sink(settings["absolute"])}
+    return rows | {NO_SINK: rows[ABSOLUTE].without_sink()}
 
 
-def held(plan: Plan) -> dict[str, list[Held]]:
-    """Held rollouts, by rule."""
-    return {name: plan.held(setting, plan.amounts.horizons_s) for name, setting in arms(plan).items()}
-
-
-def rendered(plan: Plan) -> list[Rendered]:
-    """What the world itself draws."""
-    ends = plan.ends(plan.amounts.horizons_s)
-    return [Rendered(plan.weights, seed, ends, plan.amounts.every) for seed in range(plan.seeds)]
-
-
-def distances(plan: Plan) -> dict[str, list[Distances]]:
-    """One block with its sink ever farther away, and one without a sink."""
-    settings = {"with its sink": plan.own, "without a sink": without_sink(plan.own)}
+def jobs(config: ExperimentConfig) -> Jobs:
+    """Return the long rollouts by coordinate rule, and the jobs that move one block away from its sink."""
+    sizes, seeds, default = config.sizes, range(config.seeds), config.default
+    ends = config.end_blocks(sizes.horizons_s)
+    moved = {WITH_SINK: default, WITHOUT_SINK: default.without_sink()}
     return {
-        name: [Distances(setting, seed, plan.amounts.shifts) for seed in range(plan.seeds)]
-        for name, setting in settings.items()
+        "rollouts": {
+            **{name: config.long_rollouts(each, sizes.horizons_s) for name, each in variants(config).items()},
+            RENDERED: [RenderedRolloutJob(default, seed, ends, sizes.measure_every) for seed in seeds],
+        },
+        "distances": {
+            name: [SinkDistanceJob(each, seed, sizes.sink_shifts) for seed in seeds] for name, each in moved.items()
+        },
     }
 
 
-def cells(plan: Plan) -> list[Cell]:
-    """All that is played."""
-    rollouts = [cell for row in held(plan).values() for cell in row]
-    return [*rendered(plan), *(cell for row in distances(plan).values() for cell in row), *rollouts]
-
-
-def section(plan: Plan, store: Store, folder: Path) -> Section:
-    """Tables, pictures and verdicts."""
-    outcomes = {name: [store.load(cell) for cell in row] for name, row in held(plan).items()}
-    lost = failures(outcomes, range(plan.seeds))
-    with_truth = outcomes | {"rendered": [store.load(cell) for cell in rendered(plan)]}
-    far = {name: [store.load(cell).records for cell in row] for name, row in distances(plan).items()}
+def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
+    """Return tables, pictures and comparisons."""
+    rollouts, distances = store.load_rows(jobs(config)["rollouts"]), store.load_rows(jobs(config)["distances"])
+    by_distance = {name: [outcome.records for outcome in row] for name, row in distances.items()}
+    generated = {name: row for name, row in rollouts.items() if name != RENDERED}
+    failures = failure_blocks(generated, range(config.seeds))
+    horizons_s, default = config.sizes.horizons_s, config.default.window.coordinates
+    first_seed = {name: row[0] for name, row in rollouts.items()}
     pictures = {
-        "The last pixel frame at each horizon, first seed": sheet(
-            {name: row[0] for name, row in with_truth.items()},
-            plan,
-            plan.amounts.horizons_s,
-            folder / "ablations_rope.png",
+        "Last pixel frame at each horizon, first seed": horizon_sheet(
+            first_seed, config, horizons_s, folder / "ablations_rope.png"
         ),
-        "Over time": over_time(with_truth, folder / "ablations_rope_time.png"),
-        "One block, its sink moved away": over_distance(far, folder / "ablations_rope_distance.png"),
+        "Metrics over time": plot_over_time(rollouts, folder / "ablations_rope_time.png"),
+        "One block by the distance of its sink": plot_distances(by_distance, folder / "ablations_rope_distance.png"),
     }
-    if strips := failure_strips(outcomes, lost, plan):
-        pictures["Where subject, scene or place is lost"] = drawn(strips, folder / "ablations_rope_failures.png")
+    if strips := failure_strips(generated, failures, config):
+        pictures["Failures: first block, block of failure, end"] = draw_strips(
+            strips, folder / "ablations_rope_failures.png"
+        )
+    rules = {name: row for name, row in generated.items() if name != NO_SINK}
+    expectation = "Relative coordinates stay right longer than absolute ones"
     return Section(
         "Block-Relativistic RoPE",
-        [explanation(plan), failures_in_words(lost, plan), distances_in_words(far), end_of_the_table(plan)],
+        [explanation(config), failure_summary(failures, config), distance_summary(by_distance), table_end(config)],
         [
-            quality_table(with_truth, plan, plan.amounts.horizons_s, "coordinates"),
-            failure_table(lost, range(plan.seeds)),
+            quality_table(rollouts, config, horizons_s, "coordinates"),
+            failure_table(failures, range(config.seeds)),
         ],
-        verdicts(outcomes, lost, plan),
+        [
+            *compare_quality(expectation, default, ABSOLUTE, generated, config, max(horizons_s)),
+            *compare_quality_with_default("coordinate rule", default, rules, config, max(horizons_s)),
+        ],
         pictures,
     )
 
 
-def failures(outcomes: Mapping[str, Sequence[Outcome]], seeds: Sequence[int]) -> Failures:
-    """The block from which on subject, scene or place is lost, by rule and seed."""
-    least = [least_likeness(seed) for seed in seeds]
+def failure_blocks(outcomes: Outcomes, seeds: Sequence[int]) -> FailureBlocks:
+    """Return the block from which on subject, scene or place is wrong, by row and seed."""
+    thresholds = [likeness_threshold(seed) for seed in seeds]
     return {
-        name: [fails_from(outcome.records, floor) for outcome, floor in zip(row, least, strict=True)]
+        name: [failure_block(outcome.records, threshold) for outcome, threshold in zip(row, thresholds, strict=True)]
         for name, row in outcomes.items()
     }
 
 
-def failure_table(lost: Failures, seeds: Sequence[int]) -> Table:
-    """Seconds, by seed."""
+def failure_table(failures: FailureBlocks, seeds: Sequence[int]) -> Table:
+    """Tabulate the time of failure by row and seed."""
     rows: list[list[Entry]] = [
-        [name, *("holds" if block is None else f"{block * SECONDS_A_BLOCK:.0f} s" for block in row)]
-        for name, row in lost.items()
+        [name, *("none" if block is None else f"{block * SECONDS_PER_BLOCK:.0f} s" for block in row)]
+        for name, row in failures.items()
     ]
-    title = "From when on subject, scene or place is wrong in at least half of what follows"
+    title = "Time of failure: from here on, subject, scene or place is wrong in at least half of the measured blocks"
     return Table(title, ("coordinates", *(f"seed {seed}" for seed in seeds)), rows)
 
 
-def failures_in_words(failed: Failures, plan: Plan) -> str:
-    """Whether absolute coordinates fail here, and when, and whether relative ones do."""
-    last = max(plan.amounts.horizons_s)
-    lost = {name: [block for block in row if block is not None] for name, row in failed.items()}
-    if not lost["absolute"]:
+def failure_summary(failures: FailureBlocks, config: ExperimentConfig) -> str:
+    """Return a sentence on how many rollouts fail, and when."""
+    last = max(config.sizes.horizons_s)
+    failed = {name: [block for block in row if block is not None] for name, row in failures.items()}
+    if not failed[ABSOLUTE]:
         return (
             f"**Absolute coordinates do not fail on this model within {last:g} s**: subject, scene and place stay "
-            f"right with every one of {plan.seeds} seeds, although the sink is {last / SECONDS_A_BLOCK * 3:.0f} "
-            "coordinates away."
+            f"right with all {config.seeds} seeds, although the sink is "
+            f"{last / SECONDS_PER_BLOCK * config.default.window.block:.0f} coordinates away."
         )
-    first = min(lost["absolute"]) * SECONDS_A_BLOCK
-    relative = len(lost[plan.own.window.coordinates])
+    first_s = min(failed[ABSOLUTE]) * SECONDS_PER_BLOCK
+    relative = len(failed[config.default.window.coordinates])
     return (
-        f"Absolute coordinates lose subject, scene or place with {len(lost['absolute'])} of {plan.seeds} seeds, at "
-        f"{first:.0f} s for the first time; the default rule with {relative} of {plan.seeds}, within {last:g} s."
+        f"With absolute coordinates, {len(failed[ABSOLUTE])} of {config.seeds} rollouts lose subject, scene or place, "
+        f"the first after {first_s:.0f} s. With the default rule, {relative} of {config.seeds} do within {last:g} s."
     )
 
 
-def distances_in_words(far: Mapping[str, Sequence[Sequence[Record]]]) -> str:
-    """What the distance of the sink changes."""
-    shifts = [int(record["shift"]) for record in far["with its sink"][0]]
-    most = max(range(len(shifts)), key=lambda i: Spread.of([seed[i]["change"] for seed in far["with its sink"]]).mean)
-    sink = [Spread.of([seed[i]["sink"] for seed in far["with its sink"]]) for i in (0, -1)]
-    change = Spread.of([seed[most]["change"] for seed in far["with its sink"]])
-    plain = Spread.of([seed[-1]["change"] for seed in far["without a sink"]])
+def distance_summary(by_distance: Mapping[str, Sequence[Sequence[Record]]]) -> str:
+    """Return sentences on the effect of the sink's distance."""
+    with_sink, without_sink = by_distance[WITH_SINK], by_distance[WITHOUT_SINK]
+    shifts = [int(record["shift"]) for record in with_sink[0]]
+    changes = [SeedStatistics.of([seed[i]["change"] for seed in with_sink]) for i in range(len(shifts))]
+    largest = max(range(len(shifts)), key=lambda i: changes[i].mean)
+    near, far = (SeedStatistics.of([seed[i]["sink"] for seed in with_sink]) for i in (0, -1))
+    plain = SeedStatistics.of([seed[-1]["change"] for seed in without_sink])
     return (
-        "Rotary embeddings see differences of coordinates only, and block and newest frames always lie side by side. "
-        "So nothing but the sink can notice absolute time. One block, made again with its sink moved away, changes "
-        f"most when it is {shifts[most]} coordinates farther off (root mean square {change} of its latents'); the "
-        f"sink's share of attention is {sink[0]} where it belongs and {sink[1]} at {shifts[-1]}. Without a sink, "
-        f"moving everything by {shifts[-1]} changes {plain}: rounding."
+        "Rotary embeddings depend on differences of coordinates only, and the block is always next to the newest "
+        "context frames. So absolute coordinates act only through the distance of the sink. When one block is "
+        "generated again with its sink moved away, its latents change most at a shift of "
+        f"{shifts[largest]} coordinates (relative root mean square {changes[largest]}). The sink's share of attention "
+        f"is {near} at its usual place and {far} at a shift of {shifts[-1]}. Without a sink, a shift of {shifts[-1]} "
+        f"changes the latents by {plain}, which is rounding."
     )
 
 
-def end_of_the_table(plan: Plan) -> str:
-    """Where the official rotary table ends, and what the engine says there."""
-    block = plan.own.window.block
-    last = (ROTARY_TABLE_LENGTH // block) * SECONDS_A_BLOCK
-    try:
-        RotaryTable(12, 1, 1).at((ROTARY_TABLE_LENGTH,))
-        said = "nothing"
-    except ValueError as error:
-        said = str(error)
+def table_end(config: ExperimentConfig) -> str:
+    """Return a sentence on the end of the official rotary table."""
+    last_s = (ROTARY_TABLE_LENGTH // config.default.window.block) * SECONDS_PER_BLOCK
     return (
-        f"The official rotary table has {ROTARY_TABLE_LENGTH} coordinates: absolute ones end there, after "
-        f"{last:.0f} s, and the engine says: *{said}*. To look past that, the absolute rows have a longer table."
+        f"The official rotary table has {ROTARY_TABLE_LENGTH} coordinates. Absolute coordinates reach its end after "
+        f"{last_s:.0f} s, where the engine raises an error. The absolute rows have a longer table."
     )
 
 
-def explanation(plan: Plan) -> str:
-    """What was done."""
-    window = plan.own.window
+def explanation(config: ExperimentConfig) -> str:
+    """Return the paragraph on what is measured."""
+    window = config.default.window
     return (
-        "A motion is held, and judged by detectors trained on rendered frames. Consistency is the mean cosine of the "
-        "detectors' features to the first frame and to the frame before, as VBench takes it; dynamic degree the share "
-        "of blocks that move at least half as much as rendered ones; imaging the sharpness over the rendered one's; "
-        "overall their mean. Likeness is the mean cosine to the features of what the world itself would show there "
-        "and then; a place is lost where it is less than half way up from what other places of the way have. Names "
-        "are right, and likeness is taken, in the last quarter before the horizon; scroll is the speed of walks over "
-        "the true one; answers are other motions that show in the first block after they are asked for. Window "
-        f"{window.size}, sink {window.sink}."
+        "One motion is kept for the whole rollout. Detectors that were trained on rendered frames name subject, scene "
+        "and motion. *Consistency* is the mean cosine of the detectors' features to the first frame and to the frame "
+        "before, as in VBench. *Dynamic degree* is the share of blocks that change at least half as much per frame as "
+        "the rendered block. *Imaging* is the sharpness relative to the rendered block. *Overall* is the mean of these "
+        "four. *Likeness* is the mean cosine of the scene's features to those of the frames that the world renders for "
+        "the same block. A place counts as lost where likeness is below halfway between that of other places and 1. "
+        "Names and likeness are taken from the last quarter before the horizon. *Scroll* is the speed of walks "
+        "relative to the true one. *Answers* is the share of the other motions that show in the first block after "
+        f"their action. Window {window.size}, sink {window.sink}."
     )
 
 
-def verdicts(outcomes: Mapping[str, Sequence[Outcome]], lost: Failures, plan: Plan) -> list[Verdict]:
-    """Relative against absolute at the longest horizon, and whether the default rule is the best."""
-    seconds, end = max(plan.amounts.horizons_s), max(plan.ends(plan.amounts.horizons_s))
-    own, found = plan.own.window.coordinates, []
-    for measure in JUDGED_BY:
-        claim = f"Relative coordinates hold where absolute ones do not ({measure} at {seconds:g} s)"
-        relative, absolute = (qualities(outcomes[name], end)[measure] for name in (own, "absolute"))
-        found.append(claimed_better(claim, (own, relative), ("absolute", absolute)))
-    rules = {name: row for name, row in outcomes.items() if name != NO_SINK}
-    found += best_by_quality("Coordinate rule", own, rules, plan, seconds)
-    if all(block is None for block in lost["absolute"]):
-        outcome = CONTRADICTS if seconds >= LONG_ENOUGH_S else UNDECIDED
-        found.append(
-            Verdict(outcome, f"Absolute coordinates lose no subject, no scene and no place within {seconds:g} s.")
-        )
-    return found
-
-
-def failure_strips(outcomes: Mapping[str, Sequence[Outcome]], failed: Failures, plan: Plan) -> list[SheetRow]:
-    """Of every rollout that loses subject or scene: the first block, where it is lost, the end."""
-    end = max(plan.ends(plan.amounts.horizons_s))
+def failure_strips(outcomes: Outcomes, failures: FailureBlocks, config: ExperimentConfig) -> list[SheetRow]:
+    """Return a strip per failed rollout: the first block, the block of failure, the end."""
+    end = max(config.end_blocks(config.sizes.horizons_s))
     strips = []
     for name, row in outcomes.items():
-        for seed, (outcome, block) in enumerate(zip(row, failed[name], strict=True)):
+        for seed, (outcome, block) in enumerate(zip(row, failures[name], strict=True)):
             if block is not None and str(block) in outcome.arrays:
-                lost = f"lost, {block * SECONDS_A_BLOCK:.0f} s"
                 frames = [outcome.arrays[str(number)] for number in (0, block, end)]
-                strips.append(SheetRow(f"{name}, seed {seed}", frames, ["first block", lost, "end"]))
+                labels = ["first block", f"failure, {block * SECONDS_PER_BLOCK:.0f} s", "end"]
+                strips.append(SheetRow(f"{name}, seed {seed}", frames, labels))
     return strips
 
 
-def over_distance(far: Mapping[str, Sequence[Sequence[Record]]], path: Path) -> Path:
-    """Change of a block, and share of attention, by coordinates."""
-    moved = {name: curve(row, "shift", "change", start=1) for name, row in far.items()}
-    share = {"with its sink": curve(far["with its sink"], "shift", "sink", start=1)}
-    return curves(
-        path, {"change of the block's latents": moved, "share of attention on the sink": share}, "coordinates", True
-    )
+def plot_distances(by_distance: Mapping[str, Sequence[Sequence[Record]]], path: Path) -> Path:
+    """Plot the change of the block and the sink's share of attention by shift; return the path."""
+    changes = {name: metric_curve(row, "shift", "change", start=1) for name, row in by_distance.items()}
+    share = {WITH_SINK: metric_curve(by_distance[WITH_SINK], "shift", "sink", start=1)}
+    panels = {"change of the block's latents": changes, "share of attention on the sink": share}
+    return plot_curves(path, panels, "coordinates", logarithmic=True)

@@ -1,124 +1,133 @@
-"""Keeps every outcome on disk as soon as it is there, so that nothing is made twice. Knows no experiment."""
+"""A store of outcomes on disk: each is written when its job is done, so an interrupted run continues."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from examples.ablations.features import open_eyes
-from examples.ablations.job import Cell, Outcome
+from examples.ablations.features import feature_extractor
+from examples.ablations.job import Job, Outcome
 from examples.pocket_world.evaluate.detectors import WEIGHTS as DETECTORS
 from examples.pocket_world.evaluate.report import git_commit
+from infrope_env.atomic_file import write_atomically
 from infrope_env.models.resolve import load_model
 from infrope_env.recording.run_info import processor
 
 FORMAT = 1
-"""Raised when a change to the laboratory makes earlier outcomes worthless."""
+"""Part of every key: raise it when a change of the experiments invalidates stored outcomes."""
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of outcomes."""
+    """A folder of outcomes, keyed by the job's fields, its weights and, for timed jobs, the processor."""
 
     folder: Path
 
-    def has(self, cell: Cell) -> bool:
-        """Whether it is done."""
-        return self._path(cell).exists()
+    def has(self, job: Job) -> bool:
+        """Return whether the job is done."""
+        return self._path(job).exists()
 
-    def load(self, cell: Cell) -> Outcome:
-        """What came out; KeyError when it is not done."""
-        path = self._path(cell)
+    def load(self, job: Job) -> Outcome:
+        """Read an outcome.
+
+        Raises:
+            KeyError: The job is not done.
+        """
+        path = self._path(job)
         if not path.exists():
-            raise KeyError(f"{cell.name} has not been made yet; run the laboratory without --report")
+            raise KeyError(f"{job.name} has no outcome in {self.folder}; run the experiments without --report")
         arrays = path.with_suffix(".npz")
-        kept = json.loads(path.read_text())
-        return Outcome(kept["records"], dict(np.load(arrays)) if arrays.exists() else {})
+        return Outcome(json.loads(path.read_text())["records"], dict(np.load(arrays)) if arrays.exists() else {})
 
-    def keep(self, cell: Cell, outcome: Outcome, minutes: float = 0.0) -> None:
-        """Write it, whole or not at all."""
-        path = self._path(cell)
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def load_rows(self, rows: Mapping[K, Sequence[Job]]) -> dict[K, list[Outcome]]:
+        """Read the outcomes of jobs that are grouped by table row."""
+        return {row: [self.load(job) for job in jobs] for row, jobs in rows.items()}
+
+    def keep(self, job: Job, outcome: Outcome, minutes: float = 0.0) -> None:
+        """Write an outcome; the JSON file, written last, marks the job as done."""
+        path = self._path(job)
         if outcome.arrays:
-            part = path.with_suffix(".part.npz")
-            np.savez_compressed(part, allow_pickle=False, **outcome.arrays)
-            os.replace(part, path.with_suffix(".npz"))
-        facts = {"cell": asdict(cell), "commit": git_commit(), "minutes": round(minutes, 2), "records": outcome.records}
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(facts, indent=1) + "\n")
-        os.replace(part, path)
+            write_atomically(path.with_suffix(".npz"), lambda part: _save_arrays(part, outcome.arrays))
+        facts = {"job": asdict(job), "commit": git_commit(), "minutes": round(minutes, 2), "records": outcome.records}
+        write_atomically(path, (json.dumps(facts, indent=1) + "\n").encode())
 
-    def facts(self, cells: Iterable[Cell]) -> tuple[float, tuple[str, ...]]:
-        """Minutes that the cells took, and the commits they were made at."""
-        kept = [json.loads(self._path(cell).read_text()) for cell in cells if self.has(cell)]
+    def facts(self, jobs: Iterable[Job]) -> tuple[float, tuple[str, ...]]:
+        """Return the minutes that the finished jobs took, and the commits that they ran at."""
+        kept = [json.loads(self._path(job).read_text()) for job in jobs if self.has(job)]
         return sum(each["minutes"] for each in kept), tuple(sorted({each["commit"] for each in kept}))
 
-    def make(self, cells: Sequence[Cell], workers: int = 1) -> None:
-        """Make what is missing: beside each other what measures no time, then one by one what does."""
-        missing = [cell for cell in dict.fromkeys(cells) if not self.has(cell)]
-        say = Progress(len(cells), len(missing)).say
-        if workers > 1:
-            self._make_beside([cell for cell in missing if not cell.timed], workers, say)
-            missing = [cell for cell in missing if cell.timed]
-        for cell in missing:
-            say(cell, make_one(self, cell))
+    def run_missing(self, jobs: Sequence[Job], workers: int = 1) -> None:
+        """Run the jobs that are not done: untimed ones in parallel, then timed ones one by one."""
+        missing = [job for job in dict.fromkeys(jobs) if not self.has(job)]
+        progress = Progress(len(jobs), len(missing))
+        parallel = [job for job in missing if not job.timed] if workers > 1 else []
+        if parallel:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                tasks = {pool.submit(run_and_keep, self, job): job for job in parallel}
+                for done in as_completed(tasks):
+                    progress.report(tasks[done], done.result())
+        for job in missing:
+            if job not in parallel:
+                progress.report(job, run_and_keep(self, job))
 
-    def _make_beside(self, cells: Sequence[Cell], workers: int, say: Callable[[Cell, float], None]) -> None:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            tasks = {pool.submit(make_one, self, cell): cell for cell in cells}
-            for done in as_completed(tasks):
-                say(tasks[done], done.result())
-
-    def _path(self, cell: Cell) -> Path:
-        kind = type(cell).__name__.lower()
-        told = [kind, asdict(cell), fingerprint(cell.weights), FORMAT]
-        identity = json.dumps([*told, processor()] if cell.timed else told, sort_keys=True)
-        return self.folder / f"{kind}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.json"
+    def _path(self, job: Job) -> Path:
+        kind = type(job).__name__.lower()
+        key = [kind, asdict(job), fingerprint(job.variant.weights), FORMAT]
+        text = json.dumps([*key, processor()] if job.timed else key, sort_keys=True)
+        return self.folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
 class Progress:
-    """Says what is done and how long the rest may take."""
+    """Progress output with an estimate of the remaining time."""
 
-    def __init__(self, cells: int, missing: int) -> None:
+    def __init__(self, jobs: int, missing: int) -> None:
+        """Print how many jobs there are and how many are to be run."""
         self._missing, self._done, self._started = missing, 0, time.monotonic()
-        print(f"{cells} cells, {missing} of them to be made", flush=True)
+        print(f"{jobs} jobs, {missing} of them to run", flush=True)
 
-    def say(self, cell: Cell, minutes: float) -> None:
-        """One more."""
+    def report(self, job: Job, minutes: float) -> None:
+        """Print that a job is done."""
         self._done += 1
-        so_far = (time.monotonic() - self._started) / 60
-        left = so_far / self._done * (self._missing - self._done)
+        elapsed = (time.monotonic() - self._started) / 60
+        remaining = elapsed / self._done * (self._missing - self._done)
         clock = time.strftime("%H:%M:%S")
-        print(f"{clock} {self._done}/{self._missing} {cell.name} ({minutes:.1f} min; {left:.0f} left)", flush=True)
+        print(f"{clock} {self._done}/{self._missing} {job.name} ({minutes:.1f} min; {remaining:.0f} left)", flush=True)
 
 
-def make_one(store: Store, cell: Cell) -> float:
-    """Make a cell and keep what comes out; the minutes it took."""
+def run_and_keep(store: Store, job: Job) -> float:
+    """Run a job in one thread and store its outcome; return the minutes that it took."""
     torch.set_num_threads(1)
     started = time.monotonic()
-    outcome = cell.run(open_eyes())
+    outcome = job.run(feature_extractor())
     minutes = (time.monotonic() - started) / 60
-    store.keep(cell, outcome, minutes)
+    store.keep(job, outcome, minutes)
     return minutes
 
 
 @lru_cache(maxsize=8)
 def fingerprint(weights: str) -> str:
-    """The bytes of a world, its steps, the device and dtype it is played in, and the bytes of the detectors.
+    """Return the hashes of a model and of the detectors, the sampler, device and dtype.
 
-    When the world is drawn otherwise, its detectors are trained anew, so they stand for the drawing too.
+    Detectors are trained on the rendered world, so their hash also stands for how the world is drawn.
     """
-    world = load_model(weights)
+    model = load_model(weights)
     detectors = hashlib.sha256(DETECTORS.read_bytes()).hexdigest()
-    return " ".join([*world.sha256.values(), str(world.sampler), str(world.device), str(world.dtype), detectors])
+    return " ".join([*model.sha256.values(), str(model.sampler), str(model.device), str(model.dtype), detectors])
+
+
+def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with path.open("wb") as file:  # given a path, numpy would append ".npz" to its name
+        np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -1,4 +1,4 @@
-"""Experiment: a model that was never shown a change. What training contributes, and what the mechanisms do."""
+"""Experiment: a control that was trained without changes. It separates the effect of training from the mechanisms'."""
 
 from __future__ import annotations
 
@@ -6,169 +6,133 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from examples.ablations.comparison import Verdict, claimed_better
-from examples.ablations.cut import CLEAN, FLUSH, PLAIN, measured
-from examples.ablations.cut_jobs import Cuts, Way
-from examples.ablations.experiment_config import Plan
-from examples.ablations.flush import by_seed
-from examples.ablations.horizon_tables import quality_table
-from examples.ablations.job import Cell
-from examples.ablations.long_rollout import Held
+from examples.ablations.comparison import Comparison, compare
+from examples.ablations.cut import CLEAN_CUT, FLUSH, PROMPT_ALONE, transition_values
+from examples.ablations.cut_jobs import SceneTransition
+from examples.ablations.experiment_config import ExperimentConfig
+from examples.ablations.horizon_tables import Outcomes, quality_table
+from examples.ablations.job import Jobs
+from examples.ablations.metrics import seed_values
 from examples.ablations.report import Section
-from examples.ablations.statistics import Spread
 from examples.ablations.store import Store
-from examples.ablations.switch_jobs import Arm, Switches
-from examples.ablations.table import Entry, Table
-from examples.ablations.variant import Setting
-from infrope_env.models.resolve import WorldFolder, load_model, resolve
+from examples.ablations.switch_jobs import SwitchPolicy
+from examples.ablations.table import Table, Values
+from examples.ablations.variant import Variant
+from infrope_env.models.resolve import load_model
 from infrope_env.models.world_folder import load_card
 
 SHIPPED, TEACHER, CONTROL = "as shipped", "teacher", "control"
-FLUSHED, TOLD = "flush", "cross-attention only"
+FLUSHED, CROSS_ATTENTION = "flush", "cross-attention only"
 CUT = "cut"
-ANSWERS = ("motion right", "blocks until named", "frames until shown", "subject kept", "scene kept")
-REACHED = ("scene at 1", "scene at 12", "scene later", "subject kept", "old scene", "ghost", CLEAN)
-
-Rows = Mapping[tuple[str, str], Mapping[str, Sequence[float]]]
-"""Measures by model and way, each one value a seed."""
+SWITCH_METRICS = ("motion right", "blocks until named", "frames until shown", "subject kept", "scene kept")
+CUT_METRICS = ("scene at 1", "scene at 12", "scene later", "subject kept", "old scene", "ghost", CLEAN_CUT)
 
 
-def models(plan: Plan) -> dict[str, Setting]:
-    """The world, its teacher and the control, as far as they are given; none without a control."""
-    if plan.control is None:
+def variants(config: ExperimentConfig) -> dict[str, Variant]:
+    """Return the model, its teacher if given, and the control; nothing without a control."""
+    if config.control is None:
         return {}
-    folders = {SHIPPED: plan.weights, TEACHER: plan.teacher, CONTROL: plan.control}
-    return {name: Setting(each, load_model(each).window) for name, each in folders.items() if each is not None}
+    weights = {SHIPPED: config.weights, TEACHER: config.teacher, CONTROL: config.control}
+    return {name: Variant(each, load_model(each).window) for name, each in weights.items() if each is not None}
 
 
-def held(plan: Plan) -> dict[str, list[Held]]:
-    """Held rollouts, by model."""
-    return {name: plan.held(setting, plan.amounts.steps_horizons_s) for name, setting in models(plan).items()}
+def policies(variant: Variant) -> tuple[SwitchPolicy, ...]:
+    """Return the policies at a change of prompt: with a flush and without."""
+    size = variant.window.size
+    return SwitchPolicy(FLUSHED, size), SwitchPolicy(CROSS_ATTENTION, size, "none")
 
 
-def arms(setting: Setting) -> tuple[Arm, ...]:
-    """How a prompt is changed: with a flush, and without."""
-    return Arm(FLUSHED, setting.window.size), Arm(TOLD, setting.window.size, "none")
+def transitions(variant: Variant) -> tuple[SceneTransition, ...]:
+    """Return the transitions to another scene."""
+    cut = SceneTransition(CUT, variant.window.cut_coordinate)
+    return cut, SceneTransition(FLUSH), SceneTransition(PROMPT_ALONE, on_switch="none")
 
 
-def ways(setting: Setting) -> tuple[Way, ...]:
-    """How another scene is reached."""
-    return Way(CUT, setting.window.cut_coordinate), Way(FLUSH), Way(PLAIN, on_switch="none")
-
-
-def changes(plan: Plan) -> dict[str, list[Switches]]:
-    """Changes of motion, by model."""
-    sizes = plan.amounts
+def jobs(config: ExperimentConfig) -> Jobs:
+    """Return long rollouts and changes of motion and scene by model; none without a control."""
+    rows, sizes, blocks = variants(config), config.sizes, config.sizes.blocks_after
     return {
-        name: [
-            Switches(setting, seed, arms(setting), sizes.pasts, sizes.motions, blocks=sizes.after)
-            for seed in range(plan.seeds)
-        ]
-        for name, setting in models(plan).items()
+        "rollouts": {name: config.long_rollouts(each, sizes.steps_horizons_s) for name, each in rows.items()},
+        "switches": {name: config.switches(each, policies(each), lead=7, blocks=blocks) for name, each in rows.items()},
+        "cuts": {name: config.cuts(each, transitions(each), blocks) for name, each in rows.items()},
     }
 
 
-def shots(plan: Plan) -> dict[str, list[Cuts]]:
-    """Ways to another scene, by model."""
-    sizes = plan.amounts
-    return {
-        name: [
-            Cuts(setting, seed, ways(setting), sizes.pasts, sizes.scenes, blocks=sizes.after)
-            for seed in range(plan.seeds)
-        ]
-        for name, setting in models(plan).items()
-    }
-
-
-def cells(plan: Plan) -> list[Cell]:
-    """All that is played; nothing without a control."""
-    return [cell for kind in (held, changes, shots) for row in kind(plan).values() for cell in row]
-
-
-def section(plan: Plan, store: Store, folder: Path) -> Section:
-    """Tables and verdicts; there are no pictures."""
-    del folder
-    outcomes = {name: [store.load(cell) for cell in row] for name, row in held(plan).items()}
-    answers, reached = answered(plan, store), arrived(plan, store)
+def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
+    """Return tables and comparisons; there are no pictures."""
+    loaded, models = {kind: store.load_rows(rows) for kind, rows in jobs(config).items()}, variants(config)
+    switched, cut = switch_rows(loaded["switches"], models), cut_rows(loaded["cuts"], models)
+    iterations = {name: trained_iterations(variant.weights) for name, variant in models.items()}
+    changed = {labels: {metric: row[metric] for metric in CUT_METRICS} for labels, row in cut.items()}
     return Section(
         "Training",
-        [explanation(models(plan))],
+        [explanation(iterations)],
         [
-            quality_table(outcomes, plan, plan.amounts.steps_horizons_s, "model"),
-            table("After a change of motion", answers, ANSWERS),
-            table("To another scene", reached, REACHED),
+            quality_table(loaded["rollouts"], config, config.sizes.steps_horizons_s, "model"),
+            Table.of_values("Changes of motion", ("model", "at a change of prompt"), switched),
+            Table.of_values("Changes of scene", ("model", "transition"), changed),
         ],
-        verdicts(answers, reached),
+        comparisons(switched, cut),
     )
 
 
-def explanation(rows: Mapping[str, Setting]) -> str:
-    """What was trained on what."""
-    told = "; ".join(f"{name}: {learnt(setting.weights)}" for name, setting in rows.items())
+def explanation(iterations: Mapping[str, str]) -> str:
+    """Return the paragraph on how the models were trained."""
+    counts = "; ".join(f"{name}: {each}" for name, each in iterations.items())
     return (
-        "What is held, changed and cut is judged as above. The control is a teacher trained from nothing on clips in "
-        "each of which one subject does one thing in one place, the teacher one that was shown changes and cuts. "
-        f"Neither played by itself in training, as the student did. Iterations that each has learnt for: {told}."
+        "Rollouts, changes and cuts are measured as above. The control is a teacher trained from scratch on clips with "
+        "one subject, one motion and one scene each; the teacher was trained on clips with changes and cuts. Only the "
+        f"student was trained by self-rollout. Training iterations per stage: {counts}."
     )
 
 
-def learnt(world: str) -> str:
-    """Iterations of every run that a world folder's record tells of."""
-    card = load_card(cast(WorldFolder, resolve(world)).path)
-    runs = cast(Mapping[str, Mapping[str, float]], card.training.get("runs", {}))
-    return (
-        ", ".join(f"{run} {row['iteration'] + 1:.0f}" for run, row in runs.items() if "iteration" in row) or "unknown"
-    )
+def trained_iterations(weights: str) -> str:
+    """Return the iterations of every training stage that a world folder's card records."""
+    runs = cast(Mapping[str, Mapping[str, float]], load_card(Path(weights)).training.get("runs", {}))
+    counts = [f"{run} {row['iteration'] + 1:.0f}" for run, row in runs.items() if "iteration" in row]
+    return ", ".join(counts) or "unknown"
 
 
-def answered(plan: Plan, store: Store) -> Rows:
-    """What the block after a change of motion shows."""
+def switch_rows(outcomes: Outcomes, models: Mapping[str, Variant]) -> Values:
+    """Return the metrics of changes of motion by model and policy."""
     return {
-        (name, arm.name): {measure: by_seed(records, "arm", number, measure) for measure in ANSWERS}
-        for name, row in changes(plan).items()
-        for records in [[store.load(cell).records for cell in row]]
-        for number, arm in enumerate(arms(row[0].setting))
+        (name, policy.name): {metric: seed_values(records, "policy", number, metric) for metric in SWITCH_METRICS}
+        for name, row in outcomes.items()
+        for records in [[outcome.records for outcome in row]]
+        for number, policy in enumerate(policies(models[name]))
     }
 
 
-def arrived(plan: Plan, store: Store) -> Rows:
-    """What the blocks in another scene show."""
+def cut_rows(outcomes: Outcomes, models: Mapping[str, Variant]) -> Values:
+    """Return the metrics of changes of scene by model and transition."""
     return {
-        (name, way): values
-        for name, row in shots(plan).items()
-        for way, values in measured([store.load(cell).records for cell in row], ways(row[0].setting)).items()
+        (name, transition): values
+        for name, row in outcomes.items()
+        for records in [[outcome.records for outcome in row]]
+        for transition, values in transition_values(records, transitions(models[name])).items()
     }
 
 
-def table(title: str, rows: Rows, measures: Sequence[str]) -> Table:
-    """A line for every model and way."""
-    lines: list[list[Entry]] = [
-        [*name, *(Spread.of(values[measure]) for measure in measures)] for name, values in rows.items()
-    ]
-    return Table(title, ("model", "by", *measures), lines)
+def comparisons(switched: Values, cut: Values) -> list[Comparison]:
+    """Compare the mechanisms on the control, and the teacher with the control."""
+    motion, scene = "motion right", "scene at 1"
 
+    def row(values: Values, model: str, by: str, metric: str) -> tuple[str, Sequence[float]]:
+        return f"{model}, {by}", values[model, by][metric]
 
-def verdicts(answers: Rows, reached: Rows) -> list[Verdict]:
-    """What the mechanisms do for a model that was shown no change, and what showing it changes adds."""
-    comparisons = [
-        ("A flush makes a model answer that was shown no change", answers, "motion right", FLUSHED, TOLD),
-        ("A cut brings a model to another scene that was shown none", reached, "scene at 1", CUT, PLAIN),
-    ]
+    flushed, cut_to = row(switched, CONTROL, FLUSHED, motion), row(cut, CONTROL, CUT, scene)
+    flush = "A flush makes a model respond that was trained without changes"
+    takes = "A cut takes a model to another scene that was trained without cuts"
     found = [
-        claimed_better(f"{claim} ({measure})", (by, rows[CONTROL, by][measure]), (other, rows[CONTROL, other][measure]))
-        for claim, rows, measure, by, other in comparisons
+        compare(flush, motion, flushed, row(switched, CONTROL, CROSS_ATTENTION, motion)),
+        compare(takes, scene, cut_to, row(cut, CONTROL, PROMPT_ALONE, scene)),
     ]
-    if (TEACHER, CUT) not in reached:
-        return found  # what is shipped differs from the control in more than what it was shown
-    lessons = [
-        ("Training on changes is what makes a small model answer them", answers, "motion right", FLUSHED),
-        ("Training on cuts is what makes a small model follow them", reached, "scene at 1", CUT),
-    ]
-    return found + [
-        claimed_better(
-            f"{claim} ({measure}, {by})",
-            (TEACHER, rows[TEACHER, by][measure]),
-            (CONTROL, rows[CONTROL, by][measure]),
-        )
-        for claim, rows, measure, by in lessons
+    if (TEACHER, CUT) not in cut:
+        return found  # the model as shipped differs from the control in more than its clips
+    taught = "Training on changes makes a small model respond to them"
+    followed = "Training on cuts makes a small model follow them"
+    return [
+        *found,
+        compare(taught, motion, row(switched, TEACHER, FLUSHED, motion), flushed),
+        compare(followed, scene, row(cut, TEACHER, CUT, scene), cut_to),
     ]

@@ -1,96 +1,91 @@
-"""Experiment: which coordinate rule finds its way. Walks alone, more of them than seeds: nothing else has a place."""
+"""Experiment: coordinate rules on long walks, where likeness shows whether the place along the way is right."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from examples.ablations.comparison import Verdict, claimed_better, default_is_best
-from examples.ablations.experiment_config import Plan
-from examples.ablations.horizon_tables import over_time, qualities, quality_table, sheet
-from examples.ablations.job import Cell, Outcome
-from examples.ablations.long_rollout import Held, Rendered, held_state
+from examples.ablations.comparison import compare, compare_with_default
+from examples.ablations.experiment_config import ExperimentConfig
+from examples.ablations.horizon_tables import horizon_sheet, plot_over_time, quality_table, quality_values
+from examples.ablations.job import Job, Jobs, Outcome
+from examples.ablations.long_rollout import LongRolloutJob, RenderedRolloutJob, start_state
 from examples.ablations.report import Section
-from examples.ablations.rope import arms, failure_table, failures
+from examples.ablations.rope import RENDERED, failure_blocks, failure_table, variants
 from examples.ablations.store import Store
 from examples.pocket_world.world.state import WALKING_SPEED
 
-MORE_WALKS = 2
-"""Than seeds: what a walk loses differs much between walks."""
-TRUTH = "rendered"
+EXTRA_WALKS = 2
+"""Walks in addition to one per seed: results differ much between walks."""
 
 
-def horizons_s(plan: Plan) -> tuple[float, ...]:
-    """Seconds at which walks are judged."""
-    return tuple(h for h in plan.amounts.horizons_s if h <= max(plan.amounts.window_horizons_s))
+def horizons_s(config: ExperimentConfig) -> tuple[float, ...]:
+    """Return the horizons of the walks."""
+    return tuple(h for h in config.sizes.horizons_s if h <= max(config.sizes.window_horizons_s))
 
 
-def walks(plan: Plan) -> list[tuple[int, tuple[int, ...]]]:
-    """Seeds that walk, and the blocks in which their horizons end; what is held farther anyway is not played again."""
-    seeds = (seed for seed in range(1000) if held_state(seed).motion in WALKING_SPEED)
-    chosen = [next(seeds) for _ in range(plan.seeds + MORE_WALKS)]
-    return [(seed, plan.ends(plan.amounts.horizons_s if seed < plan.seeds else horizons_s(plan))) for seed in chosen]
+def walks(config: ExperimentConfig) -> list[tuple[int, tuple[int, ...]]]:
+    """Return seeds whose motion is a walk, and their end blocks; those of `rope` are reused with its horizons."""
+    seeds = (seed for seed in range(1000) if start_state(seed).motion in WALKING_SPEED)
+    chosen = [next(seeds) for _ in range(config.seeds + EXTRA_WALKS)]
+    return [
+        (seed, config.end_blocks(config.sizes.horizons_s if seed < config.seeds else horizons_s(config)))
+        for seed in chosen
+    ]
 
 
-def held(plan: Plan) -> dict[str, list[Cell]]:
-    """Walks by rule, and what the world itself draws."""
-    every = plan.amounts.every
-    rows: dict[str, list[Cell]] = {
-        name: [Held(setting, seed, ends, every) for seed, ends in walks(plan)] for name, setting in arms(plan).items()
+def jobs(config: ExperimentConfig) -> Jobs:
+    """Return the walks by coordinate rule, and the rendered ones."""
+    every, chosen = config.sizes.measure_every, walks(config)
+    rows: dict[str, list[Job]] = {
+        name: [LongRolloutJob(variant, seed, ends, every) for seed, ends in chosen]
+        for name, variant in variants(config).items()
     }
-    return rows | {TRUTH: [Rendered(plan.weights, seed, ends, every) for seed, ends in walks(plan)]}
+    rendered: list[Job] = [RenderedRolloutJob(config.default, seed, ends, every) for seed, ends in chosen]
+    return {"rollouts": {**rows, RENDERED: rendered}}
 
 
-def cells(plan: Plan) -> list[Cell]:
-    """All that is played."""
-    return [cell for row in held(plan).values() for cell in row]
-
-
-def section(plan: Plan, store: Store, folder: Path) -> Section:
-    """Tables, pictures and verdicts."""
-    last = plan.ends(horizons_s(plan))[-1]
-    outcomes = {name: [until(store.load(cell), last) for cell in row] for name, row in held(plan).items()}
-    generated = {name: row for name, row in outcomes.items() if name != TRUTH}
-    likeness = {name: qualities(row, last)["likeness"] for name, row in generated.items()}
-    seeds = [seed for seed, _ in walks(plan)]
+def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
+    """Return tables, pictures and comparisons."""
+    last, seconds = config.end_blocks(horizons_s(config))[-1], horizons_s(config)[-1]
+    rollouts = store.load_rows(jobs(config)["rollouts"])
+    outcomes = {name: [until(outcome, last) for outcome in row] for name, row in rollouts.items()}
+    generated = {name: row for name, row in outcomes.items() if name != RENDERED}
+    likeness = {name: quality_values(row, last)["likeness"] for name, row in generated.items()}
+    seeds, default = [seed for seed, _ in walks(config)], config.default.window.coordinates
+    expectation = "Relative coordinates keep the place on a walk better than absolute ones"
+    last_walk = {name: row[-1] for name, row in outcomes.items()}
     return Section(
-        "Finding the way",
+        "Walks",
+        [explanation(seeds)],
         [
-            "The way of every scene goes round, and a generator has to know where on it it is, from what it sees. "
-            f"Walks of seeds {', '.join(map(str, seeds))}, judged as above: *likeness* tells whether what they pass is "
-            "what is there."
+            quality_table(outcomes, config, horizons_s(config), "coordinates"),
+            failure_table(failure_blocks(generated, seeds), seeds),
         ],
         [
-            quality_table(outcomes, plan, horizons_s(plan), "coordinates"),
-            failure_table(failures(generated, seeds), seeds),
-        ],
-        verdicts(likeness, plan),
-        {
-            "The last pixel frame at each horizon, last walk": sheet(
-                {name: row[-1] for name, row in outcomes.items()},
-                plan,
-                horizons_s(plan),
-                folder / "ablations_walks.png",
+            *(
+                compare(expectation, f"likeness at {seconds:g} s", (default, likeness[default]), (other, values))
+                for other, values in likeness.items()
+                if other.startswith("absolute")
             ),
-            "Walks over time": over_time(outcomes, folder / "ablations_walks_time.png"),
+            compare_with_default("coordinate rule", f"likeness on walks at {seconds:g} s", default, likeness),
+        ],
+        {
+            "Last pixel frame at each horizon, last walk": horizon_sheet(
+                last_walk, config, horizons_s(config), folder / "ablations_walks.png"
+            ),
+            "Walks over time": plot_over_time(outcomes, folder / "ablations_walks_time.png"),
         },
     )
 
 
+def explanation(seeds: list[int]) -> str:
+    """Return the paragraph on what is measured."""
+    return (
+        "Scenery is periodic, and the generator has to infer the place from the frames it sees. Walks of seeds "
+        f"{', '.join(map(str, seeds))}, measured as above; *likeness* shows whether the scenery is that of the place."
+    )
+
+
 def until(outcome: Outcome, last: int) -> Outcome:
-    """As if it had ended with this block."""
+    """Return the outcome without the records after a block."""
     return Outcome([record for record in outcome.records if record["block"] <= last], outcome.arrays)
-
-
-def verdicts(likeness: dict[str, list[float]], plan: Plan) -> list[Verdict]:
-    """Relative coordinates against all others, at the last horizon."""
-    own, seconds = plan.own.window.coordinates, horizons_s(plan)[-1]
-    found = [
-        claimed_better(
-            f"Relative coordinates find their way where {other} ones do not (likeness at {seconds:g} s)",
-            (own, likeness[own]),
-            (other, likeness[other]),
-        )
-        for other in likeness
-        if other.startswith("absolute")
-    ]
-    return [*found, default_is_best("Coordinate rule", own, likeness, f"likeness on walks at {seconds:g} s")]

@@ -1,71 +1,50 @@
-"""Experiment: what a longer window is worth, and what it costs."""
+"""Experiment: effect and cost of the window size."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from examples.ablations.cost_job import Costs
-from examples.ablations.experiment_config import Plan
-from examples.ablations.horizon_tables import best_by_quality, quality_table
-from examples.ablations.job import Cell
-from examples.ablations.long_rollout import Held
+from examples.ablations.cost_job import cost_table
+from examples.ablations.experiment_config import ExperimentConfig
+from examples.ablations.horizon_tables import compare_quality_with_default, quality_table
+from examples.ablations.job import Jobs
 from examples.ablations.report import Section
-from examples.ablations.statistics import Spread
 from examples.ablations.store import Store
-from examples.ablations.table import Entry, Table
-from examples.ablations.variant import resized
+from examples.ablations.variant import Variant, resized
+
+EXPLANATION = (
+    "The size counts sink, context and block, in latent frames; the metrics are explained above. Times are those of a "
+    "block without text encoding and decoding, with a full window and no other job running."
+)
 
 
-def sizes(plan: Plan) -> list[int]:
-    """Those that leave room for a context, the world's own among them."""
-    window = plan.own.window
-    least = window.sink + window.block + 1
-    return sorted({window.size, *(size for size in plan.amounts.sizes if size >= least)})
+def variants(config: ExperimentConfig) -> dict[str, Variant]:
+    """Return the sizes that leave room for a context, the default size included."""
+    window = config.default.window
+    smallest = window.sink + window.block + 1
+    sizes = sorted({window.size, *(size for size in config.sizes.window_sizes if size >= smallest)})
+    return {str(size): config.variant(resized(window, size)) for size in sizes}
 
 
-def held(plan: Plan) -> dict[int, list[Held]]:
-    """Held rollouts, by size."""
+def jobs(config: ExperimentConfig) -> Jobs:
+    """Return long rollouts and cost measurements by size."""
+    rows, horizons_s = variants(config), config.sizes.window_horizons_s
     return {
-        size: plan.held(plan.of(resized(plan.own.window, size)), plan.amounts.window_horizons_s) for size in sizes(plan)
+        "rollouts": {name: config.long_rollouts(variant, horizons_s) for name, variant in rows.items()},
+        "costs": {name: config.costs(variant) for name, variant in rows.items()},
     }
 
 
-def costs(plan: Plan) -> dict[int, list[Costs]]:
-    """Times, by size."""
-    settings = {size: plan.of(resized(plan.own.window, size)) for size in sizes(plan)}
-    return {
-        size: [Costs(setting, seed, plan.amounts.timed) for seed in range(plan.seeds)]
-        for size, setting in settings.items()
-    }
-
-
-def cells(plan: Plan) -> list[Cell]:
-    """All that is played."""
-    return [cell for by_size in (held(plan), costs(plan)) for row in by_size.values() for cell in row]
-
-
-def section(plan: Plan, store: Store, folder: Path) -> Section:
-    """Tables and verdicts."""
-    outcomes = {str(size): [store.load(cell) for cell in row] for size, row in held(plan).items()}
-    horizons_s = plan.amounts.window_horizons_s
+def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
+    """Return tables and comparisons; there are no pictures."""
+    outcomes, costs = store.load_rows(jobs(config)["rollouts"]), store.load_rows(jobs(config)["costs"])
+    horizons_s, default = config.sizes.window_horizons_s, str(config.default.window.size)
     return Section(
         "Window size",
+        [EXPLANATION],
         [
-            "Sink, context and block together, in latent frames; what is measured is explained above. Times are those "
-            "of a block without text and decoding, with a full window and nothing running beside."
+            quality_table(outcomes, config, horizons_s, "window"),
+            cost_table("Cost of a window", "window", costs, memory=True),
         ],
-        [quality_table(outcomes, plan, horizons_s, "window"), cost_table(plan, store)],
-        best_by_quality("Window size", str(plan.own.window.size), outcomes, plan, max(horizons_s)),
+        compare_quality_with_default("window size", default, outcomes, config, max(horizons_s)),
     )
-
-
-def cost_table(plan: Plan, store: Store) -> Table:
-    """Time, and memory of keys and values, by size."""
-    rows: list[list[Entry]] = []
-    for size, row in costs(plan).items():
-        records = [store.load(cell).records for cell in row]
-        times = [float(np.median([record["ms"] for record in seed])) for seed in records]
-        rows.append([str(size), Spread.of(times), records[0][0]["passes"], records[0][0]["memory"]])
-    return Table("What a window costs", ("window", "ms a block, median", "passes", "keys and values, MB"), rows)

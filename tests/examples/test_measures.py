@@ -12,7 +12,7 @@ from examples.pocket_world.evaluate.report import Measure
 from examples.pocket_world.evaluate.train_detectors import blur_frames
 from examples.pocket_world.evaluate.trials import after_blocks, starting_states
 from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, World, WorldState, render_block, spawn
-from examples.statistics import mean_interval, median_range, wilson
+from examples.stats import mean_interval, median_range, wilson
 
 
 @pytest.mark.parametrize("scene", SCENES)

@@ -53,7 +53,7 @@ def test_a_self_rollout_block_equals_the_block_of_play() -> None:
     model = a_generator()
     training = SelfRollout(model, AttentionPlanner.of_pocket(), torch.Generator().manual_seed(3))
     noise, play = RecordedNoise(training), Rollout(model.transformer)
-    text = play._project(model.text([CAPTION]))
+    text = play._project_text(model.text([CAPTION]))
     for transition in TRANSITIONS:
         noise.drawn.clear()
         training.lay_out_next(CAPTION, transition, Window())

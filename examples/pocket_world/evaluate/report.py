@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from examples.statistics import mean_interval, median_range, wilson
+from examples.stats import mean_interval, median_range, wilson
 from infrope_env.atomic_file import write_atomically
 
 
