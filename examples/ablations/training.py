@@ -18,7 +18,7 @@ from examples.ablations.store import Store
 from examples.ablations.switch_jobs import SwitchPolicy
 from examples.ablations.table import Table, Values
 from examples.ablations.variant import Variant
-from infrope_env.models.resolve import load_model
+from infrope_env.models.resolve import WorldFolder, load_model, resolve
 from infrope_env.models.world_folder import load_card
 
 SHIPPED, TEACHER, CONTROL = "as shipped", "teacher", "control"
@@ -88,7 +88,8 @@ def explanation(iterations: Mapping[str, str]) -> str:
 
 def trained_iterations(weights: str) -> str:
     """Return the iterations of every training stage that a world folder's card records."""
-    runs = cast(Mapping[str, Mapping[str, float]], load_card(Path(weights)).training.get("runs", {}))
+    card = load_card(cast(WorldFolder, resolve(weights)).path)
+    runs = cast(Mapping[str, Mapping[str, float]], card.training.get("runs", {}))
     counts = [f"{run} {row['iteration'] + 1:.0f}" for run, row in runs.items() if "iteration" in row]
     return ", ".join(counts) or "unknown"
 
