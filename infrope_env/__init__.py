@@ -11,9 +11,8 @@ The package in the order in which an action becomes pixels; imports run from the
     pixels/           latent frames to pixel frames and back
     models/           a model by its name: world folders; models/wan/ has the released Wan generators
     player/           a live session: stream, window, overlay, headless play
-    block_codec.py    the pixel side of one rollout: its decoder state and its first picture
     env.py            InfinityRopeEnv joins these parts behind reset, step, render and close;
-                      env_state.py is what it saves, reset_options.py and reward.py check what it is given
+                      env_state.py is what it saves, reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames
     bench.py          the time of a block, by part

@@ -17,16 +17,16 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from infrope_env.block_codec import BlockCodec
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames, valid_frames
+from infrope_env.control.reset_options import ResetOptions
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_state import ActionIndex, EnvState, PromptRequest, StateOrigin
+from infrope_env.models.block_codec import BlockCodec
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.player.key_codes import key_code
-from infrope_env.reset_options import ResetOptions
 from infrope_env.reward import compute_reward, find_reward
 from infrope_env.text.prompt_cache import PromptCache
 

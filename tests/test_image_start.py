@@ -14,9 +14,9 @@ from PIL import Image, ImageOps
 
 from infrope_env import cli
 from infrope_env import env as env_module
-from infrope_env.block_codec import BlockCodec
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
+from infrope_env.models.block_codec import BlockCodec
 from infrope_env.models.resolve import load_model
 from infrope_env.pixels.picture import load_picture, static_video
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder

@@ -27,9 +27,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("infrope_env.dynamics", "infrope_env.text", "controllers"),
     ("infrope_env.player", "infrope_env.models"),
     (
-        "infrope_env.block_codec",
         "infrope_env.env_state",
-        "infrope_env.reset_options",
         "infrope_env.reward",
     ),
     ("infrope_env.env",),

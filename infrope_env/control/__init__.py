@@ -9,6 +9,7 @@
     controller.py    the Controller type: (observation, info) -> action
     idle.py          the action that changes nothing
     frames.py        the valid pixel frames of an observation
+    reset_options.py the options of a reset, checked
     playable.py      what wrappers and players need from an environment, as a Protocol
 
 A new action or scene is a table in an action set (assets/actions/*.toml), not code.

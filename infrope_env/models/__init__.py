@@ -7,6 +7,7 @@ The modules in the order in which a weights string becomes a loaded model:
     world_folder.py  world folders: found, checked, loaded and written; card.py reads their card.json
     wan/             released Wan generators and their parts
     world_model.py   the loaded weights: `WorldModel`
+    block_codec.py   a model's decoder and encoder for one rollout
     compile.py       compiles a model for every shape of play
 
 Importing the package loads none of them.
