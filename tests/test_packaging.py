@@ -1,7 +1,10 @@
 """The wheel: every asset, both packages, the command and the licence."""
 
+import itertools
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -40,3 +43,22 @@ def test_a_wheel_has_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert b"infrope = infrope_env.cli:main" in wheel.read(entry_points)
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def requirement_name(requirement: str) -> str:
+    """The distribution's name in a requirement: "torch>=2.10" gives "torch"."""
+    return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_every_requirement_has_a_tested_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    lines = (ROOT / "tests" / "constraints.txt").read_text().splitlines()
+    constrained = {requirement_name(line) for line in lines if line and not line.startswith("#")}
+    assert {requirement_name(each) for each in requirements} - {"infrope-env"} == constrained
+
+
+def test_the_metadata_leaves_newer_versions_of_torch_alone() -> None:
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (torch,) = (each for each in dependencies if requirement_name(each) == "torch")
+    assert "<" not in torch

@@ -162,7 +162,10 @@ def test_the_tree_lists_every_folder_of_the_package() -> None:
 
 
 def test_two_commands_install_and_one_adds_wan() -> None:
-    assert README.commands("pip") == [["install", "-e", "."], ["install", "-e", ".[test]"], ["install", "-e", ".[wan]"]]
+    tested = ["-c", "tests/constraints.txt"]
+    play, test, wan = README.commands("pip")
+    assert play == ["install", "-e", ".", *tested] and test == ["install", "-e", ".[test]", *tested]
+    assert wan == ["install", "-e", ".[wan]"]
 
 
 def test_the_memory_table_is_the_computed_one() -> None:
