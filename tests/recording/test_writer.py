@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,3 +292,14 @@ def test_blocks_made_without_the_wrapper_begin_an_episode_of_their_own(tiny_weig
     assert [meta["seed"] for meta in metas] == [1, 2, 2]
     unrecorded = {"episode": None}
     assert [meta["continues"] for meta in metas] == [None, unrecorded | {"block": 0}, unrecorded | {"block": 2}]
+
+
+def test_a_folder_that_vanishes_before_the_end_is_reported_and_not_made_again(
+    tiny_weights: Path, tmp_path: Path
+) -> None:
+    env = record(tiny_weights, tmp_path / "kept")
+    env.reset(seed=1)
+    shutil.rmtree(tmp_path / "kept")
+    with pytest.warns(RecordingStopped, match="No such file or directory"):
+        env.close()
+    assert not (tmp_path / "kept").exists()
