@@ -81,7 +81,7 @@ def only_tensors(
     return tensors
 
 
-def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path, expected: str) -> N:
+def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path, expected: str, remedy: str = "") -> N:
     """Make a network for play from its weights: in evaluation mode, without gradients.
 
     The network is made on the meta device, so it takes no memory and no random numbers of the caller.
@@ -91,13 +91,14 @@ def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path, expec
         tensors: The weights, which the network takes without a copy.
         path: Source of the weights, for the error.
         expected: The network in words, for the error.
+        remedy: Last sentence of the error.
 
     Raises:
         WeightsError: Names or shapes differ.
     """
     with torch.device("meta"):
         network = make()
-    check_fit(shapes_of(tensors), shapes_of(network.state_dict()), path, expected)
+    check_fit(shapes_of(tensors), shapes_of(network.state_dict()), path, expected, remedy)
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(False)
 
@@ -107,8 +108,8 @@ def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def check_fit(shapes: Shapes, wanted: Shapes, path: Path, expected: str) -> None:
-    """Compare the shapes of a file with the wanted ones; `path` and `expected` (in words) are for the error.
+def check_fit(shapes: Shapes, wanted: Shapes, path: Path, expected: str, remedy: str = "") -> None:
+    """Compare the shapes of a file with the wanted ones; `path`, `expected` and `remedy` are for the error, in words.
 
     Raises:
         WeightsError: Names or shapes differ. The message has counts and the first few of each kind.
@@ -121,7 +122,8 @@ def check_fit(shapes: Shapes, wanted: Shapes, path: Path, expected: str) -> None
     }
     found = [f"{count} {kind} ({names})" for kind, (count, names) in groups.items() if count]
     if found:
-        raise WeightsError(f"{path}: does not fit {expected}: of {len(wanted)} tensors, {', '.join(found)}.")
+        sentence = f"{path}: does not fit {expected}: of {len(wanted)} tensors, {', '.join(found)}. {remedy}"
+        raise WeightsError(sentence.rstrip())
 
 
 def sha256_of(path: Path) -> str:

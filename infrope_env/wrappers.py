@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Space
 from gymnasium.utils import RecordConstructorArgs
 
 from infrope_env.control.frames import Frames, valid_frames
+from infrope_env.control.playable import newest_block_id
 from infrope_env.recording.wrapper import RecordRollout
 
 __all__ = ["FrameByFrame", "LastFrame", "RecordRollout", "StackChannels"]
@@ -30,7 +31,7 @@ class FrameByFrame(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructo
         RecordConstructorArgs.__init__(self)
         gymnasium.Wrapper.__init__(self, env)
         self.observation_space = _images(env, channels=3)
-        self._restores_seen = 0  # the environment's `restores` when the newest block was queued
+        self._queued = newest_block_id(env)  # the block that the frames belong to
         self._frames: deque[Frames] = deque()  # of the newest block, not yet returned
         self._outcome: tuple[float, bool, bool] = (0.0, False, False)
         self._info: dict[str, Any] = {}
@@ -43,8 +44,8 @@ class FrameByFrame(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructo
 
     def step(self, action: Any) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """Return the next pixel frame, H W 3; when there is none left, make a block under `action`."""
-        if self._restores != self._restores_seen:
-            self._frames.clear()  # the frames left belong to the rollout before the restore
+        if newest_block_id(self.env) != self._queued:
+            self._frames.clear()  # of the block before a restored state or an interrupted reset
         if not self._frames:
             observation, reward, terminated, truncated, info = self.env.step(action)
             self._queue(observation, info, outcome=(float(reward), terminated, truncated))
@@ -58,15 +59,10 @@ class FrameByFrame(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructo
             return frames
         return self._frame.copy() if self.render_mode == "rgb_array" else self.env.render()
 
-    @property
-    def _restores(self) -> int:
-        """Number of states that the environment has restored; 0 for one that cannot restore any."""
-        return getattr(self.env.unwrapped, "restores", 0)
-
     def _queue(self, observation: Frames, info: dict[str, Any], outcome: tuple[float, bool, bool]) -> None:
         """Queue the valid frames of a new block."""
         self._frames = deque(valid_frames(observation, info))
-        self._info, self._outcome, self._restores_seen = info, outcome, self._restores
+        self._info, self._outcome, self._queued = info, outcome, newest_block_id(self.env)
         if self.render_mode == "rgb_array_list":
             self.env.render()  # empties the environment's list; this wrapper lists the frames one by one
 

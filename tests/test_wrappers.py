@@ -3,6 +3,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import infrope_env  # noqa: F401  registers the worlds
@@ -103,6 +104,35 @@ def test_restoring_the_newest_block_drops_the_frames_that_were_left_too(tiny_wei
     env.reset(seed=4)
     env.unwrapped.restore_state(env.unwrapped.save_state())
     assert env.step(STAND)[-1]["block"] == 1
+
+
+def test_an_interrupted_reset_drops_the_frames_that_were_left(tiny_weights, monkeypatch):
+    env = FrameByFrame(make(tiny_weights))
+    env.reset(seed=4)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(type(env.unwrapped.model.decoder), "decode", interrupt)
+        env.reset(seed=5)
+    with pytest.raises(ResetNeeded):
+        env.step(STAND)
+
+
+def test_a_refused_reset_keeps_the_frames_that_were_left(tiny_weights, blocks):
+    env = FrameByFrame(make(tiny_weights))
+    env.reset(seed=4)
+    with pytest.raises(ValueError, match="subject"):
+        env.reset(seed=5, options={"subject": "nobody"})
+    assert np.array_equal(env.step(STAND)[0], blocks[0][1])
+
+
+def test_a_reset_without_the_wrapper_drops_the_frames_that_were_left(tiny_weights):
+    env = FrameByFrame(make(tiny_weights))
+    env.reset(seed=4)
+    env.unwrapped.reset(seed=5)
+    assert env.step(STAND)[-1]["block"] == 1
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_frame_by_frame_renders_what_it_returned(tiny_weights):

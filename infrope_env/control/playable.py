@@ -55,3 +55,14 @@ def playable(env: Any) -> PlayableEnv:
     if not isinstance(inner, PlayableEnv):
         raise ValueError(f"expected an infrope environment such as infrope/PocketWorld-v0, got {inner}")
     return inner
+
+
+def newest_block_id(env: Any) -> tuple[int, dict[str, Any] | None]:
+    """Return what identifies the newest block of `env`: the number of restored states, and the block's info.
+
+    It changes whenever a block is made, a state is restored, or a block is interrupted, which leaves no info. A wrapper
+    compares it to notice what was done to the environment without it. An environment that cannot be steered has none.
+    """
+    inner = env.unwrapped
+    newest = getattr(inner, "newest", None)
+    return getattr(inner, "restores", 0), None if newest is None else dict(newest[1])

@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import RecordConstructorArgs
 
 from infrope_env.control.frames import Frames, valid_frames
+from infrope_env.control.playable import newest_block_id
 from infrope_env.control.storyboard import Subtitle
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import PromptRequest
@@ -62,7 +63,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"])
         self.problem: str | None = None
         self.subtitles: tuple[Subtitle, ...] = ()
-        self._restores: int | None = None  # value of the environment's counter when the episode began
+        self._recorded: tuple[int, dict[str, Any] | None] | None = None  # identity of the newest block recorded
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frames, dict[str, Any]]:
         """Reset the environment and begin a new episode."""
@@ -74,9 +75,10 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
     def step(self, action: Any) -> tuple[Frames, Any, bool, bool, dict[str, Any]]:
         """Step the environment and record the block.
 
-        After a restored state the block begins a new episode that names the block it continues.
+        After a restored state, or a block made without this wrapper, the block begins a new episode that names the
+        block it continues.
         """
-        if self._inner.restores != self._restores and self._inner.newest is not None:
+        if self._inner.newest is not None and newest_block_id(self._inner) != self._recorded:
             observation, info = self._inner.newest
             saved = self._recorder.find_block(info["block"], frames_digest(valid_frames(observation, info)))
             self._begin_episode(saved or BlockReference(None, info["block"]))
@@ -100,7 +102,6 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         super().close()
 
     def _begin_episode(self, continues: BlockReference | None) -> None:
-        self._restores = self._inner.restores
         picture = self._inner.picture
         image = None if picture is None else to_png(picture)
         meta = describe_episode(self._inner, self._spec, continues, image).to_json()
@@ -108,6 +109,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         self._write(lambda: self._recorder.begin_episode(meta, subtitles, image))
 
     def _record(self, observation: Frames, info: Mapping[str, Any], asked: PromptRequest | None) -> None:
+        self._recorded = newest_block_id(self._inner)
         frames = valid_frames(observation, info)
         record = BlockRecord(
             block=info["block"],

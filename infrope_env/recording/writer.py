@@ -178,6 +178,7 @@ class EpisodeWriter:
         self._video.abandon()
 
     def _write_meta(self, content: Mapping[str, object]) -> None:
+        self.folder.stat()  # raises OSError where the folder is gone, which `write_atomically` would make again
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         write_atomically(self.folder / META, text.encode())
 

@@ -79,7 +79,7 @@ class UMT5TextEncoder:
         files = UMT5Files.find(folder)
         tokenizer, tensors = _load_tokenizer(files.tokenizer), files.tensors()
         sizes = UMT5Sizes.of(tensors, files.folder)
-        model = fill(lambda: _build(sizes), tensors, files.folder, "UMT5")
+        model = fill(lambda: _build(sizes), tensors, files.folder, "UMT5", "Download the folder again.")
         model.set_input_embeddings(model.shared)  # some versions of transformers keep a second embedding at zero
         if dtype == "int8":
             quantize_linears(model, device)

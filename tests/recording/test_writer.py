@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -276,3 +277,29 @@ def test_a_state_restored_twice_in_a_row_begins_one_episode(tiny_weights: Path, 
     env.step(STAND)
     env.close()
     assert [len(lines_of(episode)) for episode in env.episodes] == [1, 2]
+
+
+def test_blocks_made_without_the_wrapper_begin_an_episode_of_their_own(tiny_weights: Path, tmp_path: Path) -> None:
+    env = record(tiny_weights, tmp_path)
+    env.reset(seed=1)
+    env.unwrapped.reset(seed=2)
+    env.step(STAND)
+    env.unwrapped.step(JUMP)
+    env.step(STAND)
+    env.close()
+    metas = [json.loads((episode / "meta.json").read_text()) for episode in env.episodes]
+    assert [[line["block"] for line in lines_of(episode)] for episode in env.episodes] == [[0], [1], [3]]
+    assert [meta["seed"] for meta in metas] == [1, 2, 2]
+    unrecorded = {"episode": None}
+    assert [meta["continues"] for meta in metas] == [None, unrecorded | {"block": 0}, unrecorded | {"block": 2}]
+
+
+def test_a_folder_that_vanishes_before_the_end_is_reported_and_not_made_again(
+    tiny_weights: Path, tmp_path: Path
+) -> None:
+    env = record(tiny_weights, tmp_path / "kept")
+    env.reset(seed=1)
+    shutil.rmtree(tmp_path / "kept")
+    with pytest.warns(RecordingStopped, match="No such file or directory"):
+        env.close()
+    assert not (tmp_path / "kept").exists()

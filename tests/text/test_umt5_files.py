@@ -74,7 +74,7 @@ def damage_file(folder: Path, damage: str) -> None:
         ("truncated", "enc-bf16.pth: truncated or damaged. Get it again"),
         ("a list", "enc-bf16.pth: expected a table of tensors, got list"),
         ("a tensor too few", "of 33 tensors, 1 missing ('encoder.block.1.layer.0.SelfAttention.o.weight')"),
-        ("a tensor too many", "does not fit UMT5: of 33 tensors, 1 unexpected ('head.weight')"),
+        ("a tensor too many", "fit UMT5: of 33 tensors, 1 unexpected ('head.weight'). Download the folder again."),
         ("another shape", "1 of the wrong shape ('encoder.final_layer_norm.weight' is (2,), expected (16,))"),
         ("another model", "not the weights of a UMT5 encoder, they have no tensor 'shared.weight'"),
         ("no tokenizer", "tokenizer.json is missing: the text encoder needs its tokenizer"),
