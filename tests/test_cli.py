@@ -239,6 +239,8 @@ def test_log_messages_of_the_package_are_lines_on_stderr(
         assert cli.main(["weights"]) == 0
         output = capsys.readouterr()
         assert (output.out, output.err) == ("", "infrope: compiling for 3 context lengths\n")
+    assert not logging.getLogger("infrope_env").handlers
+    assert not logging.getLogger("infrope_env").isEnabledFor(logging.INFO)  # as before the command
     logging.getLogger("infrope_env.models.compile").info("not shown")
     assert capsys.readouterr().err == ""
 

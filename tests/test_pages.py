@@ -33,7 +33,11 @@ README = Page.read(ROOT / "README.md")
 BESIDE_CODE = [path for folder in ("infrope_env", "examples") for path in sorted((ROOT / folder).rglob("README.md"))]
 PAGES = {str(path.relative_to(ROOT)): Page.read(path) for path in (ROOT / "README.md", *BESIDE_CODE)}
 WORDS = {"README.md": 1500, "infrope_env/README.md": 900}
+PIECES = {"README.md": 4}
+"""Smallest number of pieces of code on a page that has more than one."""
 PRINTED = {"README.md": "switch to an orange fox walks to the right in a snowy field\n"}
+WRITTEN = {"README.md": "rollouts/*/video.mp4", "infrope_env/README.md": "videos/*.mp4"}
+"""The one video that the code of a page writes."""
 
 Check = Callable[[Page], set[str]]
 
@@ -81,10 +85,12 @@ def test_code_runs_from_top_to_bottom(
     name: str, working_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page, module = PAGES[name], ModuleType("page")
+    assert len(page.python) >= PIECES.get(name, 1)
     monkeypatch.setitem(sys.modules, "page", module)  # code names its own functions, as rewards for example
     for block in page.python:
         exec(compile("\n" * block.line + block.text, str(page.path), "exec"), vars(module))
     assert PRINTED.get(name, "") in capsys.readouterr().out
+    assert name not in WRITTEN or len(list(working_folder.glob(WRITTEN[name]))) == 1
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -134,6 +140,11 @@ def storyboards() -> dict[str, tuple[str, ...]]:
     return {" ".join(call): ("wan" if "infrope/Wan-v0" in call else "pocket", *call) for call in calls}
 
 
+def test_a_page_plays_every_storyboard_of_the_examples() -> None:
+    played = {word for call in storyboards().values() for word in call if word.endswith(".txt")}
+    assert played == {str(path.relative_to(ROOT)) for path in (ROOT / "examples").glob("*.txt")} != set()
+
+
 @pytest.mark.parametrize("call", storyboards().values(), ids=list(storyboards()))
 def test_storyboards_have_only_prompts_of_their_action_set(call: tuple[str, ...]) -> None:
     parsed = cli._parse(call[1:])
@@ -156,7 +167,10 @@ def test_the_tree_lists_every_folder_of_the_package() -> None:
     (tree,) = (block.text for block in README.blocks if block.kind == "text")
     top = re.findall(r"^(\w+)/ ", tree, re.M)
     inside = re.findall(r"^  (\w+)/ ", tree, re.M)
+    assert len(top) + len(inside) == len(tree.splitlines())
     assert all((ROOT / folder).is_dir() for folder in top)
+    files = re.findall(r"\w+\.py", tree)
+    assert len(files) == 3 and all((ROOT / "infrope_env" / name).is_file() for name in files)
     folders = {path.name for path in (ROOT / "infrope_env").iterdir() if path.is_dir() and path.name[0].isalpha()}
     assert set(inside) == folders
 
@@ -170,7 +184,8 @@ def test_two_commands_install_and_one_adds_wan() -> None:
 
 def test_the_memory_table_is_the_computed_one() -> None:
     page = ROOT / "infrope_env" / "models" / "wan" / "README.md"
-    assert memory_table() in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert f"<!-- memory: infrope weights wan -->\n\n{memory_table()}\n\n" in text
 
 
 def test_the_pages_mention_every_program_in_the_examples() -> None:

@@ -91,3 +91,21 @@ def test_a_context_hook_sees_every_block_and_wrapping_contexts_changes_no_byte(m
     for ours, theirs in zip(hooked, unhooked, strict=True):
         assert torch.equal(ours.latents, theirs.latents)
     assert torch.equal(rollout.cache.keys, plain.cache.keys)
+
+
+def test_under_recache_a_switch_is_laid_out_twice_and_the_added_passes_have_no_hook(model):
+    laid_out: list[Transition] = []
+    hooked: list[Layout] = []
+
+    def rule(frame_ids: tuple[int, ...], transition: Transition, window: Window) -> Layout:
+        laid_out.append(transition)
+        return lay_out(frame_ids, transition, window)
+
+    def hook(layout: Layout, _: tuple[int, ...], contexts: list[LayerContext]) -> list[LayerContext]:
+        hooked.append(layout)
+        return contexts
+
+    rollout = Rollout(model, Window(on_switch="recache"), layout_rule=rule, context_hook=hook)
+    blocks = [rollout.advance(prompt(int(t is not START)), t) for t in (START, SWITCH, CONTINUE, SWITCH)]
+    assert laid_out == [START, SWITCH, SWITCH, CONTINUE, SWITCH, SWITCH]
+    assert hooked == [block.layout for block in blocks]

@@ -25,8 +25,10 @@ from examples.pocket_world.world.state import (
     render_block,
     spawn,
 )
+from infrope_env.config import Sampler
 from infrope_env.control.actions import Steering, Transition
 from infrope_env.control.frames import Frames
+from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import EnvState
 from tests.tiny_world import tiny_world
@@ -35,9 +37,12 @@ FEW = SampleCounts(short=10, long=2, longest=2, held_out=1, prompted=0, random=0
 
 
 class RenderedEnv(InfinityRopeEnv):
-    """An environment whose generator is the renderer."""
+    """An environment whose generator is the renderer; the model's own blocks take one step and are not decoded."""
 
     truth: WorldState
+
+    def make_rollout(self) -> Rollout:
+        return Rollout(self.model.transformer, self.window, Sampler((1000,)))
 
     def _make_block(self, steering: Steering, transition: Transition) -> Frames:
         super()._make_block(steering, transition)
@@ -86,7 +91,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(kind: type[InfinityRopeEnv], weights: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Measure]:
     monkeypatch.setattr(evaluation, "BLOCKS_AT_60_S", 12)
     monkeypatch.setattr(evaluation, "BLOCKS_AT_240_S", 14)
-    measures = run_trials(ScoredEnv(kind(weights=str(weights), device="cpu"), Detectors.load()), FEW)
+    measures = run_trials(ScoredEnv(kind(weights=str(weights), device="cpu", decode=False), Detectors.load()), FEW)
     return {measure.name: measure for measure in measures}
 
 

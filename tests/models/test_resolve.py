@@ -39,6 +39,22 @@ def test_a_card_makes_a_folder_a_world_folder_whatever_else_it_holds(tmp_path: P
     assert resolve(touch(tmp_path, "card.json", "generator.safetensors")) == WorldFolder(tmp_path.resolve())
 
 
+def test_known_names_win_over_paths_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("pocket", "longlive", "wan"):
+        touch(tmp_path / name, "card.json")
+    assert resolve("pocket") == WorldFolder((BUNDLED / "pocket").resolve())
+    assert resolve("longlive") == CatalogEntry(find_checkpoint("longlive"))
+    assert resolve("wan") == CatalogEntry(find_checkpoint(DEFAULT))
+    assert resolve("./wan") == WorldFolder((tmp_path / "wan").resolve())
+
+
+def test_a_path_may_begin_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path / "mine", "card.json")
+    assert resolve("~/mine") == WorldFolder((tmp_path / "mine").resolve())
+
+
 def test_a_name_of_nothing_is_refused_with_all_that_there_is() -> None:
     with pytest.raises(
         WeightsError,

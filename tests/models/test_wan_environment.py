@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from gymnasium.utils.env_checker import check_env
 import infrope_env  # noqa: F401  # registers the worlds
 from infrope_env import cli
 from infrope_env.errors import WeightsError
+from infrope_env.models.options import LoadOptions
+from infrope_env.models.resolve import load_model
 from infrope_env.models.wan import load as wan_load
 from infrope_env.text.encoder import TextEncoderAbsent
 from infrope_env.text.lazy import LazyTextEncoder
@@ -86,6 +89,7 @@ def test_play_goes_from_released_files_to_pixels(folder: Path, actions: str, tmp
         ["walk", "switch"],
         ["cut_forest", "cut"],
     ]
+    assert "infrope: encoding prompts: 4 of 4" in done.stderr.splitlines()
     assert len(list((tmp_path / "prompts").glob("*/*.safetensors"))) == 4
 
 
@@ -301,6 +305,27 @@ def test_it_is_loaded_once_in_a_process_and_again_when_a_file_changes(given: dic
     assert first is second
     os.utime(copy / "ema_model.pt", ns=(1, 1))
     assert gymnasium.make(ID, **given | {"weights": str(copy)}).unwrapped.model is not first
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"decoder": "wan_vae"},
+        {"dtype": "bfloat16"},
+        {"text_device": "refuse"},
+        {"text_dtype": "int8"},
+        {"offload": True},
+        {"compile": True},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_a_model_is_shared_under_the_same_options_only(folder: Path, other: dict[str, Any]) -> None:
+    options = LoadOptions(device="cpu", dtype="float32")
+    first = load_model(folder, options)
+    assert load_model(folder, LoadOptions(device="cpu", dtype="float32")) is first
+    changed = load_model(folder, replace(options, **other))
+    assert changed is not first and changed.transformer is not first.transformer
+    assert load_model(folder, options) is first
 
 
 def test_the_full_vae_decodes_where_taew2_1_is_not(given: dict[str, Any], tmp_path: Path) -> None:

@@ -73,6 +73,9 @@ def test_a_process_loads_a_world_once(tiny_weights):
     first = load_world(tiny_weights, FLOAT32)
     assert load_world(Path(str(tiny_weights)), FLOAT32) is first
     assert load_world(tiny_weights, BFLOAT16) is not first
+    compiled = LoadOptions(device="cpu", dtype="float32", compile=True)
+    assert load_world(tiny_weights, compiled) is load_world(tiny_weights, compiled) is not first
+    assert load_world(tiny_weights, FLOAT32) is first
 
 
 def test_a_folder_written_again_is_loaded_again(tmp_path):

@@ -39,7 +39,7 @@ def test_a_lora_covers_ten_layers_of_every_block() -> None:
 def test_memory_is_counted_as_it_is_allocated() -> None:
     window = Window(sink=2, context=4, block=3)
     rollout = Rollout(CausalWanTransformer(SMALL), window)
-    memory, attention = generator_memory(SMALL, window, value_bytes=4), rollout._attention
+    memory, attention = generator_memory(SMALL, window, value_bytes=4), rollout._buffers
     assert memory.cache == rollout.cache.keys.nbytes + rollout.cache.values.nbytes
     assert memory.window == attention._keys.nbytes + attention._values.nbytes + attention.fresh_keys.nbytes
     assert memory.weights == sum(parameter.nbytes for parameter in rollout.model.parameters())
