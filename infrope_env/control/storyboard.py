@@ -26,7 +26,7 @@ class Shot:
     Attributes:
         prompt: Its text, without the duration.
         blocks: Its length in blocks, at least 1; the last shot can last longer, see `Storyboard.played`.
-        cut: It begins with a cut; without effect on the first shot, which begins the rollout.
+        cut: Whether it begins with a cut; without effect on the first shot, which begins the rollout.
         seconds: Its duration as written; None when it has none.
     """
 
@@ -77,7 +77,7 @@ class Storyboard:
         """Return the latent frames of the whole storyboard, rounded up to full blocks; None when a shot is untimed.
 
         Args:
-            from_image: The first pixel frame is given, not generated.
+            from_image: Whether the first pixel frame is given, not generated.
         """
         if self.seconds is None:
             return None
@@ -125,8 +125,8 @@ class Storyboard:
     def timed_subtitles(self, blocks: int | None = None) -> tuple[Subtitle, ...]:
         """Return the subtitles with their pixel frames.
 
-        A subtitle covers its shot from the first pixel frame to the last. The release uses the durations as written,
-        although shots are whole blocks and so begin earlier, or equal parts when a shot is untimed.
+        A subtitle covers its shot from the first pixel frame to the last. The release takes the durations as written,
+        although a shot can begin earlier because shots are whole blocks; if a shot is untimed, it takes equal parts.
 
         Args:
             blocks: Length of the rollout; subtitles end with it. None takes the whole storyboard.
