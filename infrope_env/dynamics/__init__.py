@@ -1,4 +1,4 @@
-"""The engine: how the video advances by one block. Modules in the order in which a block meets them.
+"""The engine, which advances a rollout block by block: its loop, then the parts of the loop.
 
     rollout.py      The algorithm: lay out, gather, denoise, commit. Only `Rollout` writes the cache.
     coordinates.py  Visible frames and their coordinates: KV Flush, Block-Relativistic RoPE, RoPE Cut. Imports no torch.
