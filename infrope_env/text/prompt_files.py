@@ -1,4 +1,4 @@
-"""Embeddings on disk, one file per encoder and text, which outlive the encoder that made them.
+"""Prompt embeddings on disk, one file per encoder and text. They can be used without the encoder's weights.
 
     <first 16 digits of the encoder's fingerprint>/<sha256 of the text>.safetensors
 
