@@ -24,7 +24,7 @@ from infrope_env.recording.writer import Recorder, RecordingError
 
 
 class RecordingStopped(UserWarning):
-    """The disk failed during play. The blocks before are kept and play continues."""
+    """Writing to the disk failed during play. Earlier blocks are kept and play continues."""
 
 
 class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructorArgs):
@@ -34,7 +34,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
     pixel frames of a block. When the disk fails during play, it warns once with RecordingStopped and play continues.
 
     Attributes:
-        problem: Reason why recording stopped; None while all is well.
+        problem: Reason why recording stopped; None while it works.
         subtitles: Subtitles of every episode that a reset begins, written beside the video as video.srt.
     """
 
@@ -80,9 +80,9 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             observation, info = self._inner.newest
             saved = self._recorder.find_block(info["block"], frames_digest(valid_frames(observation, info)))
             self._begin_episode(saved or BlockReference(None, info["block"]))
-        asked = self._inner.pending_prompt
+        request = self._inner.pending_prompt
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._record(observation, info, asked)
+        self._record(observation, info, request)
         return observation, reward, terminated, truncated, info
 
     @property
@@ -107,12 +107,12 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         subtitles = self.subtitles if continues is None else ()
         self._write(lambda: self._recorder.begin_episode(meta, subtitles, image))
 
-    def _record(self, observation: Frames, info: Mapping[str, Any], asked: PromptRequest | None) -> None:
+    def _record(self, observation: Frames, info: Mapping[str, Any], request: PromptRequest | None) -> None:
         frames = valid_frames(observation, info)
         record = BlockRecord(
             block=info["block"],
             action=None if info["action"] is None else int(info["action"]),
-            asked=asked,
+            asked=request,
             subject=info["subject"],
             scene=info["scene"],
             motion=info["motion"],
