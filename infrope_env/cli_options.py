@@ -78,7 +78,7 @@ class EnvironmentOptions(MachineOptions):
         except TypeError as error:
             raise ValueError(f"--env {self.env} does not take {', '.join(arguments)}: {error}") from error
         if not isinstance(env.unwrapped, PlayableEnv):
-            raise ValueError(f"expected --env to be a world such as infrope/PocketWorld-v0, got {self.env}")
+            raise ValueError(f"expected --env to be an environment such as infrope/PocketWorld-v0, got {self.env}")
         return env
 
 

@@ -103,7 +103,7 @@ def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path, expec
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Return names and shapes without values."""
+    """Return the shape of every tensor, by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
