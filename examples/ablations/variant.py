@@ -11,7 +11,7 @@ from infrope_env.models.world_model import WorldModel
 
 @dataclass(frozen=True)
 class Variant:
-    """All that the numbers of one table row depend on, besides the seed.
+    """The settings that the numbers of one table row depend on, besides the seed.
 
     Attributes:
         weights: Name of a bundled model, or path of a world folder.
@@ -53,7 +53,7 @@ class Variant:
 
 
 def resized(window: Window, size: int, **changes: object) -> Window:
-    """Return the window with `size` latent frames; the context takes what sink and block leave."""
+    """Return the window with `size` latent frames; the context gets those that sink and block do not use."""
     changed = Window.parse(dict(changes), default=window)
     return Window.parse({"size": size}, default=changed)
 
