@@ -32,7 +32,7 @@ def scale() -> Scale:
 
 @pytest.fixture(scope="session")
 def results(scale: Scale, pytestconfig: pytest.Config) -> Iterator[Results]:
-    """What the tests find; written as JSON after the last one, also when some of them failed."""
+    """The findings of the tests, written as JSON after the last one, also when some of them failed."""
     rehearsal = bool(os.environ.get(TINY_VARIABLE))
     found = Results(
         numbers={
