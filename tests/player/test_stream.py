@@ -165,7 +165,7 @@ def test_a_restored_block_is_not_counted_again() -> None:
     assert simulation.stream.is_finished(simulation.clock.now) and len(simulation.env.actions) == 5
 
 
-def test_info_has_a_typed_prompt_before_its_first_block() -> None:
+def test_free_prompt_is_true_in_info_before_the_typed_prompt_is_shown() -> None:
     simulation = Simulation(0.3).run(2)
     seen: list[tuple[bool, str]] = []
     simulation.stream.set_prompt("a fox waves")
