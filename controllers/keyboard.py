@@ -105,7 +105,7 @@ class KeyboardController:
             self._waiting.append(_Press(key, receipt, tap=generating or action in self._once))
 
     def release(self, key: str) -> None:
-        """Register that a key comes up; a waiting press of it becomes a tap."""
+        """Register that a key goes up; a queued press of it becomes a tap."""
         with self._lock:
             self._release(key)
 

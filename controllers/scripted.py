@@ -60,8 +60,8 @@ class StoryboardController:
     Attributes:
         storyboard: The storyboard.
         shots: Its shots, with the blocks that are played.
-        starts: First block of each shot.
-        total_blocks: Blocks of the whole storyboard.
+        starts: Index of the first block of each shot.
+        total_blocks: Number of blocks of the whole storyboard.
     """
 
     def __init__(self, storyboard: Storyboard, set_prompt: Callable[[str, bool], object], names: Sequence[str]) -> None:

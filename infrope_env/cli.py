@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `infrope` and return its exit code.
 
     Args:
-        arguments: Arguments of the command; None takes those of the process.
+        arguments: Arguments of the command; None means those of the process.
     """
     try:
         with _log_on_stderr():

@@ -84,14 +84,14 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             actions: Name of a bundled action set, path of a TOML file, or the TOML structure itself.
             weights: Name of a bundled model or path of a world folder; "wan", the name of a released generator, its
                 file, or a folder of released Wan files. None is "pocket".
-            decoder: Name of the decoder; None takes the model's own. Wan has "taew2_1" (fast) and "wan_vae" (exact),
-                and takes the fast one where it is downloaded.
-            device: "cpu", "cuda" or "cuda:1"; None takes the GPU where there is one.
-            dtype: "float32", "bfloat16" or "float16"; None takes a dtype that is fast on the device.
+            decoder: Name of the decoder; None means the model's own. Wan has "taew2_1" (fast, its own if downloaded)
+                and "wan_vae" (exact).
+            device: "cpu", "cuda" or "cuda:1"; None means the GPU where there is one.
+            dtype: "float32", "bfloat16" or "float16"; None means a dtype that is fast on the device.
             max_blocks: Blocks, the first included, after which an episode is truncated; None never truncates.
             window: Size of the attention window in latent frames, or fields of `config.Window` to change.
             reward: Dotted name of a callable (frames, info) -> float or (float, terminated).
-            text_device: Where Wan's text encoder runs: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
+            text_device: Device of Wan's text encoder: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
                 never loads it and accepts cached prompts only.
             text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
             offload: Move Wan's generator and decoder to the GPU in turns, for one environment at a time.
@@ -218,7 +218,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         return {tuple(key_code(name) for name in names): action for names, action in bindings.items()}
 
     def encode_prompts(self, texts: Iterable[str]) -> None:
-        """Encode prompts ahead of play, so that no block waits for one and errors come before the first block.
+        """Encode prompts ahead of play, so that encoding delays no block and errors are raised before the first one.
 
         Raises:
             ValueError: The text encoder cannot read one of them.

@@ -121,7 +121,7 @@ def run_and_save(store: Store, job: Job) -> float:
 def fingerprint(weights: str) -> str:
     """Return the hashes of a model and of the detectors, the sampler, device and dtype.
 
-    Detectors are trained on the rendered world, so their hash also stands for how the world is drawn.
+    Detectors are retrained when the drawing of the world changes, so their hash covers the drawing.
     """
     model = load_model(weights)
     detectors = hashlib.sha256(DETECTORS.read_bytes()).hexdigest()

@@ -16,7 +16,7 @@ class Variant:
     Attributes:
         weights: Name of a bundled model, or path of a world folder.
         window: Complete attention window, not only the fields that differ from the model's own.
-        steps: Timesteps of the denoising steps; None takes the model's own.
+        steps: Timesteps of the denoising steps; None means the model's own.
         rotary_length: Coordinates in the rotary table.
     """
 

@@ -1,6 +1,6 @@
 """Actions: the prompt that each one puts in force and the transition into the next block.
 
-The state that a player steers is (subject, scene, motion). Its words and keys come from a TOML file, the action set.
+The state that a player steers is (subject, scene, motion). A TOML file, the action set, has its words and keys.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class ActionSet:
         """Return the steering of block 0.
 
         Args:
-            subject: Name of the subject; None takes that of `defaults`, as for `scene` and `motion`.
+            subject: Name of the subject; None means that of `defaults`, as for `scene` and `motion`.
             scene: Name of the scene.
             motion: Name of the motion.
             prompt: Free text, which replaces the prompt of the three names.
@@ -221,7 +221,7 @@ class ActionSet:
         Args:
             steering: State and prompt in force; the newest block may have another prompt.
             action: Index of the action.
-            shown_prompt: Prompt of the newest block; None takes that of `steering`.
+            shown_prompt: Prompt of the newest block; None means that of `steering`.
             cut_requested: Cut whatever the action is, because a prompt was set with a cut.
 
         Returns:

@@ -8,6 +8,6 @@
     transformer.py  The causal Wan DiT.
     state.py        A finished block, and the copy of a rollout's state.
 
-A rollout takes a prompt's embedding (from text/) with a transition (from control/actions.py), and gives clean latent
-frames (to pixels/).
+The input of a rollout is a prompt's embedding (from text/) and a transition (from control/actions.py) per block; the
+output is clean latent frames (for pixels/).
 """

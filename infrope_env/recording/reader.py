@@ -130,7 +130,7 @@ class LogReader:
                 return
 
     def check_end(self, closed: dict[str, Any] | None) -> None:
-        """Compare the lines read with the length that the meta data hold since the episode was closed.
+        """Compare the lines read with the length that was written into the meta data when the episode was closed.
 
         Args:
             closed: Number of blocks and last digest; None when the episode was never closed.

@@ -132,7 +132,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
 
 
 def find_recorder(env: gymnasium.Env[Any, Any]) -> RecordRollout | None:
-    """Return the recorder among the wrappers around an environment; None when it is not recorded."""
+    """Return the recorder among the wrappers around an environment, or None."""
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, RecordRollout):
             return env

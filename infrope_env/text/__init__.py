@@ -8,5 +8,5 @@
     umt5_files.py    UMT5-XXL's files: layout, sizes, fingerprint.
     int8.py          Int8 weights for UMT5-XXL.
 
-models/ loads an encoder, and dynamics/ takes the embeddings.
+models/ loads an encoder; dynamics/ uses the embeddings.
 """

@@ -106,7 +106,7 @@ class AbsentTextEncoder:
 
         Args:
             folder: Folder of a `PromptCache`.
-            fingerprint: Fingerprint of the encoder, or its beginning; None takes the encoder of the newest embedding.
+            fingerprint: Fingerprint of the encoder, or its beginning; None means the encoder of the newest embedding.
 
         Raises:
             WeightsError: There is no embedding.

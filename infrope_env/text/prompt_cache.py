@@ -66,7 +66,7 @@ class PromptCache:
         return self._embeddings[text]
 
     def encode_all(self, texts: Iterable[str], report: Callable[[int, int], None] | None = None) -> None:
-        """Encode texts ahead of play, so that no block waits for one.
+        """Encode texts ahead of play, so that encoding delays no block.
 
         Texts are encoded one by one: in a batch the last bits could differ, and with them the pixels of a replay.
 

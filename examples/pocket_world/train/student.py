@@ -51,7 +51,7 @@ class Options:
             corrects rollouts whose position in the scenery is wrong.
         lr: Peak learning rate.
         seed: Seed of rollouts, clips and noise.
-        device: Device to train on; None takes the GPU if there is one.
+        device: Device to train on; None means the GPU if there is one.
     """
 
     clips: Path = Path("runs/clips")

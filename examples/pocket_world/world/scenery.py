@@ -21,7 +21,7 @@ from examples.pocket_world.world.scenes import (
 )
 
 SHADE, WARMTH = 0.2, 24
-"""Share of its light that the ground loses where it is darkest, and rise of red, of 255, where it is warmest."""
+"""Relative darkening of the ground where it is darkest, and increase of red (of 255) where it is warmest."""
 
 
 @dataclass(frozen=True)
