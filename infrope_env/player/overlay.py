@@ -40,7 +40,7 @@ class Readout:
         paused: Whether play is paused.
         receipts: Receipts of key presses, oldest first.
         notice: The result of a command, such as "saved at block 12".
-        notice_s: Time of the notice, in seconds.
+        notice_s: Time of the notice, in seconds on the clock of the session.
         typed: Text of the prompt being typed; None while no prompt is typed.
         bindings: Pairs of keys and their effect.
     """

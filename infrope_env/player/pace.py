@@ -48,7 +48,7 @@ class Pace:
         return self.p95_s + self.margin_s
 
     def frame_s(self, num_frames: int) -> float:
-        """Return how long to show each pixel frame of a block: 1 / fps, or longer while the next block takes longer."""
+        """Return the seconds to show each pixel frame of a block: 1 / fps, or more if the next block needs longer."""
         return max(1 / self.fps, self.lead_s / num_frames)
 
 

@@ -68,8 +68,8 @@ class Playback:
 
     Attributes:
         block: The block.
-        start_s: Time at which its first pixel frame is shown.
-        frame_s: Time for which each pixel frame is shown.
+        start_s: Time at which its first pixel frame is shown, in seconds on the clock of the stream.
+        frame_s: Seconds for which each pixel frame is shown.
     """
 
     block: BlockFrames
@@ -78,7 +78,7 @@ class Playback:
 
     @property
     def end_s(self) -> float:
-        """Time at which the next block is due."""
+        """Time at which the next block is due, in seconds on the same clock."""
         return self.start_s + len(self.block.frames) * self.frame_s
 
     def frame_at(self, now: float) -> ShownFrame:

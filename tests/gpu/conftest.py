@@ -1,4 +1,4 @@
-"""The scale of a run on the GPU, its shared generator, and the file and table it leaves.
+"""The scale of a run on the GPU, its shared generator, and the file and table of its results.
 
 `INFROPE_GPU_TINY=1` rehearses everything on the CPU; `INFROPE_GPU_RESULTS` names the file to write.
 """

@@ -1,4 +1,4 @@
-"""Wan at full size on a GPU, with random weights: is it correct, is it fast, and does it stay so?
+"""Wan at full size on a GPU, with random weights: correctness, speed, and both over a long rollout.
 
     pytest tests/gpu -m gpu                        # on a GPU with 48 GB; -k "not 14b" needs far less
     INFROPE_GPU_TINY=1 pytest tests/gpu -m gpu     # a rehearsal on the CPU
