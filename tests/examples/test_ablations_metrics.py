@@ -12,7 +12,7 @@ from examples.ablations.features import FeatureExtractor
 from examples.ablations.long_rollout import correctness_changed, likeness_threshold, start_state
 from examples.ablations.metrics import BlockMetrics, Record, block_at, failure_block, quality
 from examples.ablations.switch_jobs import rendered_blocks, switch_metrics
-from examples.pocket_world.evaluate.labelled_samples import frozen, reversed_walk
+from examples.pocket_world.evaluate.labelled_samples import frozen_block, reversed_walk
 from examples.pocket_world.world.scenes import TILE
 from examples.pocket_world.world.state import BLOCK_FRAMES, WorldState, advance, render_block
 
@@ -56,7 +56,7 @@ def test_likeness_compares_the_scene_and_not_the_subject(extractor: FeatureExtra
 
 
 def test_a_frozen_video_has_no_dynamic_degree_at_full_consistency(extractor: FeatureExtractor) -> None:
-    seen = block_metrics(extractor, frozen(WALK, 3).frames)
+    seen = block_metrics(extractor, frozen_block(WALK, 3).frames)
     assert seen["moves"] == 0 and seen["motion right"] == 0
     assert seen["subject to last"] == pytest.approx(1)
     assert quality([seen], 1)["dynamic degree"] == 0
