@@ -80,9 +80,9 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             observation, info = self._inner.newest
             saved = self._recorder.find_block(info["block"], frames_digest(valid_frames(observation, info)))
             self._begin_episode(saved or BlockReference(None, info["block"]))
-        request = self._inner.pending_prompt
+        asked = self._inner.pending_prompt
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._record(observation, info, request)
+        self._record(observation, info, asked)
         return observation, reward, terminated, truncated, info
 
     @property
@@ -107,12 +107,12 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         subtitles = self.subtitles if continues is None else ()
         self._write(lambda: self._recorder.begin_episode(meta, subtitles, image))
 
-    def _record(self, observation: Frames, info: Mapping[str, Any], request: PromptRequest | None) -> None:
+    def _record(self, observation: Frames, info: Mapping[str, Any], asked: PromptRequest | None) -> None:
         frames = valid_frames(observation, info)
         record = BlockRecord(
             block=info["block"],
             action=None if info["action"] is None else int(info["action"]),
-            asked=request,
+            asked=asked,
             subject=info["subject"],
             scene=info["scene"],
             motion=info["motion"],
