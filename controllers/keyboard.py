@@ -1,7 +1,7 @@
-"""Keys become actions: taps queue in order; the newest held key or the longest held chord applies otherwise.
+"""Control by keyboard: taps queue in order; otherwise the longest held chord or the newest held key applies.
 
 Keys are names ("right", "shift") and times are seconds on the caller's clock. The window's thread presses keys while
-the thread that makes blocks chooses actions, so every public method takes the same lock.
+the thread that makes blocks chooses actions, so every public method holds the same lock.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Receipt:
 
     Attributes:
         keys: Binding that the press completed: ("right",) or ("shift", "right").
-        action: Index of the action that it asks for.
-        name: Name of that action.
+        action: Index of the bound action.
+        name: Name of the bound action.
         pressed_s: Time of the press, in seconds on the caller's clock.
-        block: Block made under the action; None while the press waits.
-        shown_s: Time at which the first pixel frame of that block appeared; None before.
+        block: Index of the block made under the action; None while the press is queued.
+        shown_s: Time at which the first pixel frame of that block was shown; None before.
     """
 
     keys: Binding
@@ -47,12 +47,12 @@ class Receipt:
 
 @dataclass
 class _Press:
-    """A press without a block.
+    """A queued press, which has no block yet.
 
     Attributes:
         key: Key that went down last.
         receipt: Receipt of the press.
-        tap: The press gets a block of its own, whether the key is still held or not.
+        tap: Whether the press gets a block of its own even after the key is released.
     """
 
     key: str
@@ -64,7 +64,7 @@ class KeyboardController:
     """Controller that chooses one action per block from the keys pressed and held.
 
     A press gets a block of its own when the key is released before the next block begins, when it went down while a
-    block was being generated, or when its action is in `once`. Held keys apply to the blocks that no tap takes.
+    block was being generated, or when its action is in `once`. Held keys apply to all other blocks.
     """
 
     def __init__(self, keys_to_action: Mapping[Binding, int], once: Collection[int], names: Sequence[str]) -> None:
@@ -99,13 +99,13 @@ class KeyboardController:
             if found is None:
                 return
             keys, action = found
-            # A held key that is now part of a chord no longer asks for anything by itself.
+            # A held key that is now part of a chord no longer has an action of its own.
             self._waiting = [press for press in self._waiting if press.tap or not set(press.receipt.keys) < set(keys)]
             receipt = Receipt(keys, action, self._names[action], now)
             self._waiting.append(_Press(key, receipt, tap=generating or action in self._once))
 
     def release(self, key: str) -> None:
-        """Register that a key comes up; a waiting press of it becomes a tap."""
+        """Register that a key goes up; a queued press of it becomes a tap."""
         with self._lock:
             self._release(key)
 
@@ -132,7 +132,7 @@ class KeyboardController:
             return action
 
     def shown(self, block: int, now: float) -> None:
-        """Complete the receipts of `block`, whose first pixel frame has just appeared."""
+        """Complete the receipts of `block`, whose first pixel frame has just been shown."""
         with self._lock:
             for i, receipt in enumerate(self._receipts):
                 if receipt.block == block and receipt.shown_s is None:
@@ -146,7 +146,7 @@ class KeyboardController:
 
     @property
     def receipts(self) -> tuple[Receipt, ...]:
-        """The newest receipts, oldest first: those with a block, then those that wait."""
+        """The newest receipts, oldest first: those with a block, then those of queued presses."""
         with self._lock:
             return (*self._receipts, *(press.receipt for press in self._waiting))
 

@@ -10,7 +10,7 @@ import numpy as np
 from infrope_env.control.frames import Frames
 
 LONGEST_MOTION = 6  # blocks
-CUT_PROBABILITY = 0.15  # that a decision is a cut rather than a motion
+CUT_PROBABILITY = 0.15  # probability that a decision is a cut, not a motion
 
 
 class RandomWalkController:

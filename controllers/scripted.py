@@ -1,4 +1,4 @@
-"""Actions and prompts written down beforehand.
+"""Controllers that play a script (a list of actions) or a storyboard (timed prompts).
 
 Both controllers are functions of `info["block"]`: after a reset or a restored state they continue at the right place.
 """
@@ -53,15 +53,15 @@ class ScriptedController:
 
 
 class StoryboardController:
-    """Controller that sets the prompts of a storyboard, each at its block, and asks for the motion in force.
+    """Controller that sets the prompts of a storyboard, each at its block, and repeats the motion in force.
 
     The reset makes block 0: pass `first_prompt` in its options.
 
     Attributes:
         storyboard: The storyboard.
         shots: Its shots, with the blocks that are played.
-        starts: First block of each shot.
-        total_blocks: Blocks of the whole storyboard.
+        starts: Index of the first block of each shot.
+        total_blocks: Number of blocks of the whole storyboard.
     """
 
     def __init__(self, storyboard: Storyboard, set_prompt: Callable[[str, bool], object], names: Sequence[str]) -> None:

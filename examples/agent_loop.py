@@ -42,7 +42,7 @@ class CuriousAgent:
         return int(np.argmax(self._upper_bounds()))
 
     def _novelty(self, frame: NDArray[np.uint8]) -> float:
-        """Return the distance of a pixel frame, H W 3, from the most similar earlier one (0 to 1), and keep it."""
+        """Return the distance of a pixel frame, H W 3, from the most similar earlier one (0 to 1), and store it."""
         picture = frame[::4, ::4].astype(np.float32) / 255
         novelty = min((float(np.abs(picture - earlier).mean()) for earlier in self._pictures), default=0.0)
         self._pictures.append(picture)
@@ -57,7 +57,7 @@ class CuriousAgent:
 
 
 def main(weights: str = "pocket", blocks: int = 40, seed: int = 0) -> None:
-    """Let the agent explore; print its actions and what each of them gained.
+    """Let the agent explore; print its actions and the mean novelty after each of them.
 
     Args:
         weights: "pocket" or the path of a world folder.

@@ -43,8 +43,7 @@ def main(
         zoom: Enlarge by this whole number.
         seconds: Length of the animation.
     """
-    lines = [json.loads(line) for line in (episode / "blocks.jsonl").read_text().splitlines()]
-    blocks = [line for line in lines if "end_frame" in line]  # the last line only says how the recording ended
+    blocks = [json.loads(line) for line in (episode / "blocks.jsonl").read_text().splitlines()]
     frames = list(read_frames(episode / "video.mp4"))
     if sheet is not None:
         draw_sheet(frames, blocks[::every], columns, zoom).save(sheet, optimize=True, quality=88)

@@ -35,7 +35,7 @@ def main(
         actions: "pocket" or the path of a TOML file with words and keys of your own.
         subject: Subject of the first rollout, by its name in the action set.
         scene: Scene of the first rollout, by its name in the action set.
-        scale: Initial size of the window: screen pixels per pixel of the world, in width and height.
+        scale: Initial size of the window, in window pixels per frame pixel.
         record: Folder to record every rollout in.
         blocks: Number of blocks to play; without it, play has no end.
     """
@@ -45,12 +45,12 @@ def main(
     )
     if record is not None:
         env = RecordRollout(env, record)
-    world = playable(env)
-    _, height, width, _ = world.block_shape
+    inner = playable(env)
+    _, height, width, _ = inner.block_shape
     window = DisplayWindow((height, width), title="my world", scale=scale)
     with contextlib.closing(env):
         session = PlaySession(
-            env, keyboard_for(world.action_set), window, blocks=blocks, problem=lambda: getattr(env, "problem", None)
+            env, keyboard_for(inner.action_set), window, blocks=blocks, problem=lambda: getattr(env, "problem", None)
         )
         session.run(options={"subject": subject, "scene": scene})
 

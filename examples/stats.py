@@ -82,7 +82,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def format_number(number: float, significant: int = 3) -> str:
-    """Format with 4 decimals or `significant` digits, whichever is shorter; numbers from 100 on lose their decimals."""
+    """Format with 4 decimals or `significant` digits, whichever is shorter; numbers from 100 on have no decimals."""
     if not math.isfinite(number):
         return "unknown"
     return f"{number:.0f}" if abs(number) >= 100 else f"{round(number, 4):.{significant}g}"

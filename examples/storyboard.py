@@ -39,11 +39,11 @@ def main(
     """
     torch.set_num_threads(1)  # the infrope command's setting: real time here, and pixels depend on it
     env = RecordRollout(gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=weights), out)
-    world = playable(env)
+    inner = playable(env)
     controller = StoryboardController.from_file(
-        storyboard, world.set_prompt, world.action_names, block=world.window.block
+        storyboard, inner.set_prompt, inner.action_names, block=inner.window.block
     )
-    world.encode_prompts(controller.prompts)
+    inner.encode_prompts(controller.prompts)
     env.subtitles = controller.storyboard.timed_subtitles()
     observation, info = env.reset(seed=seed, options={"prompt": controller.first_prompt})
     print(f"{'start':<8} {info['prompt']}")

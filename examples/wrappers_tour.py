@@ -22,7 +22,7 @@ ENV_ID = "infrope_env:infrope/PocketWorld-v0"
 
 
 def play(weights: str = "pocket", zoom: float = 5) -> None:
-    """Play with `gymnasium.utils.play`; `FrameByFrame` lets it show all 12 pixel frames of a block."""
+    """Play with `gymnasium.utils.play`, which shows all 12 pixel frames of a block through `FrameByFrame`."""
     from gymnasium.utils.play import play
 
     env = gymnasium.make(ENV_ID, weights=weights, render_mode="rgb_array")
@@ -53,7 +53,7 @@ def learn(weights: str = "pocket", steps: int = 64) -> None:
     env = LastFrame(gymnasium.make(ENV_ID, weights=weights, max_blocks=16, reward=f"{__name__}:motion"))
     agent = PPO("CnnPolicy", env, n_steps=16, batch_size=16, n_epochs=2, device="cpu").learn(steps)
     action, _ = agent.predict(env.reset(seed=0)[0], deterministic=True)
-    print(f"after {steps} blocks it would {playable(env).action_names[int(action)]}")
+    print(f"after {steps} blocks it would choose {playable(env).action_names[int(action)]}")
     env.close()
 
 

@@ -1,26 +1,26 @@
 """Endless, controllable video as a Gymnasium environment: `gymnasium.make("infrope_env:infrope/PocketWorld-v0")`.
 
-The package in the order in which an action becomes pixels; imports run from the end of this list to its beginning:
+The modules in the order in which an action becomes pixels; each imports only from modules above it:
 
     errors.py, cache_dir.py, atomic_file.py, tensor_files.py
                       the bottom: errors, the cache folder, safe writing and reading of files
-    config.py         shapes, attention window and sampler: what can be chosen
-    control/          what the player asks for: actions, prompts, storyboards, the Controller type
+    config.py         shape of the model, attention window, sampler
+    control/          the player's requests: actions, prompts, storyboards, the Controller type
     text/             text to embedding: text encoders and the prompt cache
-    dynamics/         how the world advances by one block: coordinates, cache, transformer, rollout
+    dynamics/         the next block: coordinates, cache, transformer, rollout
     pixels/           latent frames to pixel frames and back
     models/           a model by its name: world folders; models/wan/ has the released Wan generators
     player/           a live session: stream, window, overlay, headless play
     env.py            InfinityRopeEnv joins these parts behind reset, step, render and close;
-                      env_state.py is what it saves, reward.py finds and calls a reward function
+                      env_state.py has the states that it saves, reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames
     bench.py          the time of a block, by part
     cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
 
 The package `controllers` beside this one steers an environment: keyboard, script, storyboard, random walk.
-Every block's `info` says what it shows: block, num_frames, action, subject, scene, motion, prompt, free_prompt (whether
-the prompt was typed) and transition. It depends on weights, seed and actions only.
+The `info` of a block has block, num_frames, action, subject, scene, motion, prompt, free_prompt (whether the prompt was
+typed) and transition. It depends on weights, seed and actions only.
 Importing this package registers the environments and imports none of its modules.
 """
 

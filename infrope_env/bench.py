@@ -61,7 +61,7 @@ def bench(env: gymnasium.Env[Any, Any], blocks: int = 40, threads: int = 1, seed
 
 
 def random_actions(action_set: ActionSet, count: int, seed: int) -> list[int]:
-    """Return random actions: motions that last a few blocks each, and now and then a cut."""
+    """Return random actions: motions that last a few blocks each, interrupted by cuts."""
     rng = np.random.default_rng(seed)
     motions = [i for i, action in enumerate(action_set.actions) if action.motion is not None]
     cuts = [i for i, action in enumerate(action_set.actions) if action.scene is not None]
@@ -83,7 +83,7 @@ def _percentiles(timings: list[dict[str, float]]) -> dict[str, dict[str, float]]
 
 
 def _facts(env: InfinityRopeEnv) -> dict[str, Any]:
-    """Return what the numbers depend on: model, settings, machine and versions."""
+    """Return the facts that the numbers depend on: model, settings, machine and versions."""
     height, width = env.model.frame_size
     return {
         "world": env.model.name,
@@ -117,7 +117,7 @@ def _header(facts: dict[str, Any]) -> list[str]:
         f"{facts['blocks']} blocks ({transitions}) after {facts['warm_up_blocks']} to warm up",
     ]
     if facts["device"] != "cpu":
-        lines.append("A GPU works asynchronously: times of parts are when work was queued, the total is when it ended.")
+        lines.append("GPU work is asynchronous: the times of parts measure queueing, the total measures completion.")
     return lines
 
 

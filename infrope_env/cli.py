@@ -111,7 +111,7 @@ class Replay(MachineOptions):
     out: Path | None = None
     """Record the new rollout in this folder."""
     threads: int | None = None
-    """CPU threads of torch."""
+    """CPU threads of torch; by default as many as in the recording."""
 
     def run(self) -> int:
         """Replay, print the report and return the exit code, which is 0 without --verify."""
@@ -152,9 +152,9 @@ class Weights:
     download: bool = False
     """Download a released generator from the Hugging Face hub."""
     convert: bool = False
-    """Store it as safetensors in bfloat16, which loads faster and takes half the disk space."""
+    """Store the generator as safetensors in bfloat16, which loads faster and takes half the disk space."""
     verify: bool = False
-    """Check every byte of it."""
+    """Check every byte of the files."""
     revision: str | None = None
     """Commit to download, 40 hex digits; by default the one downloaded first."""
 
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `infrope` and return its exit code.
 
     Args:
-        arguments: Arguments of the command; None takes those of the process.
+        arguments: Arguments of the command; None means those of the process.
     """
     try:
         with _log_on_stderr():

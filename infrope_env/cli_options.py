@@ -31,7 +31,7 @@ class MachineOptions:
     device: str | None = None
     """cpu, cuda or cuda:1; by default the GPU where there is one."""
     text_device: str | None = None
-    """Where Wan's text encoder runs: auto, cpu, cuda, or refuse (cached prompts only)."""
+    """Device of Wan's text encoder: auto, cpu, cuda, or refuse (cached prompts only)."""
     text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
     """Precision of Wan's text encoder; int8 takes 7 GB, bfloat16 11 GB."""
     offload: bool = False
@@ -78,7 +78,7 @@ class EnvironmentOptions(MachineOptions):
         except TypeError as error:
             raise ValueError(f"--env {self.env} does not take {', '.join(arguments)}: {error}") from error
         if not isinstance(env.unwrapped, PlayableEnv):
-            raise ValueError(f"expected --env to be a world such as infrope/PocketWorld-v0, got {self.env}")
+            raise ValueError(f"expected --env to be an environment such as infrope/PocketWorld-v0, got {self.env}")
         return env
 
 

@@ -1,4 +1,4 @@
-"""Shape of the model, attention window and sampler: frozen dataclasses that check themselves when they are made."""
+"""Shape of the model, attention window and sampler: frozen dataclasses that validate their fields."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class ModelConfig:
         latent_size: Height and width of a latent frame in latent pixels; multiples of `patch`.
         latent_channels: Channels of a latent frame. Default 16, as in Wan 2.1.
         patch: Height and width of a patch in latent pixels, or one number for a square; a patch spans one latent frame.
-            Default (2, 2). Scenery that scrolls by less than a patch per latent frame never repeats an earlier patch.
+            Default (2, 2). Scenery should scroll by whole patches per latent frame: otherwise no patch repeats an
+            earlier one.
         freq_dim: Width of the sinusoidal timestep embedding; even. Default 256.
         text_dim: Width of one row of a text embedding. Default 4096, as in UMT5-XXL.
         text_len: Rows of a text embedding. Rows after the prompt are zero and take part in attention. Default 512.
@@ -171,7 +172,7 @@ class Window:
 
     @classmethod
     def from_size(cls, size: int, **changes: object) -> Self:
-        """Return a window of `size` latent frames; the context takes what sink and block leave over.
+        """Return a window of `size` latent frames; the context gets the frames that sink and block do not use.
 
         Args:
             size: Latent frames of the whole window: 6 with the defaults gives a context of 2.
@@ -230,7 +231,7 @@ class Sampler:
     Attributes:
         steps: Noise levels before the shift, falling from at most 1000 to above 0: a trailing 0 would run the network
             once more. Default (1000, 750, 500, 250).
-        shift: Strength by which `shift_timesteps` bends the steps towards high noise; 1 does nothing. Default 5.
+        shift: Strength by which `shift_timesteps` bends the steps towards high noise; 1 does not. Default 5.
     """
 
     steps: tuple[int, ...] = (1000, 750, 500, 250)

@@ -1,6 +1,6 @@
 """The Gymnasium environment: joins actions, prompts, rollout and decoder behind reset, step, render and close.
 
-Wiring only. control/ says what an action means, dynamics/ makes a block, pixels/ decodes it.
+Wiring only: control/ turns an action into a prompt and a transition, dynamics/ makes the block, pixels/ decodes it.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             actions: Name of a bundled action set, path of a TOML file, or the TOML structure itself.
             weights: Name of a bundled model or path of a world folder; "wan", the name of a released generator, its
                 file, or a folder of released Wan files. None is "pocket".
-            decoder: Name of the decoder; None takes the model's own. Wan has "taew2_1" (fast) and "wan_vae" (exact),
-                and takes the fast one where it is downloaded.
-            device: "cpu", "cuda" or "cuda:1"; None takes the GPU where there is one.
-            dtype: "float32", "bfloat16" or "float16"; None takes what is fast on the device.
+            decoder: Name of the decoder; None means the model's own. Wan has "taew2_1" (fast, its own if downloaded)
+                and "wan_vae" (exact).
+            device: "cpu", "cuda" or "cuda:1"; None means the GPU where there is one.
+            dtype: "float32", "bfloat16" or "float16"; None means a dtype that is fast on the device.
             max_blocks: Blocks, the first included, after which an episode is truncated; None never truncates.
             window: Size of the attention window in latent frames, or fields of `config.Window` to change.
             reward: Dotted name of a callable (frames, info) -> float or (float, terminated).
-            text_device: Where Wan's text encoder runs: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
+            text_device: Device of Wan's text encoder: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
                 never loads it and accepts cached prompts only.
             text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
             offload: Move Wan's generator and decoder to the GPU in turns, for one environment at a time.
@@ -149,8 +149,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
                 and cropped to the frame; the prompt should describe it, because play continues from both.
 
         Returns:
-            observation: t H W 3. The valid frames of block 0, 4 f - 3 of a causal decoder, stand at its end.
-            info: What block 0 shows, and "seed".
+            observation: Block 0, t H W 3. Its valid frames, 4 f - 3 from a causal decoder, are the last ones.
+            info: Info of block 0, and "seed".
 
         Raises:
             ValueError: An option or name is unknown, the text encoder cannot read the prompt, the image is not a
@@ -174,7 +174,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             reward: 0.0 without a reward function.
             terminated: True only if a reward function ends the episode; the world is endless.
             truncated: Whether `max_blocks` blocks have been made.
-            info: What the block shows and its transition.
+            info: Info of the block.
 
         Raises:
             ResetNeeded: Before the first reset, and after an interrupted block.
@@ -195,7 +195,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Frames | list[Frames] | None:  # type: ignore[override]
-        """Return the newest pixel frame, or a list of all since the last call; a human has already seen them."""
+        """Return the newest pixel frame ("rgb_array") or all since the last call ("rgb_array_list"); otherwise None."""
         observation, _ = self._require_reset("render")
         if self.render_mode == "rgb_array":
             return observation[-1].copy()
@@ -218,7 +218,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         return {tuple(key_code(name) for name in names): action for names, action in bindings.items()}
 
     def encode_prompts(self, texts: Iterable[str]) -> None:
-        """Encode prompts ahead of play, so that no block waits for one and errors come before the first block.
+        """Encode prompts ahead of play, so that encoding delays no block and errors are raised before the first one.
 
         Raises:
             ValueError: The text encoder cannot read one of them.
@@ -228,8 +228,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
     def set_prompt(self, text: str, cut: bool = False) -> None:
         """Put free text in force from the next block on, until an action changes the motion or the scene.
 
-        A subject or scene of the action set that the text mentions becomes the one that later actions keep. A text
-        that replaces one that was never shown keeps nothing of it. Ask for the motion in force to keep the text.
+        A subject or scene of the action set that the text mentions becomes the current one. If no block has shown the
+        text set before, its subject and scene are discarded with it. The action of the motion in force keeps the text.
 
         Raises:
             ResetNeeded: Before the first reset.
@@ -293,7 +293,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
     def _make_block(self, steering: Steering, transition: Transition) -> Frames:
         """Return the valid pixel frames of the next block. An unreadable prompt raises before anything has changed.
 
-        A block interrupted later (a key press, a full GPU) leaves `newest` None until a reset or a restore.
+        A block interrupted later (by Ctrl-C, by a full GPU) leaves `newest` None until a reset or a restore.
         """
         started = time.perf_counter()
         embedding = self._prompt_cache.embedding(steering.prompt)

@@ -1,4 +1,4 @@
-"""What the environment hands out besides pixels: actions in `info`, prompt requests, saved states."""
+"""Data of the environment besides pixels: actions in `info`, prompt requests, saved states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from infrope_env.pixels.codec import DecoderState
 
 
 class ActionIndex(int):
-    """An action in `info`. Vector environments keep plain ints in an int array, which cannot hold a reset's None."""
+    """An action in `info`.
+
+    Vector environments collect plain ints in an int array, which cannot hold the None of a reset; they collect a
+    subclass in an object array.
+    """
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Errors that several parts of the package raise. This module imports nothing, so that a table of names stays light."""
+"""Errors that several parts of the package raise. Modules that must not import torch raise them too."""
 
 
 class WeightsError(ValueError):

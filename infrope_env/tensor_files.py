@@ -1,7 +1,7 @@
-"""The one safe reader of tensor files and the one strict fill of a network.
+"""The one safe reader of tensor files, and the one function that fills a network with weights and checks every shape.
 
 The first bytes of a file distinguish .safetensors from .pt. Only tensors are read; no code in a file runs. Files are
-mapped rather than read: the bytes of a tensor come from the disk when the tensor is copied or computed with.
+mapped: the bytes of a tensor are read from disk when the tensor is copied or used.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_entries(path: Path, *, old_pickles: bool = False) -> Mapping[str, objec
     if start.startswith(PICKLE):
         raise WeightsError(
             f"{path}: a pickle in torch's format from before 1.6, which cannot be mapped and may carry code. "
-            "Save its state dict again with today's torch.save, where you trust it, or as safetensors."
+            "If you trust it, save its state dict again with today's torch.save, or as safetensors."
         )
     raise WeightsError(f"{path}: neither a .pt nor a .safetensors file. Get it again.")
 
@@ -84,11 +84,11 @@ def only_tensors(
 def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path, expected: str, remedy: str = "") -> N:
     """Make a network for play from its weights: in evaluation mode, without gradients.
 
-    The network is made on the meta device, so it takes no memory and no random numbers of the caller.
+    The network is made on the meta device, which allocates no memory and draws no random numbers.
 
     Args:
         make: Returns the network. All of its state is in its state dict.
-        tensors: The weights, which the network takes without a copy.
+        tensors: The weights; the network uses them without a copy.
         path: Source of the weights, for the error.
         expected: The network in words, for the error.
         remedy: Last sentence of the error.
@@ -104,7 +104,7 @@ def fill(make: Callable[[], N], tensors: Mapping[str, Tensor], path: Path, expec
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Return names and shapes without values."""
+    """Return the shape of every tensor, by name."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
@@ -139,7 +139,7 @@ def _load_pickle(path: Path, mapped: bool) -> Mapping[str, object]:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path)) if mapped else []
         raise WeightsError(
             f"{path}: holds more than tensors ({', '.join(sorted(names)[:SHOWN]) or 'unknown instructions'}), which "
-            "reading would have to run. Only tensors are read: save its state dict alone, where you trust it."
+            "reading would have to run. Only tensors are read: if you trust it, save its state dict alone."
         ) from error
     except (RuntimeError, EOFError, KeyError, OSError, SafetensorError) as error:  # torch.load goes by the suffix too
         raise WeightsError(f"{path}: truncated or damaged. Get it again.") from error

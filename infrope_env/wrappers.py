@@ -19,11 +19,11 @@ __all__ = ["FrameByFrame", "LastFrame", "RecordRollout", "StackChannels"]
 
 
 class FrameByFrame(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructorArgs):
-    """One pixel frame per step, so that `gymnasium.utils.play` and `RecordVideo` see every frame, at 16 fps.
+    """A wrapper with one pixel frame per step: `gymnasium.utils.play` and `RecordVideo` get every frame, at 16 fps.
 
     A step makes a new block only when all frames of the newest one have been returned. It then returns the first frame
-    of the new block; until then actions have no effect. Reward, terminated and truncated come with the last frame of
-    their block. `info` is the block's, with "frame", the index among its valid frames.
+    of the new block; until then actions have no effect. The last frame of a block has its reward, terminated and
+    truncated. `info` is the block's, with "frame", the index among its valid frames.
     """
 
     def __init__(self, env: gymnasium.Env[Frames, Any]) -> None:
@@ -75,7 +75,7 @@ class FrameByFrame(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructo
 
 
 class LastFrame(gymnasium.ObservationWrapper[Frames, Any, Frames], RecordConstructorArgs):
-    """Observe only the newest pixel frame, H W 3; a step is still a whole block."""
+    """A wrapper that observes only the newest pixel frame, H W 3; a step is still a whole block."""
 
     def __init__(self, env: gymnasium.Env[Frames, Any]) -> None:
         """Wrap an environment; ValueError when its observations are not blocks, t H W 3."""
@@ -89,7 +89,7 @@ class LastFrame(gymnasium.ObservationWrapper[Frames, Any, Frames], RecordConstru
 
 
 class StackChannels(gymnasium.ObservationWrapper[Frames, Any, Frames], RecordConstructorArgs):
-    """Observe the newest `frames` pixel frames as channels of one image, oldest first: H W (3 frames)."""
+    """A wrapper that stacks the newest `frames` pixel frames as channels of one image, oldest first: H W (3 frames)."""
 
     def __init__(self, env: gymnasium.Env[Frames, Any], frames: int = 4) -> None:
         """Wrap an environment.

@@ -21,7 +21,7 @@ def test_a_set_prompt_is_a_switch_and_holds_until_the_motion_changes(env):
     ]
 
 
-def test_a_prompt_can_come_with_a_cut_which_lasts_one_block(env):
+def test_a_prompt_can_begin_with_a_cut_which_lasts_one_block(env):
     env.reset(seed=0)
     env.set_prompt("a green frog waves hello in a sunny beach", cut=True)
     assert [env.step(STAND)[-1]["transition"] for _ in range(2)] == ["cut", "continue"]

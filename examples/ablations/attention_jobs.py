@@ -23,7 +23,7 @@ SHARES = ("sink", "context", "cut context")
 
 @dataclass(frozen=True)
 class AttentionMapJob(Job):
-    """Record the attention of a rollout: one motion, another one, a cut."""
+    """A job that records the attention of a rollout: one motion, another one, a cut."""
 
     def run(self, extractor: FeatureExtractor) -> Outcome:
         """Return mean shares of attention as one record, and the maps.
@@ -58,7 +58,7 @@ class AttentionMapJob(Job):
 
 @dataclass(frozen=True)
 class SinkDistanceJob(Job):
-    """Generate one block repeatedly while its sink moves away, as it does under absolute coordinates.
+    """A job that generates one block repeatedly while its sink moves away, as it does under absolute coordinates.
 
     Attributes:
         shifts: Coordinates by which everything but the sink is moved.

@@ -5,7 +5,7 @@ Examples:
     python -m examples.ablations --workers 2             (hours)
     python -m examples.ablations --only cut --seeds 5
 
-The outcome of every job is kept in --cells and reused, so a run can be interrupted and continued. The report has a
+The outcome of every job is stored in --cells and reused, so a run can be interrupted and continued. The report has a
 section for every experiment whose jobs are done. --teacher adds rows for the teacher. --control adds a section on a
 model that was trained without changes of prompt.
 """
@@ -120,7 +120,7 @@ def sections(config: ExperimentConfig, store: Store, folder: Path) -> dict[str, 
 
 
 def report_facts(options: Options, config: ExperimentConfig, store: Store) -> dict[str, Any]:
-    """Return machine, command, commits, weights, and what is left out."""
+    """Return machine, command, commits, weights, and the parts that are left out."""
     jobs = list(dict.fromkeys(job for experiment in EXPERIMENTS.values() for job in all_jobs(experiment, config)))
     minutes, commits = store.facts(jobs)
     model = load_model(config.weights)

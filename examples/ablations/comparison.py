@@ -25,7 +25,7 @@ class Comparison:
     """One line of the comparison table.
 
     Attributes:
-        expectation: What the paper, or the choice of a default, leads one to expect.
+        expectation: Expected result, from the paper or from the choice of a default.
         metric: The metric that is compared.
         first: Name and statistics of the first row.
         second: The same of the second row; None where the default has the best mean, which needs no test.
@@ -74,7 +74,7 @@ def compare_with_default(
     """Compare the row with the best mean with the default row.
 
     Args:
-        what: The choice that the rows stand for, for example "window size".
+        what: The setting that differs between the rows, for example "window size".
         metric: The metric that is compared.
         default: Name of the default row.
         rows: One value per seed, by row.

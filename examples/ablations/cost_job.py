@@ -15,7 +15,7 @@ from examples.stats import SeedStatistics, median
 
 @dataclass(frozen=True)
 class CostJob(Job):
-    """Measure the time of `blocks` blocks; no other job runs at the same time."""
+    """A job that measures the time of `blocks` blocks; no other job runs at the same time."""
 
     blocks: int
     timed: bool = field(default=True, kw_only=True)

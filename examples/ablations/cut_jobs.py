@@ -35,7 +35,7 @@ class SceneTransition:
 
 @dataclass(frozen=True)
 class CutJob(Job):
-    """Go to other scenes by every transition, from shared starts.
+    """A job that goes to other scenes by every transition, from shared starts.
 
     Attributes:
         transitions: The transitions to compare.
@@ -58,7 +58,7 @@ class CutJob(Job):
         start = Harness(self.variant)
         harnesses = [Harness(self.variant.with_rules(**each.window_rules())) for each in self.transitions]
         records: list[Record] = []
-        kept: dict[str, np.ndarray] = {}
+        arrays: dict[str, np.ndarray] = {}
         measured = [frame - 1 for frame in MEASURED_FRAMES]
         for state in start_states(self.starts, self.seed):
             before, last = play_lead(start, state, self.seed, self.lead)
@@ -68,8 +68,8 @@ class CutJob(Job):
                     harness.restore(saved)
                     blocks = self._play_change(harness, transition, scene, state.motion)
                     records.append({"transition": number} | cut_metrics(before, last, blocks, scene, extractor))
-                    kept.setdefault(str(number), np.stack([last, *blocks[0][measured], blocks[-1][-1]]))
-        return Outcome(records, kept)
+                    arrays.setdefault(str(number), np.stack([last, *blocks[0][measured], blocks[-1][-1]]))
+        return Outcome(records, arrays)
 
     def _play_change(self, harness: Harness, by: SceneTransition, scene: str, motion: str) -> list[np.ndarray]:
         """Go to the scene and keep the motion; return the frames of every block."""

@@ -69,13 +69,13 @@ def feature_extractor() -> FeatureExtractor:
 
 def penultimate_activations(classifier: Classifier, frames: Tensor) -> Tensor:
     """Return the inputs of a classifier's last layer for frames b t 3 h w: b d."""
-    kept: list[Tensor] = []
-    handle = classifier.answer.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    captured: list[Tensor] = []
+    handle = classifier.answer.register_forward_pre_hook(lambda _, inputs: captured.append(inputs[0]))
     try:
         classifier(frames)
     finally:
         handle.remove()
-    return kept[0]
+    return captured[0]
 
 
 def cosine_similarity(first: Tensor, second: Tensor) -> float:

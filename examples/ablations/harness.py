@@ -1,4 +1,4 @@
-"""The environment as experiments use it: actions by name, frames decoded on demand, saved states to branch from."""
+"""The harness of the experiments: actions by name, frames decoded on demand, saved states to branch from."""
 
 from __future__ import annotations
 
@@ -124,9 +124,9 @@ class Harness:
         launched = time.perf_counter()
         if self.rollout.device.type == "cuda":
             torch.cuda.synchronize(self.rollout.device)
-        waited_s = time.perf_counter() - launched
+        queue_s = time.perf_counter() - launched
         timings = self.env.timings
-        self.block_ms = 1000 * (timings["denoise_s"] + timings["commit_s"] + waited_s)
+        self.block_ms = 1000 * (timings["denoise_s"] + timings["commit_s"] + queue_s)
         self.passes = len(passes)
         self._frames.append(self.latents)
 

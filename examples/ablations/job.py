@@ -1,4 +1,4 @@
-"""A job: one unit of work that the store keeps the outcome of."""
+"""A job: one unit of work, whose outcome the store writes to disk."""
 
 from __future__ import annotations
 

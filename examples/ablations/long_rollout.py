@@ -1,4 +1,4 @@
-"""Jobs: a long rollout of one motion, measured at intervals, and the same as the world renders it."""
+"""Jobs: a long rollout of one motion, measured at intervals, and the rendered frames of the same blocks."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ROLLOUT_MOTIONS = ("walk_right", "wave", "walk_left", "jump")
 """Motions of long rollouts, by seed; all of them move something, so a frozen video is detected."""
 MEASURED_AT_START = 8
 """Blocks at the start that are all measured."""
-MAX_KEPT_FRAMES = 24
+MAX_SAVED_FRAMES = 24
 PLACES_COMPARED = 5
 
 
 def start_state(seed: int) -> WorldState:
-    """Return subject, scene and motion of a long rollout; seeds step through each list at another rate."""
+    """Return subject, scene and motion of a long rollout; each list is traversed with its own stride over the seeds."""
     motion = ROLLOUT_MOTIONS[seed % len(ROLLOUT_MOTIONS)]
     return spawn(SUBJECTS[(2 * seed + 1) % len(SUBJECTS)], SCENES[(5 * seed + 2) % len(SCENES)], motion)
 
@@ -46,7 +46,7 @@ def measured_blocks(ends: tuple[int, ...], every: int) -> set[int]:
 
 @dataclass(frozen=True)
 class LongRolloutJob(Job):
-    """Keep one motion for many blocks.
+    """A job that repeats one motion for many blocks.
 
     Attributes:
         ends: Blocks at which a horizon ends; the response to every other motion is tested there, on a branch.
@@ -65,18 +65,18 @@ class LongRolloutJob(Job):
         harness.start(truth, self.seed)
         metrics, measured = BlockMetrics(extractor, harness.frames()[0]), measured_blocks(self.ends, self.every)
         records: list[Record] = []
-        kept, threshold = {"0": harness.frames()[-1]}, likeness_threshold(self.seed)
+        arrays, threshold = {"0": harness.frames()[-1]}, likeness_threshold(self.seed)
         for block in range(1, max(self.ends) + 1):
             harness.play(truth.motion)
             truth = advance(truth)
             if block in measured:
                 records.append(metrics.measure(harness.frames(), truth, block))
-            turned = block in measured and len(kept) < MAX_KEPT_FRAMES and correctness_changed(records, threshold)
+            turned = block in measured and len(arrays) < MAX_SAVED_FRAMES and correctness_changed(records, threshold)
             if block in self.ends or turned:
-                kept[str(block)] = harness.frames()[-1]
+                arrays[str(block)] = harness.frames()[-1]
             if block in self.ends:
                 records[-1]["answers"] = response_rate(harness, truth.motion, extractor)
-        return Outcome(records, kept)
+        return Outcome(records, arrays)
 
 
 def correctness_changed(records: Sequence[Record], threshold: float) -> bool:
@@ -87,12 +87,12 @@ def correctness_changed(records: Sequence[Record], threshold: float) -> bool:
 
 def response_rate(harness: Harness, current: str, extractor: FeatureExtractor) -> float:
     """Return the share of the other motions that show in the first block after their action; restore the harness."""
-    state, shown = harness.save(), []
+    state, followed = harness.save(), []
     for motion in (motion for motion in MOTIONS if motion != current):
         harness.play(motion)
-        shown.append(extractor.detectors.name_motion(harness.frames()) == motion)
+        followed.append(extractor.detectors.name_motion(harness.frames()) == motion)
         harness.restore(state)
-    return float(np.mean(shown))
+    return float(np.mean(followed))
 
 
 @lru_cache(maxsize=64)
@@ -125,11 +125,11 @@ class RenderedRolloutJob(Job):
         truth = start_state(self.seed)
         first = render_block(truth)
         metrics, measured = BlockMetrics(extractor, first[FIRST_PHASE]), measured_blocks(self.ends, self.every)
-        records, kept = [], {"0": first[-1]}
+        records, arrays = [], {"0": first[-1]}
         for block in range(1, max(self.ends) + 1):
             truth = advance(truth)
             if block in measured:
                 records.append(metrics.measure(render_block(truth), truth, block))
             if block in self.ends:
-                kept[str(block)] = render_block(truth)[-1]
-        return Outcome(records, kept)
+                arrays[str(block)] = render_block(truth)[-1]
+        return Outcome(records, arrays)

@@ -56,7 +56,7 @@ class Store:
         """Read the outcomes of jobs that are grouped by table row."""
         return {row: [self.load(job) for job in jobs] for row, jobs in rows.items()}
 
-    def keep(self, job: Job, outcome: Outcome, minutes: float = 0.0) -> None:
+    def save(self, job: Job, outcome: Outcome, minutes: float = 0.0) -> None:
         """Write an outcome; the JSON file, written last, marks the job as done."""
         path = self._path(job)
         if outcome.arrays:
@@ -66,8 +66,8 @@ class Store:
 
     def facts(self, jobs: Iterable[Job]) -> tuple[float, tuple[str, ...]]:
         """Return the minutes that the finished jobs took, and the commits that they ran at."""
-        kept = [json.loads(self._path(job).read_text()) for job in jobs if self.has(job)]
-        return sum(each["minutes"] for each in kept), tuple(sorted({each["commit"] for each in kept}))
+        stored = [json.loads(self._path(job).read_text()) for job in jobs if self.has(job)]
+        return sum(each["minutes"] for each in stored), tuple(sorted({each["commit"] for each in stored}))
 
     def run_missing(self, jobs: Sequence[Job], workers: int = 1) -> None:
         """Run the jobs that are not done: untimed ones in parallel, then timed ones one by one."""
@@ -76,12 +76,12 @@ class Store:
         parallel = [job for job in missing if not job.timed] if workers > 1 else []
         if parallel:
             with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                tasks = {pool.submit(run_and_keep, self, job): job for job in parallel}
+                tasks = {pool.submit(run_and_save, self, job): job for job in parallel}
                 for done in as_completed(tasks):
                     progress.report(tasks[done], done.result())
         for job in missing:
             if job not in parallel:
-                progress.report(job, run_and_keep(self, job))
+                progress.report(job, run_and_save(self, job))
 
     def _path(self, job: Job) -> Path:
         kind = type(job).__name__.lower()
@@ -107,13 +107,13 @@ class Progress:
         print(f"{clock} {self._done}/{self._missing} {job.name} ({minutes:.1f} min; {remaining:.0f} left)", flush=True)
 
 
-def run_and_keep(store: Store, job: Job) -> float:
+def run_and_save(store: Store, job: Job) -> float:
     """Run a job in one thread and store its outcome; return the minutes that it took."""
     torch.set_num_threads(1)
     started = time.monotonic()
     outcome = job.run(feature_extractor())
     minutes = (time.monotonic() - started) / 60
-    store.keep(job, outcome, minutes)
+    store.save(job, outcome, minutes)
     return minutes
 
 
@@ -121,7 +121,7 @@ def run_and_keep(store: Store, job: Job) -> float:
 def fingerprint(weights: str) -> str:
     """Return the hashes of a model and of the detectors, the sampler, device and dtype.
 
-    Detectors are trained on the rendered world, so their hash also stands for how the world is drawn.
+    Detectors are retrained when the drawing of the world changes, so their hash covers the drawing.
     """
     model = load_model(weights)
     detectors = hashlib.sha256(DETECTORS.read_bytes()).hexdigest()

@@ -22,7 +22,7 @@ STEADY_SHARE = 0.8
 
 @dataclass(frozen=True)
 class SwitchPolicy:
-    """What happens to the cache at a change of prompt, at one window size."""
+    """The treatment of the cache at a change of prompt, at one window size."""
 
     name: str
     size: int
@@ -32,7 +32,7 @@ class SwitchPolicy:
 
 @dataclass(frozen=True)
 class SwitchJob(Job):
-    """Change the motion under every policy, from shared starts.
+    """A job that changes the motion under every policy, from shared starts.
 
     Attributes:
         policies: The policies to compare.

@@ -1,4 +1,4 @@
-"""Experiment: a control that was trained without changes. It separates the effect of training from the mechanisms'."""
+"""Experiment: a control that was trained without changes. It separates the effects of training and mechanisms."""
 
 from __future__ import annotations
 

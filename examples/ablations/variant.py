@@ -11,12 +11,12 @@ from infrope_env.models.world_model import WorldModel
 
 @dataclass(frozen=True)
 class Variant:
-    """All that the numbers of one table row depend on, besides the seed.
+    """The settings that the numbers of one table row depend on, besides the seed.
 
     Attributes:
         weights: Name of a bundled model, or path of a world folder.
         window: Complete attention window, not only the fields that differ from the model's own.
-        steps: Timesteps of the denoising steps; None takes the model's own.
+        steps: Timesteps of the denoising steps; None means the model's own.
         rotary_length: Coordinates in the rotary table.
     """
 
@@ -53,7 +53,7 @@ class Variant:
 
 
 def resized(window: Window, size: int, **changes: object) -> Window:
-    """Return the window with `size` latent frames; the context takes what sink and block leave."""
+    """Return the window with `size` latent frames; the context gets those that sink and block do not use."""
     changed = Window.parse(dict(changes), default=window)
     return Window.parse({"size": size}, default=changed)
 

@@ -1,4 +1,4 @@
-"""What the player asks for: actions, prompts and the type of a controller.
+"""The player's requests: actions, prompts, storyboards, and the type of a controller.
 
     actions.py       actions, and the prompt and transition that each one leads to
     action_files.py  the entries of an action set in TOML: reading, checking, writing
@@ -10,7 +10,7 @@
     idle.py          the action that changes nothing
     frames.py        the valid pixel frames of an observation
     reset_options.py the options of a reset, checked
-    playable.py      what wrappers and players need from an environment, as a Protocol
+    playable.py      the Protocol of an environment that wrappers and players can use
 
 A new action or scene is a table in an action set (assets/actions/*.toml), not code.
 No module here imports torch, gymnasium or pygame. Importing this package imports none of its modules.

@@ -49,11 +49,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Motion:
-    """Something that a subject does.
+    """A motion of the subject.
 
     Attributes:
         text: Its words in a prompt.
-        keys: Keys that ask for it; "shift+right" is a chord.
+        keys: Its key bindings; "shift+right" is a chord.
     """
 
     text: str

@@ -1,6 +1,6 @@
-"""What an action means: the prompt that it puts in force and the transition into the next block.
+"""Actions: the prompt that each one puts in force and the transition into the next block.
 
-The state that a player steers is (subject, scene, motion). Its words and keys come from a TOML file, the action set.
+The state that a player steers is (subject, scene, motion). A TOML file, the action set, has its words and keys.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from infrope_env.control.toml_table import Table, chord
 
 
 class Transition(enum.Enum):
-    """How a block follows the one before it."""
+    """The way in which a block follows the one before it."""
 
     START = "start"  # the first block
     CONTINUE = "continue"  # same prompt
@@ -47,7 +47,7 @@ class Action:
         name: The motion's name, or "cut_" and the scene's name.
         motion: Motion that it sets.
         scene: Scene that it cuts to.
-        keys: Key bindings that ask for it.
+        keys: Its key bindings.
     """
 
     name: str
@@ -200,7 +200,7 @@ class ActionSet:
         """Return the steering of block 0.
 
         Args:
-            subject: Name of the subject; None takes that of `defaults`, as for `scene` and `motion`.
+            subject: Name of the subject; None means that of `defaults`, as for `scene` and `motion`.
             scene: Name of the scene.
             motion: Name of the motion.
             prompt: Free text, which replaces the prompt of the three names.
@@ -215,17 +215,17 @@ class ActionSet:
     ) -> tuple[Steering, Transition]:
         """Apply one action and decide the transition into the block that it makes.
 
-        Asking for the motion in force changes nothing and so keeps free text. A cut is a new shot, also into the scene
-        in force. The transition compares prompts: the one now in force with the one that the newest block shows.
+        The action of the motion in force changes nothing and so keeps free text. A cut into the scene in force is a new
+        shot, too. The transition compares the prompt now in force with the prompt of the newest block.
 
         Args:
-            steering: What is in force; its prompt may not have been shown yet.
+            steering: State and prompt in force; the newest block may have another prompt.
             action: Index of the action.
-            shown_prompt: Prompt of the newest block; None takes that of `steering`.
+            shown_prompt: Prompt of the newest block; None means that of `steering`.
             cut_requested: Cut whatever the action is, because a prompt was set with a cut.
 
         Returns:
-            steering: What is in force from the next block on.
+            steering: State and prompt in force from the next block on.
             transition: CUT, or CONTINUE for the shown prompt, or SWITCH for another one.
 
         Raises:
@@ -246,8 +246,8 @@ class ActionSet:
     def set_prompt(self, steering: Steering, text: str) -> Steering:
         """Return the steering with free text in force.
 
-        A subject or scene that the text mentions becomes the one that later actions keep. The motion stays: after "a
-        penguin waves", asking for the motion in force keeps the text.
+        A subject or scene that the text mentions becomes the current one. The motion in force stays, whatever the text
+        says: after "a penguin waves", its action keeps the text.
         """
         subject = first_mentioned(text, {name: _phrases(name, entry) for name, entry in self.subjects.items()})
         scene = first_mentioned(text, {name: _phrases(name, entry) for name, entry in self.scenes.items()})

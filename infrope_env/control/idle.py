@@ -7,9 +7,9 @@ from typing import Any
 
 
 def idle_action(info: Mapping[str, Any], action_names: Sequence[str]) -> int:
-    """Return the action of a player who presses nothing: 0, or the motion in force under a free prompt.
+    """Return the action to take while no key is pressed: 0, or under a free prompt the motion in force.
 
-    Another motion would replace the free prompt; asking for the motion in force keeps it.
+    Another motion would replace the free prompt; the motion in force keeps it.
 
     Args:
         info: Info of the newest block. A prompt that was set since is not in it yet: pass

@@ -1,4 +1,4 @@
-"""Which subject or scene a typed prompt mentions: after "a penguin waves", actions move the penguin."""
+"""Search for the subject or scene that a typed prompt mentions: after "a penguin waves", actions move the penguin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What wrappers, players and recordings need from an environment, whatever wrappers are around it."""
+"""The interface of an environment that wrappers, players and recordings use, through any wrappers around it."""
 
 from __future__ import annotations
 

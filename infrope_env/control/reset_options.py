@@ -1,4 +1,4 @@
-"""The options of a reset, checked."""
+"""The validated options of `reset`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPTIONS = (*TEXT_OPTIONS, "image")
 
 @dataclass(frozen=True)
 class ResetOptions:
-    """How a rollout starts.
+    """The start of a rollout.
 
     Attributes:
         texts: Names of subject, scene and motion and the prompt, those that were given, by option.

@@ -26,7 +26,7 @@ class Shot:
     Attributes:
         prompt: Its text, without the duration.
         blocks: Its length in blocks, at least 1; the last shot can last longer, see `Storyboard.played`.
-        cut: It begins with a cut; without effect on the first shot, which begins the rollout.
+        cut: Whether it begins with a cut; without effect on the first shot, which begins the rollout.
         seconds: Its duration as written; None when it has none.
     """
 
@@ -77,7 +77,7 @@ class Storyboard:
         """Return the latent frames of the whole storyboard, rounded up to full blocks; None when a shot is untimed.
 
         Args:
-            from_image: The first pixel frame is given, not generated.
+            from_image: Whether the first pixel frame is given, not generated.
         """
         if self.seconds is None:
             return None
@@ -86,7 +86,7 @@ class Storyboard:
 
     @property
     def total_blocks(self) -> int:
-        """Blocks of the whole storyboard: shots of 5 s and 5 s have 6 blocks each, but 14 together."""
+        """Number of blocks of the whole storyboard: two shots of 5 s have 6 blocks each, but 14 together."""
         latent_frames = self.latent_frames()
         written = sum(shot.blocks for shot in self.shots)
         if latent_frames is None:
@@ -96,17 +96,17 @@ class Storyboard:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """First block of each shot."""
+        """Index of the first block of each shot."""
         return tuple(accumulate((shot.blocks for shot in self.shots[:-1]), initial=0))
 
     @property
     def flush_blocks(self) -> tuple[int, ...]:
-        """Blocks at which the prompt changes."""
+        """Indices of the blocks at which the prompt changes."""
         return self.starts[1:]
 
     @property
     def cut_blocks(self) -> tuple[int, ...]:
-        """Blocks that begin with a cut; the first block of a storyboard does not."""
+        """Indices of the blocks that begin with a cut; block 0, the first of a rollout, never does."""
         return tuple(start for start, shot in zip(self.starts, self.shots, strict=True) if shot.cut and start)
 
     def played(self) -> tuple[Shot, ...]:
@@ -125,11 +125,11 @@ class Storyboard:
     def timed_subtitles(self, blocks: int | None = None) -> tuple[Subtitle, ...]:
         """Return the subtitles with their pixel frames.
 
-        A subtitle covers its shot from the first pixel frame to the last. The release uses the durations as written,
-        although shots are whole blocks and so begin earlier, or equal parts when a shot is untimed.
+        A subtitle covers its shot from the first pixel frame to the last. The release takes the durations as written,
+        although a shot can begin earlier because shots are whole blocks; if a shot is untimed, it takes equal parts.
 
         Args:
-            blocks: Length of the rollout; subtitles end with it. None takes the whole storyboard.
+            blocks: Length of the rollout; subtitles end with it. None means the whole storyboard.
         """
         end = self.pixel_frames(self.total_blocks if blocks is None else blocks)
         marks = self._release_marks(end) if self.compat == "release" else [*map(self.pixel_frames, self.starts), end]

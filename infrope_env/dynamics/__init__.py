@@ -1,4 +1,4 @@
-"""The engine: how the video advances by one block. Modules in the order in which a block meets them.
+"""The engine, which advances a rollout block by block: its loop, then the parts of the loop.
 
     rollout.py      The algorithm: lay out, gather, denoise, commit. Only `Rollout` writes the cache.
     coordinates.py  Visible frames and their coordinates: KV Flush, Block-Relativistic RoPE, RoPE Cut. Imports no torch.
@@ -8,6 +8,6 @@
     transformer.py  The causal Wan DiT.
     state.py        A finished block, and the copy of a rollout's state.
 
-A rollout takes a prompt's embedding (from text/) with a transition (from control/actions.py), and gives clean latent
-frames (to pixels/).
+The input of a rollout is a prompt's embedding (from text/) and a transition (from control/actions.py) per block; the
+output is clean latent frames (for pixels/).
 """

@@ -1,8 +1,8 @@
 """Keys and values of earlier frames: the cache of a rollout, and the buffers that one block's attention reads.
 
-`KeyValueCache` holds un-rotated keys and values in a fixed number of slots, tagged with frame ids: nothing grows and
-nothing moves. `ContextBuffers` holds what attention reads while one block is denoised: the visible frames' keys,
-rotated once per block, and behind them the block's own. A `Layout` says which frames are visible, and where.
+`KeyValueCache` holds un-rotated keys and values in a fixed number of slots, tagged with frame ids; stored frames never
+move. `ContextBuffers` holds the tensors that attention reads while one block is denoised: the visible frames' keys,
+rotated once per block, and behind them the block's own. A `Layout` lists the visible frames and their coordinates.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def frames_to_keep(transition: Transition, window: Window) -> int:
 
 
 def ranks(count: int) -> tuple[int, ...]:
-    """Block-Relativistic RoPE, release: a frame's coordinate is its rank in the window; 3 frames are at (0, 1, 2)."""
+    """Block-Relativistic RoPE, release: return each frame's rank as its coordinate; 3 frames are at (0, 1, 2)."""
     return tuple(range(count))
 
 
@@ -115,9 +115,9 @@ def recache_passes(
 ) -> Iterator[tuple[tuple[int, ...], Layout]]:
     """Yield the forward passes with which the baseline "recache" encodes the visible frames again, oldest first.
 
-    A pass holds the visible frames of one block and sees the passes before it, at the coordinates where the next block
-    will see them. Frames (0, 16, 17) at (0, 1, 2) in blocks of 3 give (0,) alone at (0,), then (16, 17) at (1, 2) with
-    frame 0 at (0,).
+    A pass encodes the visible frames of one block, which attend to those of earlier passes; their coordinates are those
+    in the next block's context. Frames (0, 16, 17) at (0, 1, 2) in blocks of 3 give (0,) alone at (0,), then (16, 17)
+    at (1, 2) with frame 0 at (0,).
 
     Args:
         visible: Ids of the visible cached frames, oldest first.

@@ -47,7 +47,7 @@ class Rollout:
         seed: Seed of the noise, from the last `reset`.
         next_block: Index of the block that `advance` makes next; prefilled blocks count.
         next_frame: Id of that block's first latent frame.
-        timings: Seconds of the last block's parts: denoise_s (including what "recache" encodes again) and commit_s.
+        timings: Seconds of the last block's parts: denoise_s (including the passes of "recache") and commit_s.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Rollout:
         """Allocate the cache for a batch of one and reset with seed 0.
 
         Args:
-            model: Generator; shared between rollouts and never changed.
+            model: Generator; rollouts can share it, because they never change it.
             window: Sizes and rules of the attention window. Default `Window()`.
             sampler: Denoising steps. Default `Sampler()`.
             noise: Source of the noise.
@@ -91,7 +91,10 @@ class Rollout:
 
     @torch.inference_mode()
     def reset(self, seed: int, batch: int = 1) -> None:
-        """Start over with an empty cache and the weights as they are now.
+        """Start over with an empty cache.
+
+        Text projections and timestep modulations are computed again, because training may have changed the weights
+        since the last reset.
 
         Args:
             seed: Seed of the noise.
@@ -129,7 +132,7 @@ class Rollout:
     def prefill(self, latents: Tensor, embedding: Tensor) -> None:
         """Append given clean latent frames to the rollout as if it had generated them.
 
-        They count as blocks: the next generated block gets the noise of its index after them.
+        They count as blocks: after one prefilled block, the first generated one has index 1 and the noise of index 1.
 
         Args:
             latents: Clean latent frames, b f c h w; f is a multiple of the block size.

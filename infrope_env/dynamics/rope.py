@@ -77,7 +77,7 @@ class RotaryTable:
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Rotate pairs (2i, 2i + 1) of the last axis; x is ... n head_dim. Computes in float32, returns x's dtype.
 
-    A pair is one complex number and its rotation one product, several times faster than even and odd halves.
+    A pair is multiplied as one complex number, which is several times faster than rotating even and odd halves.
     """
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * torch.complex(*rotation)).flatten(-2).to(x.dtype)

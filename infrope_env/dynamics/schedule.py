@@ -50,7 +50,7 @@ def shift_timesteps(fractions: Tensor, shift: float) -> Tensor:
 
 
 def add_noise(clean: Tensor, noise: Tensor, sigma: float | Tensor) -> Tensor:
-    """Mix a clean latent with Gaussian noise at level sigma. Computes in float32, returns the noise's dtype."""
+    """Return (1 - sigma) * clean + sigma * noise, all of one shape, computed in float32, in the noise's dtype."""
     return ((1 - sigma) * clean.float() + sigma * noise.float()).to(noise.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Data that leaves a rollout: a finished block, and a copy of the rollout's state."""
+"""The results of a rollout: a finished block, and a copy of the rollout's state."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class CausalWanTransformer(nn.Module):
         contexts[-1].write_kv(key, value)
 
     def project_text(self, embedding: Tensor) -> TextKV:
-        """Project a prompt embedding, b text_len text_dim, to cross-attention keys and values; zero rows take part."""
+        """Project a prompt embedding, b text_len text_dim, to cross-attention keys and values, zero rows too."""
         tokens = self.text_embedding(embedding)
         return [layer.cross_attn.project_text(tokens) for layer in self.blocks]  # type: ignore[union-attr, operator]
 

@@ -1,4 +1,4 @@
-"""Protocols of codecs: a decoder streams block by block with an explicit state, an encoder makes the first block."""
+"""Protocols of codecs: a decoder that streams block by block with an explicit state, and an encoder of first blocks."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Decoder(Protocol):
 
 
 class Encoder(Protocol):
-    """Encoder of the beginning of a video to the latent frames of a rollout's first block."""
+    """Encoder of given pixel frames to the latent frames of a rollout's first block."""
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Encode pixel frames, the first of which becomes a latent frame alone.
+        """Encode pixel frames: the first one gives a latent frame by itself, every further four give one.
 
         Args:
             frames: Pixel frames, b t 3 H W in [0, 1], on any device; t is 4 f - 3.
@@ -53,7 +53,7 @@ class Encoder(Protocol):
 
 
 def latent_frames(pixel_frames: int, frames_per_latent: int) -> int:
-    """Return how many latent frames encode the beginning of a video: at four per latent frame, 1, 5, 9 give 1, 2, 3.
+    """Return the number of latent frames of a first block: at four per latent frame, 1, 5, 9 pixel frames give 1, 2, 3.
 
     Raises:
         ValueError: No first block has this number of pixel frames.

@@ -69,7 +69,7 @@ class PatchEncoder(nn.Module):
         self.register_buffer("variances", torch.ones(config.latent_channels))
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Encode the beginning of a video, t = 4 f - 3, with its first frame repeated; see `Encoder.encode`."""
+        """Encode the pixel frames of a first block, t = 4 f - 3, with the first one repeated; see `Encoder.encode`."""
         latent_frames(frames.shape[1], self.frames_per_latent)  # raises for another number of frames
         padding = frames[:, :1].expand(-1, self.frames_per_latent - 1, -1, -1, -1)
         return self.encode_whole(torch.cat((padding, frames), 1).to(self.components.weight.device))

@@ -86,7 +86,7 @@ class TAEHVEncoder:
         self.network = network
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Encode with the first frame repeated, which fills the first latent frame; see `Encoder.encode`."""
+        """Encode with the first pixel frame repeated to fill the first latent frame; see `Encoder.encode`."""
         latent_frames(frames.shape[1], self.network.frames_per_latent)  # raises for another number of frames
         padding = frames[:, :1].expand(-1, self.network.frames_per_latent - 1, -1, -1, -1)
         weight = next(self.network.encoder.parameters())

@@ -1,6 +1,6 @@
 """The full VAE of Wan 2.1, computed by diffusers, with the feature caches of its causal convolutions outside of it.
 
-This module takes a loaded network and does not import diffusers, which takes seconds.
+The network is loaded elsewhere, so this module does not import diffusers, which takes seconds.
 """
 
 from __future__ import annotations

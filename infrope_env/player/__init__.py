@@ -1,12 +1,12 @@
 """A live session, in the order in which a key press becomes a shown pixel frame.
 
-    bindings.py   which key does what, as a list for the overlay and the help text
+    bindings.py   the list of keys and their effects, for the overlay and the help text
     session.py    joins keys, controller, stream and window until the player quits
     stream.py     generates the next block in a thread, just in time, and decides which pixel frame is shown
     pace.py       measures how long blocks take; derives when to begin one and how long to show a pixel frame
     window.py     a resizable pygame window that shows pixel frames
     overlay.py    text drawn over the picture in the window, never into the pixel frames
-    headless.py   generates blocks without a window, as fast as possible
+    headless.py   plays without a window, as fast as possible
     key_codes.py  key names to pygame key codes
 
 pygame is imported when a window opens: recording and replay need neither pygame nor a display.

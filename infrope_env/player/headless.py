@@ -36,7 +36,7 @@ BlockCallback = Callable[[TimedBlock, int, int], None]
 
 
 def stand_still(observation: Frames, info: Mapping[str, Any]) -> int:
-    """Choose action 0: the controller of a rollout that nothing steers."""
+    """Return action 0: the default controller."""
     return 0
 
 
@@ -51,7 +51,7 @@ def drive(
 
     Args:
         env: The environment; it is reset first, and again when a rollout ends.
-        controller: Chooses the action of every block that no reset makes.
+        controller: Chooses the action of every block but those that a reset makes.
         blocks: Number of blocks, those of resets included.
         seed: Seed of the first reset; later resets draw their own.
         options: Options of every reset.

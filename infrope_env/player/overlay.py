@@ -1,4 +1,4 @@
-"""Text over the picture: the prompt in force, the block that answered each key, and the keys there are.
+"""Text over the picture: the prompt in force, the block that answered each key press, and the list of keys.
 
 It is drawn on the window's surface after the picture was scaled, so pixel frames and recordings never contain it.
 """
@@ -40,7 +40,7 @@ class Readout:
         paused: Whether play is paused.
         receipts: Receipts of key presses, oldest first.
         notice: The result of a command, such as "saved at block 12".
-        notice_s: Time of the notice, in seconds.
+        notice_s: Time of the notice, in seconds on the clock of the session.
         typed: Text of the prompt being typed; None while no prompt is typed.
         bindings: Pairs of keys and their effect.
     """
@@ -163,7 +163,7 @@ def _draw_receipts(
 def _receipt_line(receipt: Receipt) -> Line:
     spans: list[Span] = [("+".join(receipt.keys), KEY), (f"  {receipt.name}", BRIGHT)]
     if receipt.block is None:
-        return [*spans, ("  waits", DIM)]
+        return [*spans, ("  queued", DIM)]
     if receipt.latency_s is None:
         return [*spans, (f"  in block {receipt.block}", DIM)]
     return [*spans, (f"  block {receipt.block}  {1000 * receipt.latency_s:.0f} ms", DIM)]

@@ -1,4 +1,4 @@
-"""Timing of play: how long blocks take, when the next one begins, how long a pixel frame is shown. Reads no clock."""
+"""Timing of play: durations of blocks, the start of the next block, the duration of a pixel frame. Reads no clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Pace:
 
     Attributes:
         fps: Pixel frames per second at most.
-        margin_s: Time by which a block is to be ready early.
+        margin_s: Seconds by which a block should be ready before it is due.
     """
 
     def __init__(self, fps: float, margin_s: float = 0.03, history: int = 24) -> None:
@@ -27,8 +27,8 @@ class Pace:
 
         Args:
             duration_s: Seconds.
-            first: Whether it is the first block of a rollout: shorter and not warmed up, it counts only until another
-                block is measured.
+            first: Whether it is the first block of a rollout. Such a block is shorter and not warmed up, so its time
+                counts only until another block is measured.
         """
         if first:
             self._first_s = duration_s
@@ -44,11 +44,11 @@ class Pace:
 
     @property
     def lead_s(self) -> float:
-        """Time before a block is due at which its generation begins."""
+        """Seconds before a block is due at which its generation begins."""
         return self.p95_s + self.margin_s
 
     def frame_s(self, num_frames: int) -> float:
-        """Return how long to show each pixel frame of a block: 1 / fps, or longer while the next block takes longer."""
+        """Return the seconds to show each pixel frame of a block: 1 / fps, or more if the next block needs longer."""
         return max(1 / self.fps, self.lead_s / num_frames)
 
 

@@ -1,4 +1,4 @@
-"""A live session: keys go to the controller and the stream, pixel frames to the window, until the player quits.
+"""A live session: sends keys to the controller and the stream, and pixel frames to the window.
 
 The thread that runs the session only handles events and draws; the worker of the stream generates the blocks.
 """
@@ -252,7 +252,7 @@ class PlaySession:
         self._text_line.open()
 
     def _submit_prompt(self, cut: bool) -> None:
-        """Set the typed prompt. The line closes when the prompt is accepted, so that a mistake can be corrected."""
+        """Set the typed prompt. The line stays open if the prompt is refused, so that the player can correct it."""
 
         def accept(_: object) -> str:
             self._text_line.close()
@@ -264,7 +264,7 @@ class PlaySession:
             self._text_line.close()
 
     def _forget_unshown_receipts(self, future: Future[Any]) -> None:
-        """Once a reset or restore has succeeded, drop the receipts of blocks that it replaced before they were shown.
+        """Drop the receipts of unshown blocks that a reset or a restore has replaced, once it has succeeded.
 
         The worker runs this when it completes the Future, before the next action is chosen.
         """

@@ -68,8 +68,8 @@ class Playback:
 
     Attributes:
         block: The block.
-        start_s: Time at which its first pixel frame is shown.
-        frame_s: Time for which each pixel frame is shown.
+        start_s: Time at which its first pixel frame is shown, in seconds on the clock of the stream.
+        frame_s: Seconds for which each pixel frame is shown.
     """
 
     block: BlockFrames
@@ -78,7 +78,7 @@ class Playback:
 
     @property
     def end_s(self) -> float:
-        """Time at which the next block is due."""
+        """Time at which the next block is due, in seconds on the same clock."""
         return self.start_s + len(self.block.frames) * self.frame_s
 
     def frame_at(self, now: float) -> ShownFrame:
@@ -144,7 +144,7 @@ class Stream:
             options: Options of its reset. A prompt among them is also the first prompt of every new world.
 
         Returns:
-            the info of the first block; an error of the reset is set on the Future.
+            Future of the first block's info, or of the error of the reset.
         """
         self._start_prompt = {name: text for name, text in (options or {}).items() if name == "prompt"}
         future = self.reset(seed, options)
@@ -162,7 +162,7 @@ class Stream:
         while self._commands:
             self._commands.popleft()[1].cancel()
 
-    # Called by the thread that shows.
+    # Called by the thread that shows the pixel frames.
 
     def frame_to_show(self, now: float | None = None) -> ShownFrame | None:
         """Return the pixel frame to show at `now`, by default the time of the clock; None before the first block.
@@ -243,7 +243,7 @@ class Stream:
             while not self._closing:
                 if not self.run_due():
                     self._sleep()
-        except BaseException as error:  # raised again in the thread that shows, whatever it is
+        except BaseException as error:  # raised again in the thread that shows the pixel frames
             with self._wake:
                 self._failure = error
 
@@ -317,7 +317,7 @@ class Stream:
         return info
 
     def _publish(self, observation: Frames, info: Info, immediate: bool = False, counted: bool = True) -> None:
-        """Make a block the newest one and offer it to the thread that shows."""
+        """Make a block the newest one and pass it to the thread that shows the pixel frames."""
         with self._wake:
             self._newest = observation, info
             self._waiting_block = BlockFrames(valid_frames(observation, info), info, immediate)

@@ -92,7 +92,7 @@ class BlockRecord:
     Attributes:
         block: Index of the block; 0 is made by `reset`.
         action: Index into the episode's action set; None for block 0.
-        asked: The `set_prompt` call that took effect with this block, if any.
+        asked: The `set_prompt` call that took effect with this block; None without one.
         subject: Name of the subject.
         scene: Name of the scene.
         motion: Name of the motion.

@@ -99,7 +99,7 @@ class LogReader:
     Attributes:
         chain: Digest of the newest line read.
         next_block: Index of the block expected next.
-        frames: Number of pixel frames that the lines read so far promise.
+        frames: Number of pixel frames that the video should have, by the lines read so far.
         blocks: Records read so far.
         tampering: Changes found, one sentence each.
         remarks: Losses found, one sentence each.
@@ -130,7 +130,7 @@ class LogReader:
                 return
 
     def check_end(self, closed: dict[str, Any] | None) -> None:
-        """Compare the lines read with the length that the meta data hold since the episode was closed.
+        """Compare the lines read with the length that was written into the meta data when the episode was closed.
 
         Args:
             closed: Number of blocks and last digest; None when the episode was never closed.
@@ -188,7 +188,7 @@ def _check_image(folder: Path, meta: EpisodeMeta) -> list[str]:
 
 
 def _check_video(path: Path, expected: int) -> list[str]:
-    """Return a sentence when the video does not hold as many pixel frames as the log says."""
+    """Return a sentence when the video does not have as many pixel frames as the log lists."""
     try:
         with av.open(str(path)) as container:
             found = sum(1 for packet in container.demux(video=0) if packet.size)

@@ -1,4 +1,4 @@
-"""The weights, machine and software that the bytes of a rollout depend on besides seed and actions.
+"""Run info: the weights, machine and software that the bytes of a rollout depend on, besides seed and actions.
 
 Two rollouts can be compared byte by byte when their run infos are equal.
 """

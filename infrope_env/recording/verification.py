@@ -68,7 +68,10 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The outcome: a changed recording is never the same, and only a different environment excuses a difference."""
+        """The outcome in one sentence.
+
+        A changed recording never counts as the same. Different blocks are a failure only where bytes must agree.
+        """
         if self.tampering:
             return Verdict.TAMPERED
         if not self.differing_blocks:
@@ -77,7 +80,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was changed and every block is the same."""
+        """True if nothing was changed and every block is the same."""
         return self.verdict is Verdict.SAME
 
     @property
@@ -95,7 +98,7 @@ class Report:
 
 
 def verify(folder: Path | str, **overrides: Any) -> Report:
-    """Replay an episode without showing it and compare every block; takes the keyword arguments of `replay`."""
+    """Replay an episode without a window and compare every block; takes the keyword arguments of `replay`."""
     return replay(folder, **overrides)
 
 

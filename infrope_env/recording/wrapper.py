@@ -25,7 +25,7 @@ from infrope_env.recording.writer import Recorder, RecordingError
 
 
 class RecordingStopped(UserWarning):
-    """The disk failed during play. The blocks before are kept and play continues."""
+    """Writing to the disk failed during play. Earlier blocks are kept and play continues."""
 
 
 class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructorArgs):
@@ -35,7 +35,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
     pixel frames of a block. When the disk fails during play, it warns once with RecordingStopped and play continues.
 
     Attributes:
-        problem: Reason why recording stopped; None while all is well.
+        problem: Reason why recording stopped; None while it works.
         subtitles: Subtitles of every episode that a reset begins, written beside the video as video.srt.
     """
 
@@ -134,7 +134,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
 
 
 def find_recorder(env: gymnasium.Env[Any, Any]) -> RecordRollout | None:
-    """Return the recorder among the wrappers around an environment; None when it is not recorded."""
+    """Return the recorder among the wrappers around an environment, or None."""
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, RecordRollout):
             return env

@@ -167,7 +167,7 @@ class EpisodeWriter:
         self._blocks, self._chain = self._blocks + 1, chain
 
     def close(self) -> None:
-        """Finish the video and write the length of the log into the meta data, so that a lost end is noticed."""
+        """Finish the video and write the length of the log into the meta data, by which a lost end is detected."""
         self._log.close()
         self._video.close()
         self._write_meta({**self._meta, "closed": {"blocks": self._blocks, "chain": self._chain}})

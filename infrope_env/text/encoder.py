@@ -42,14 +42,14 @@ class TextEncoder(Protocol):
 
 @runtime_checkable
 class Releasable(Protocol):
-    """Text encoder whose weights can leave the memory between prompts."""
+    """Text encoder that can free its weights between prompts."""
 
     def release(self) -> None:
         """Free the weights; the next call loads them again."""
 
 
 class TextEncoderAbsent(ValueError):
-    """A new text cannot be encoded because there is no text encoder; the message says why, and what to do."""
+    """A new text cannot be encoded because there is no text encoder; the message has the reason and a remedy."""
 
     def __init__(self, texts: list[str], reason: str, remedy: str) -> None:
         """Compose the message.
@@ -150,7 +150,7 @@ class PocketTextEncoder(nn.Module):
         super().__init__()
         self.tokenizer, self.config = tokenizer, config or PocketTextConfig()
         self.embedding = nn.Embedding(tokenizer.get_vocab_size(), self.config.dim)
-        # as large as the layers' output at the start: smaller words and positions stay drowned out in training
+        # Words and positions start as large as the layers' output: training does not make up for smaller ones.
         self.position = nn.Parameter(0.5 * torch.randn(self.config.text_len, self.config.dim))
         layer = nn.TransformerEncoderLayer(
             self.config.dim,

@@ -1,6 +1,6 @@
-"""Text encoders that are not in memory: one that is loaded when a text needs it, and one whose files are missing.
+"""Text encoders without weights in memory: one loads them when a text needs them, one stands in for missing files.
 
-Both know name and sizes of the encoder without its weights, so that embeddings kept on disk can be used.
+Both have the encoder's fingerprint and sizes, which is enough to use embeddings on disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEADROOM = 1.2  # free memory that encoding needs, as a multiple of the size of 
 
 
 class LazyTextEncoder:
-    """UMT5-XXL on demand: identified by its files, loaded when a text is to be encoded, unloaded by `release`.
+    """UMT5-XXL on demand: loaded when a text is to be encoded, unloaded by `release`.
 
     Attributes:
         text_len: Rows of every embedding.
@@ -34,12 +34,12 @@ class LazyTextEncoder:
     text_len = TEXT_LEN
 
     def __init__(self, folder: str | Path, *, device: str = AUTO, dtype: str = "bfloat16") -> None:
-        """Read names and sizes from the files; load nothing.
+        """Read fingerprint and sizes from the files; load no weights.
 
         Args:
             folder: As in `UMT5TextEncoder.from_folder`.
-            device: Where to encode. "auto" is the GPU if the weights fit into its free memory at that moment, else the
-                CPU. "refuse" never loads: a text without an embedding on disk is refused.
+            device: Device to encode on. "auto" is the GPU if the weights fit into its free memory when they are loaded,
+                else the CPU. "refuse" never loads the weights: a text without an embedding on disk is refused.
             dtype: As in `UMT5TextEncoder.from_folder`.
 
         Raises:
@@ -57,11 +57,11 @@ class LazyTextEncoder:
 
     @property
     def loaded(self) -> bool:
-        """Whether the weights are in memory."""
+        """True while the weights are in memory."""
         return self._encoder is not None
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """Return embeddings [b, 512, text_dim]; load the weights if they are not in memory.
+        """Encode texts to b 512 text_dim; load the weights if they are not in memory.
 
         Raises:
             TextEncoderAbsent: The device is "refuse".
@@ -84,7 +84,7 @@ class LazyTextEncoder:
 
 @dataclass(frozen=True)
 class AbsentTextEncoder:
-    """A stand-in for an encoder whose files are missing but whose embeddings are on disk: it refuses every new text.
+    """Stand-in for an encoder whose files are missing but whose embeddings are on disk. It refuses every new text.
 
     Two stand-ins for one encoder are equal, so that the cache of loaded models treats them as one.
 
@@ -102,20 +102,20 @@ class AbsentTextEncoder:
 
     @classmethod
     def of(cls, folder: Path, fingerprint: str | None = None) -> AbsentTextEncoder:
-        """Stand in for the encoder of a folder of embeddings.
+        """Return the stand-in for the encoder of a folder of embeddings.
 
         Args:
             folder: Folder of a `PromptCache`.
-            fingerprint: Fingerprint of the encoder, or its beginning; None takes the encoder of the newest embedding.
+            fingerprint: Fingerprint of the encoder, or its beginning; None means the encoder of the newest embedding.
 
         Raises:
             WeightsError: There is no embedding.
         """
-        kept = [encoder for encoder in stored_encoders(folder) if encoder.fingerprint.startswith(fingerprint or "")]
-        if not kept:
+        found = [encoder for encoder in stored_encoders(folder) if encoder.fingerprint.startswith(fingerprint or "")]
+        if not found:
             which = f" of the encoder {fingerprint}" if fingerprint else ""
             raise WeightsError(f"{folder} has no embeddings{which}: prompts must be encoded once with {DOWNLOAD}.")
-        newest = kept[0]
+        newest = found[0]
         return cls(folder, newest.fingerprint, newest.text_len, newest.text_dim)
 
     def __call__(self, texts: list[str]) -> Tensor:
@@ -125,7 +125,7 @@ class AbsentTextEncoder:
 
 
 def bytes_needed(tensors: dict[str, Tensor], dtype: str) -> int:
-    """Return the memory of UMT5's weights: the XXL takes 11.4e9 bytes in bfloat16, 6.7e9 in int8."""
+    """Return the size of UMT5's weights in memory, in bytes: 11.4e9 for the XXL in bfloat16, 6.7e9 in int8."""
     wide = DTYPES[dtype].itemsize
     inside = 1 if dtype == "int8" else wide
     counts = {name: tensor.numel() for name, tensor in tensors.items() if name != "encoder.embed_tokens.weight"}

@@ -17,7 +17,7 @@ from infrope_env.text.prompt_files import EncoderId, read_embedding, write_embed
 
 
 class PromptCache:
-    """Embeddings by text, encoded at their first use; the least recently used leave the memory first."""
+    """Embeddings by text, encoded at their first use; a full memory drops the least recently used."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class PromptCache:
 
         Args:
             encoder: Encoder of new texts; a `Releasable` one is released after use.
-            folder: Folder that keeps embeddings between processes, made at the first write. Default None: none is kept.
+            folder: Folder of embeddings on disk, made at the first write. Default None: embeddings are in memory only.
             device: Device of every returned embedding. Default "cpu".
             capacity: Number of embeddings in memory. One of UMT5-XXL takes 4 MB. Default 64.
             keep_encoder: Whether the encoder stays loaded after use, which takes memory and saves loading it again.
@@ -66,7 +66,7 @@ class PromptCache:
         return self._embeddings[text]
 
     def encode_all(self, texts: Iterable[str], report: Callable[[int, int], None] | None = None) -> None:
-        """Encode texts ahead of play, so that no block waits for one.
+        """Encode texts ahead of play, so that encoding delays no block.
 
         Texts are encoded one by one: in a batch the last bits could differ, and with them the pixels of a replay.
 

@@ -1,4 +1,4 @@
-"""Embeddings on disk, one file per encoder and text, which outlive the encoder that made them.
+"""Prompt embeddings on disk, one file per encoder and text. They can be used without the encoder's weights.
 
     <first 16 digits of the encoder's fingerprint>/<sha256 of the text>.safetensors
 
@@ -84,8 +84,8 @@ def read_embedding(path: Path, encoder: EncoderId) -> Tensor | None:
 def write_embedding(path: Path, embedding: Tensor, encoder: EncoderId, text: str) -> None:
     """Store the rows of an embedding up to the last nonzero one; even a long prompt fills only a quarter of 512 rows.
 
-    The file is written whole or not at all. If it cannot be written, as on a full disk, a warning says so and play
-    goes on.
+    The file is written whole or not at all. If it cannot be written, as on a full disk, a warning is issued and
+    play continues.
 
     Args:
         path: Path from `EncoderId.path_of`.

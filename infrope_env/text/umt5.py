@@ -1,6 +1,6 @@
 """UMT5-XXL, the text encoder that Wan 2.1 was trained with: text to 512 rows of 4096.
 
-A text is cleaned, cut off at 512 tokens with its end mark, and encoded alone; rows after the last token are zero.
+A text is cleaned, truncated to 512 tokens with its end mark, and encoded alone; rows after the last token are zero.
 `transformers` and `ftfy` are imported only when they are needed.
 """
 
@@ -50,8 +50,8 @@ class UMT5TextEncoder:
         text_len: Rows of every embedding.
         text_dim: Width of every row.
         model: The encoder of `transformers`, in evaluation mode.
-        tokenizer: Cuts off at 512 tokens, end mark included.
-        fingerprint: Identifies weights, tokenizer and dtype, not the device, on which the last bits depend.
+        tokenizer: Its tokenizer, which truncates to 512 tokens, the end mark included.
+        fingerprint: Digest of weights, tokenizer and dtype. The device, which can change the last bits, is not in it.
     """
 
     text_len = TEXT_LEN
@@ -67,7 +67,7 @@ class UMT5TextEncoder:
 
         Args:
             folder: Top folder of the download.
-            device: Where the encoder runs and its embeddings lie.
+            device: Device of the encoder and of its embeddings.
             dtype: "bfloat16" (11 GB; on the CPU mapped from disk), "float32" (23 GB), or "int8" (7 GB).
 
         Raises:
@@ -89,14 +89,14 @@ class UMT5TextEncoder:
 
     @torch.no_grad()
     def __call__(self, texts: list[str]) -> Tensor:
-        """Return embeddings [b, 512, text_dim]: each text alone, so that a batch does not change its embedding.
+        """Encode texts to b 512 text_dim, one by one, so that a batch does not change an embedding.
 
         Without padding there is nothing to mask. Up to rounding the values are those of a padded and masked text (Wan's
         way), in a fraction of the time.
         """
         rows = torch.zeros(len(texts), TEXT_LEN, self.text_dim, dtype=self.model.dtype, device=self.model.device)
         for i, text in enumerate(texts):
-            ids = torch.tensor([self.tokenizer.encode(clean_text(text)).ids], device=rows.device)  # [1, tokens]
+            ids = torch.tensor([self.tokenizer.encode(clean_text(text)).ids], device=rows.device)  # 1 tokens
             rows[i, : ids.shape[1]] = self.model(input_ids=ids).last_hidden_state[0]
         return rows
 

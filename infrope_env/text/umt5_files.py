@@ -1,10 +1,10 @@
-"""Finds UMT5-XXL in downloads of Wan and reads its tensors under the names of `transformers`.
+"""The files of UMT5-XXL in downloads of Wan, and their tensors under the names of `transformers`.
 
     Wan-AI/Wan2.1-T2V-1.3B-Diffusers   text_encoder/model-*.safetensors, tokenizer/tokenizer.json
     Wan-AI/Wan2.1-T2V-1.3B             models_t5_umt5-xxl-enc-bf16.pth, google/umt5-xxl/tokenizer.json
     one folder as transformers saves   model*.safetensors, tokenizer.json
 
-The layouts follow the code that saves and loads these files; the 11 GB themselves were never opened here.
+The layouts follow the code that saves and loads these files; no test has read the released files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAYOUTS = (
     ("models_t5_*.pth", "google/umt5-xxl/tokenizer.json"),
     ("model*.safetensors", "tokenizer.json"),
 )
-"""(weights, tokenizer) below the folder; the first layout whose weights exist is taken."""
+"""(weights, tokenizer) below the folder; the first layout whose weights exist is used."""
 
 ORIGINAL_NAMES = {
     "norm1": "layer.0.layer_norm",
@@ -83,7 +83,7 @@ class UMT5Files:
     def fingerprint(self, dtype: str) -> str:
         """Return a sha256 of the dtype, the tokenizer, and sizes and samples of the weights.
 
-        A megabyte of each file, spread evenly, tells encoders apart; all 11 GB would take longer than the first prompt.
+        A megabyte of each file, sampled evenly, distinguishes encoders; hashing 11 GB would delay the first prompt.
         """
         digest = hashlib.sha256(f"umt5 {dtype}".encode() + self.tokenizer.read_bytes())
         for path in self.weights:

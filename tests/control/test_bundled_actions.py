@@ -17,7 +17,7 @@ def wan() -> ActionSet:
     return ActionSet.load("wan")
 
 
-def test_pocket_actions_come_in_the_documented_order(pocket):
+def test_pocket_actions_are_in_the_documented_order(pocket):
     assert pocket.names == (
         *("stand", "walk_left", "walk_right", "jump", "crouch", "wave"),
         *("cut_meadow", "cut_desert", "cut_snow", "cut_city", "cut_beach", "cut_cave"),

@@ -49,7 +49,7 @@ def test_the_release_never_reaches_a_shot_past_the_total():
     assert [(shot.prompt, shot.blocks) for shot in parse(line).played()] == [("one", 1), ("two", 1)]
 
 
-# as its README says
+# as the README of the release says
 
 
 def test_a_hash_makes_its_own_scene_begin_with_a_cut():
@@ -82,7 +82,7 @@ def test_a_line_without_durations_gives_fourteen_blocks_a_scene():
     assert (board.seconds, board.latent_frames(), board.total_blocks) == (None, None, 28)
 
 
-def test_the_last_shot_takes_what_the_others_round_away():
+def test_the_last_shot_gets_the_blocks_that_the_others_round_away():
     board = parse("one[5s] | two[5s]")
     assert [shot.blocks for shot in board.shots] == [6, 6]
     assert [shot.blocks for shot in board.played()] == [6, 8]
@@ -114,7 +114,7 @@ def test_a_storyboard_may_go_over_several_lines():
 # subtitles
 
 
-def test_a_subtitle_stands_from_the_first_to_the_last_frame_of_its_shot():
+def test_a_subtitle_covers_its_shot_from_the_first_frame_to_the_last():
     board = parse("one[5s] | two[2.5s] | three[3s]; s1 | | s3")
     assert [shot.blocks for shot in board.played()] == [6, 3, 5]
     assert board.timed_subtitles() == (Subtitle("s1", 0, 9 + 5 * 12), Subtitle("s3", 9 + 8 * 12, 9 + 13 * 12))

@@ -27,7 +27,7 @@ def test_the_error_of_a_script_quotes_the_word(text: str, named: str) -> None:
 
 
 class FakeEnv:
-    """What a storyboard sees of an environment: the info of the newest block, and `set_prompt`."""
+    """The part of an environment that a storyboard uses: the info of the newest block, and `set_prompt`."""
 
     def __init__(self, prompt: str) -> None:
         self.info = {"block": 0, "prompt": prompt, "motion": "jump"}
@@ -38,7 +38,7 @@ class FakeEnv:
         self.info["prompt"] = text
 
 
-def test_a_storyboard_sets_each_prompt_at_its_block_and_asks_for_the_motion_in_force() -> None:
+def test_a_storyboard_sets_each_prompt_at_its_block_and_repeats_the_motion_in_force() -> None:
     env = FakeEnv("a fox runs")
     storyboard = parse("a fox runs[1.5s] | a fox waves[1.5s#] | a fox waves[0.75s#] | a fox jumps[0.75s]")
     controller = StoryboardController(storyboard, env.set_prompt, NAMES)

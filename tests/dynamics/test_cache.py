@@ -1,4 +1,4 @@
-"""The cache keeps frames by id; the buffers show a block the visible ones, rotated."""
+"""The cache stores frames by id; the buffers hold the visible ones for a block, with rotated keys."""
 
 import pytest
 import torch

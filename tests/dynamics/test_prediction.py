@@ -44,7 +44,7 @@ def test_a_rollout_interprets_the_output_by_its_models_prediction() -> None:
     assert first_block(velocity).std() > 0.1
 
 
-def test_a_learned_grid_tells_equal_patches_apart_and_is_the_same_in_every_frame() -> None:
+def test_a_learned_grid_distinguishes_equal_patches_and_is_the_same_in_every_frame() -> None:
     latents = torch.ones(1, 3, 4, 4, 6)
     plain, placed = (network(replace(SMALL, learned_grid=grid)).patchify(latents) for grid in (False, True))
     assert torch.allclose(plain, plain[:, :1].expand_as(plain))

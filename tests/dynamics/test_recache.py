@@ -35,7 +35,7 @@ class BlockCausalAttention:
         return (scores + self.mask).softmax(-1) @ value
 
     def write_kv(self, key: Tensor, value: Tensor) -> None:
-        """Keep keys and values for the comparison."""
+        """Store keys and values for the comparison."""
         self.key, self.value = key, value
 
 

@@ -196,7 +196,7 @@ def test_a_reset_rollout_is_a_new_one(model):
     assert torch.equal(play(rollout, STORY), first)
 
 
-def test_a_reset_uses_the_weights_as_they_are_now():
+def test_a_reset_uses_weights_that_changed_since_the_last_reset():
     model, embedding = small_model(), prompt(0)
     rollout = Rollout(model)
     rollout.advance(embedding, START)

@@ -86,7 +86,7 @@ def test_a_single_frame_is_enough_for_subject_and_scene(detectors: Detectors) ->
 
 
 def test_another_subject_is_not_taken_for_the_fox(detectors: Detectors) -> None:
-    """The prompt asks for a fox, and the frames show another subject."""
+    """The prompt names a fox, and the frames show another subject."""
     for number, other in enumerate(subject for subject in SUBJECTS if subject != "fox"):
         block = render_block(WorldState(other, SCENES[number], MOTIONS[number], 30 * number, 0))
         assert detectors.name_subject(block) == other

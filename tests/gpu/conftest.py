@@ -1,4 +1,4 @@
-"""The scale of a run on the GPU, its shared generator, and the file and table it leaves.
+"""The scale of a run on the GPU, its shared generator, and the file and table of its results.
 
 `INFROPE_GPU_TINY=1` rehearses everything on the CPU; `INFROPE_GPU_RESULTS` names the file to write.
 """
@@ -32,7 +32,7 @@ def scale() -> Scale:
 
 @pytest.fixture(scope="session")
 def results(scale: Scale, pytestconfig: pytest.Config) -> Iterator[Results]:
-    """What the tests find; written as JSON after the last one, also when some of them failed."""
+    """The findings of the tests, written as JSON after the last one, also when some of them failed."""
     rehearsal = bool(os.environ.get(TINY_VARIABLE))
     found = Results(
         numbers={

@@ -1,4 +1,4 @@
-"""The tests for a GPU run on the CPU at tiny size, so that nothing but the hardware is new where there is one."""
+"""The tests for a GPU run on the CPU at tiny size, so that without a GPU only the hardware is untested."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Wan at full size on a GPU, with random weights: is it correct, is it fast, and does it stay so?
+"""Wan at full size on a GPU, with random weights: correctness, speed, and both over a long rollout.
 
     pytest tests/gpu -m gpu                        # on a GPU with 48 GB; -k "not 14b" needs far less
     INFROPE_GPU_TINY=1 pytest tests/gpu -m gpu     # a rehearsal on the CPU
@@ -47,7 +47,7 @@ def test_bfloat16_agrees_with_float32(scale: Scale, results: Results) -> None:
 
 
 def test_a_block_of_14b_is_made(scale: Scale, results: Results) -> None:
-    """Comes before the tests of the smaller generator, which stays on the GPU once it is there."""
+    """This runs before the tests of the smaller generator, which stays on the GPU once it is there."""
     try:
         large = Rollout(random_transformer(scale.large_generator, scale.device, torch.bfloat16), Window(), Sampler())
         play(large, (CONTINUE,))
@@ -87,7 +87,7 @@ def test_a_reset_with_the_same_seed_gives_the_same_bytes(rollout: Rollout, resul
 def test_a_long_rollout_keeps_its_speed_and_memory(scale: Scale, rollout: Rollout, results: Results) -> None:
     on_gpu = scale.device.type == "cuda"
     if on_gpu:
-        torch.cuda.reset_peak_memory_stats()  # the test of 14B came before
+        torch.cuda.reset_peak_memory_stats()  # the test of 14B ran before
     millis, allocated = time_and_memory(rollout, scale.long_blocks)
     warm, half = scale.warm_up_blocks, (scale.warm_up_blocks + scale.long_blocks) // 2
     early, late = np.median(millis[warm:half]), np.median(millis[half:])

@@ -165,7 +165,7 @@ def test_a_restored_block_is_not_counted_again() -> None:
     assert simulation.stream.is_finished(simulation.clock.now) and len(simulation.env.actions) == 5
 
 
-def test_controllers_read_in_info_that_a_typed_prompt_waits_for_its_block() -> None:
+def test_free_prompt_is_true_in_info_before_the_typed_prompt_is_shown() -> None:
     simulation = Simulation(0.3).run(2)
     seen: list[tuple[bool, str]] = []
     simulation.stream.set_prompt("a fox waves")
@@ -179,7 +179,7 @@ def test_controllers_read_in_info_that_a_typed_prompt_waits_for_its_block() -> N
     assert seen[0][0] and seen[0][1] != "a fox waves"
 
 
-def test_a_saved_state_comes_back() -> None:
+def test_a_saved_state_is_restored() -> None:
     simulation = Simulation(0.3).run(3)
     saved = simulation.stream.save()
     simulation.run(3)

@@ -107,7 +107,7 @@ def test_a_continued_episode_has_the_seed_and_options_of_its_own_rollout(tiny_we
     assert (meta.seed, meta.options, meta.continues) == (5, {"subject": "frog"}, BlockReference("episode_000", 0))
 
 
-def test_a_prompt_that_waits_in_a_saved_state_is_replayed(tiny_weights: Path, tmp_path: Path) -> None:
+def test_a_pending_prompt_of_a_saved_state_is_replayed(tiny_weights: Path, tmp_path: Path) -> None:
     env = record(tiny_weights, tmp_path)
     env.reset(seed=5)
     env.unwrapped.set_prompt("a red robot waves hello in a city at night", cut=True)

@@ -1,4 +1,4 @@
-"""A replay reports how its environment differs from the one of the recording, and judges differences by that."""
+"""A replay reports how its environment differs from that of the recording, and classifies different blocks by it."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -47,10 +47,10 @@ def test_the_gpu_is_taken_when_the_weights_and_more_fit(monkeypatch: pytest.Monk
 
 
 def test_the_prompt_cache_releases_the_encoder_and_serves_without_it(twin: Path, tmp_path: Path) -> None:
-    lazy, told = LazyTextEncoder(twin), []
+    lazy, progress = LazyTextEncoder(twin), []
     prompt_cache = PromptCache(lazy, tmp_path / "prompts")
-    prompt_cache.encode_all([PROMPT, "the forest", PROMPT], report=lambda done, total: told.append((done, total)))
-    assert told == [(0, 2), (1, 2), (2, 2)] and not lazy.loaded
+    prompt_cache.encode_all([PROMPT, "the forest", PROMPT], report=lambda done, total: progress.append((done, total)))
+    assert progress == [(0, 2), (1, 2), (2, 2)] and not lazy.loaded
     later = PromptCache(LazyTextEncoder(twin, device="refuse"), tmp_path / "prompts")
     absent = PromptCache(AbsentTextEncoder.of(tmp_path / "prompts"), tmp_path / "prompts")
     assert later[PROMPT].equal(prompt_cache[PROMPT]) and absent[PROMPT].equal(prompt_cache[PROMPT])

@@ -17,7 +17,7 @@ from tests.text.tiny_umt5 import END_ID, PROMPT, SIZES, original_weights
 
 
 def padded_as_wan_does(twin: Path, texts: list[str]) -> Tensor:
-    """The release's way, by transformers alone: pad to 512, mask, zero the rows after the text."""
+    """Encode texts as the release does, by transformers alone: pad to 512, mask, zero the rows after the text."""
     from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(twin / "tokenizer" / "tokenizer.json"), pad_token="<pad>")
@@ -37,7 +37,7 @@ def test_embeddings_are_those_of_transformers_padded_masked_and_zeroed(twin: Pat
     torch.testing.assert_close(rows, padded_as_wan_does(twin, texts), atol=2e-5, rtol=1e-4)
 
 
-def test_a_text_reads_the_same_alone_and_in_company(encoder: UMT5TextEncoder) -> None:
+def test_a_text_has_the_same_embedding_alone_and_in_a_batch(encoder: UMT5TextEncoder) -> None:
     assert encoder([PROMPT])[0].equal(encoder(["snow", PROMPT, "a fox"])[1])
 
 
@@ -65,7 +65,7 @@ def test_text_is_cleaned_as_wan_expects(raw: str, clean: str) -> None:
 
 
 def wan_encoder(weights: dict[str, Tensor], ids: list[int]) -> Tensor:
-    """Wan's own encoder in a few lines: unscaled scores, a bias table per layer, gated tanh-GELU."""
+    """Encode as Wan's own encoder does, in a few lines: unscaled scores, a bias table per layer, gated tanh-GELU."""
 
     def norm(x: Tensor, name: str) -> Tensor:
         return x * x.square().mean(-1, keepdim=True).add(1e-6).rsqrt() * weights[f"{name}.weight"]

@@ -1,7 +1,7 @@
-"""Classifiers of what frames show: the subject and the scene of a frame, the motion of a block.
+"""Classifiers of pixel frames: the subject and the scene of a frame, the motion of a block.
 
-They are trained on rendered frames only, never on generated ones, so that they can score a generator; each may also
-answer "none". The training is in train_detectors.py:
+They are trained on rendered frames only, never on generated ones, so that they can score a generator. Each has the
+additional label "none". The training is in train_detectors.py:
 
     python -m examples.pocket_world.evaluate.detectors --out detectors.safetensors    (about ten minutes)
 """

@@ -1,4 +1,4 @@
-"""Evaluate a pocket model against ground truth: what it shows after 5 to 240 s, after changes and cuts, and its speed.
+"""Evaluate a pocket model against ground truth: its frames after 5 to 240 s and after changes and cuts, and its speed.
 
     python -m examples.pocket_world.evaluate --weights runs/world
     python -m examples.pocket_world.evaluate --quick
@@ -219,9 +219,9 @@ def measure_pictures(
 
 def measure_codec(env: ScoredEnv, clips: int) -> list[Measure]:
     """Return the row of the codec's PSNR on clips of evaluation seeds; none for a model without an encoder."""
-    if env.world_env.model.encoder is None or clips < 2:
+    if env.inner.model.encoder is None or clips < 2:
         return []
-    values = [codec_psnr(env.world_env.model, seed) for seed, _ in progress("codec", range(clips))]
+    values = [codec_psnr(env.inner.model, seed) for seed, _ in progress("codec", range(clips))]
     return [Measure.mean("codec on unseen clips (PSNR, dB)", values, (31, None))]
 
 
@@ -249,7 +249,7 @@ def progress(label: str, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
 
 def run_facts(env: ScoredEnv, options: Options) -> dict[str, Any]:
     """Return command, commit, machine and weights of this run."""
-    model = env.world_env.model
+    model = env.inner.model
     return {
         "command": " ".join(["python -m examples.pocket_world.evaluate", *sys.argv[1:]]),
         "quick": options.quick,

@@ -1,7 +1,7 @@
 """Labelled samples for the detectors: rendered blocks, blocks with a planted fault, and augmentations.
 
 A fault has the label `NONE` for the part that it makes wrong: a cross-fade shows no scene, a walk over ground that
-moves the wrong way is no motion. A detector that sees it need not choose the most similar label.
+moves the wrong way is no motion. Trained on faults, a detector need not choose the most similar label for one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether landmarks are in place: a generated frame compared with the rendered frame, with and without them."""
+"""Landmarks in place: a generated frame is compared with the rendered frame, with and without landmarks."""
 
 from __future__ import annotations
 

@@ -99,11 +99,11 @@ def sharpness(frames: np.ndarray) -> float:
 
 
 def mean_colour(frames: np.ndarray) -> np.ndarray:
-    """Return the mean red, green and blue, 0 to 255."""
+    """Return the mean red, green and blue of frames t H W 3: 3 values, 0 to 255."""
     return frames.reshape(-1, 3).mean(axis=0, dtype=np.float64)
 
 
 def psnr(frames: np.ndarray, truth: np.ndarray) -> float:
-    """Return the peak signal-to-noise ratio of uint8 frames, in dB."""
+    """Return the peak signal-to-noise ratio of uint8 frames, t H W 3, in dB."""
     error = (frames.astype(np.float32) - truth.astype(np.float32)) / 255
     return -10 * math.log10(float((error * error).mean()) + 1e-12)

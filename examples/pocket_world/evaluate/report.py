@@ -53,7 +53,7 @@ class Measure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the value is within the bar; None without a bar."""
+        """True if the value is within the bar; None without a bar."""
         low, high = self.bar
         if low is None and high is None:
             return None

@@ -65,11 +65,11 @@ class FrameSource:
 
     def play(self, seed: int, subject: str, scene: str, motion: str, actions: Sequence[str]) -> list[np.ndarray]:
         """Play a rollout, and return its first block and one block per action, t H W 3 each."""
-        world_env = self.env.unwrapped
-        assert isinstance(world_env, InfinityRopeEnv)
+        inner = self.env.unwrapped
+        assert isinstance(inner, InfinityRopeEnv)
         options = {"subject": subject, "scene": scene, "motion": motion}
         blocks = [self.env.reset(seed=seed, options=options)[0]]
-        return blocks + [self.env.step(world_env.action_set.index(action))[0] for action in actions]
+        return blocks + [self.env.step(inner.action_set.index(action))[0] for action in actions]
 
 
 def main(options: Options) -> None:

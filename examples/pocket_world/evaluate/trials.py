@@ -1,6 +1,6 @@
 """Trials of an evaluation: sustained motions, typed prompts, random play, action changes, cuts, and the codec.
 
-Every trial plays the environment as a player would, with seeds that no training uses. Detectors classify the generated
+Every trial steps the environment as play does, with seeds that no training uses. Detectors classify the generated
 blocks; where the ground truth is known, generated frames are also compared with rendered ones.
 """
 
@@ -47,7 +47,7 @@ RECENT_BLOCKS = 5
 
 @dataclass(frozen=True)
 class BlockScore:
-    """Whether the detectors name the subject, the scene and the motion of the prompt."""
+    """Agreement of the detectors with the prompt: True for each of its names that they classify the block as."""
 
     subject: bool
     scene: bool
@@ -79,7 +79,7 @@ class ScoredEnv:
     block_ms: list[float] = field(default_factory=list)
 
     @property
-    def world_env(self) -> InfinityRopeEnv:
+    def inner(self) -> InfinityRopeEnv:
         """The environment without its wrappers."""
         assert isinstance(self.env.unwrapped, InfinityRopeEnv)
         return self.env.unwrapped
@@ -93,22 +93,22 @@ class ScoredEnv:
         """Begin a rollout with a free prompt, continue it for some blocks, and return the last one."""
         block = self.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options={"prompt": prompt})[0]
         for _ in range(blocks):
-            block = self.step(self.world_env.action_set.index(self.world_env.steering.motion))
+            block = self.step(self.inner.action_set.index(self.inner.steering.motion))
         return block
 
     def play(self, action: str) -> np.ndarray:
         """Return the next block under a named action."""
-        return self.step(self.world_env.action_set.index(action))
+        return self.step(self.inner.action_set.index(action))
 
     def step(self, action: int) -> np.ndarray:
         """Return the next block under a numbered action, and record how long it took."""
         observation = self.env.step(action)[0]
-        self.block_ms.append(1000 * self.world_env.timings["total_s"])
+        self.block_ms.append(1000 * self.inner.timings["total_s"])
         return observation
 
     def score(self, block: np.ndarray, prompt: TypedPrompt | None = None) -> BlockScore:
         """Score a block against a typed prompt, or by default against the state that the actions have set."""
-        expected: TypedPrompt | Steering = prompt or self.world_env.steering
+        expected: TypedPrompt | Steering = prompt or self.inner.steering
         return BlockScore(
             self.detectors.name_subject(block) == expected.subject,
             self.detectors.name_scene(block) == expected.scene,
@@ -127,7 +127,7 @@ class SustainedRollout:
         speeds: Scroll speed of every block but the first, in pixels per frame.
         drift: Change of the mean colour from block 1 to the last, 0 to 255, of the channel that changes most.
         rendered_drift: The same for the frames that the world renders.
-        sharpness: Sharpness relative to rendered frames, mean over the kept blocks.
+        sharpness: Sharpness relative to rendered frames, mean over block 1 and the requested blocks.
         step_rate_ratio: Steps per second relative to rendered frames; None unless the motion is a walk.
         jump_height_ratios: Rise of every block of a jump relative to rendered frames; empty for other motions.
     """
@@ -253,7 +253,7 @@ def walking_speed(motion: str) -> int:
 def random_play(env: ScoredEnv, state: WorldState, seed: int, blocks: int) -> Iterator[BlockScore]:
     """Play random actions, cuts included, and score every block."""
     env.start(state, seed)
-    for action in random_actions(env.world_env.action_set, blocks, EVALUATION_SEED_OFFSET + seed):
+    for action in random_actions(env.inner.action_set, blocks, EVALUATION_SEED_OFFSET + seed):
         yield env.score(env.step(action))
 
 
@@ -262,14 +262,14 @@ def switch_and_cut(env: ScoredEnv, state: WorldState, seed: int) -> tuple[list[S
     env.start(state, seed)
     for _ in range(int(np.random.default_rng([EVALUATION_SEED_OFFSET, seed]).integers(1, 6))):
         env.play(state.motion)
-    saved = env.world_env.save_state()
+    saved = env.inner.save_state()
     switches = []
     for motion in (motion for motion in MOTIONS if motion != state.motion):
-        env.world_env.restore_state(saved)
+        env.inner.restore_state(saved)
         switches.append(SwitchResult(state.motion, motion, env.score(env.play(motion))))
     cuts = []
     for scene in (scene for scene in SCENES if scene != state.scene):
-        env.world_env.restore_state(saved)
+        env.inner.restore_state(saved)
         block = env.play(f"cut_{scene}")
         cuts.append(CutResult(scene, env.detectors.name_scene(block[:1]) == scene, env.score(block)))
     return switches, cuts

@@ -6,8 +6,7 @@
 Two alternatives were measured and dropped. A narrow TAEHV trained as a residual of the linear decoder gained 2.4 dB at
 24 latent channels in 45 minutes and nothing at 96 channels in 15 minutes, and it doubled decoding time; more channels
 and a wider neighbourhood need no training. A decoder fitted to 400 generated blocks (`polish.py`, commit 5903390) lost
-4 dB on encoded clips and gained nothing on generated latents: where the generator shows the wrong place, no decoder
-can restore the right one.
+4 dB on encoded clips and gained nothing on generated latents: where their content is wrong, no decoder can restore it.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ def render_clips(options: Options) -> list[Tensor]:
 
 
 def sample_patches(encoder: PatchEncoder, video: Tensor, every: int = 2) -> Tensor:
-    """Return every second patch of a video, (n pixels)."""
+    """Return one patch in `every` of a video, n patch_pixels."""
     return encoder.patches(video).movedim(2, -1).flatten(0, -2)[::every]
 
 

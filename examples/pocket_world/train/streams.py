@@ -1,4 +1,4 @@
-"""Endless self-rollout: the generator continues its own output while the rendered world supplies every block's target.
+"""Endless self-rollout: the generator continues its own output, and the rendered world gives every block's target.
 
 These rollouts are as long as play, so the generator also learns from errors that appear only after a minute.
 """
@@ -57,7 +57,7 @@ class RolloutContext:
         return masked_attention(rotate(query, block), torch.cat(keys, 2), torch.cat(values, 2))
 
     def write_kv(self, key: Tensor, value: Tensor) -> None:
-        """Keep the keys and values of the latest pass for `commit`."""
+        """Store the keys and values of the latest pass for `commit`."""
         self._latest = key, value
 
     def commit(self) -> None:

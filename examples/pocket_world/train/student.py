@@ -48,10 +48,10 @@ class Options:
         blocks: Blocks per rollout and iteration.
         teacher_forcing_batch: Clips per iteration and process in the teacher-forcing loss.
         scheduled_sampling_probability: Probability of committing the rendered block instead of the generated one. It
-            brings back rollouts that have lost their place in the scenery.
+            corrects rollouts whose position in the scenery is wrong.
         lr: Peak learning rate.
         seed: Seed of rollouts, clips and noise.
-        device: Device to train on; None takes the GPU if there is one.
+        device: Device to train on; None means the GPU if there is one.
     """
 
     clips: Path = Path("runs/clips")

@@ -56,7 +56,7 @@ class Options:
         width: Channels of the generator, a multiple of 64.
         at_steps: Share of the noise levels below 1 that equal the sampler's own; the rest covers all levels.
         seed: Seed of initial weights, clips and noise.
-        device: Device to train on; None takes the GPU if there is one.
+        device: Device to train on; None means the GPU if there is one.
     """
 
     clips: Path = Path("runs/clips")

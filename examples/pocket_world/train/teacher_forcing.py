@@ -37,7 +37,7 @@ class AttentionPlan:
 
 
 class AttentionPlanner:
-    """Makes attention plans for clips, and keeps the rotations it has computed."""
+    """Factory of attention plans for clips; it caches the rotations that it computes."""
 
     def __init__(self, table: RotaryTable, tokens_per_frame: int, device: torch.device | str = "cpu") -> None:
         self._table, self._tokens_per_frame, self._device = table, tokens_per_frame, device
@@ -94,7 +94,7 @@ class TeacherForcingContext:
         return masked_attention(rotate(query, self._rotation), keys, values, self._mask)
 
     def write_kv(self, key: Tensor, value: Tensor) -> None:
-        """Do nothing: clean and noisy blocks are in one batch, so no keys need to be kept."""
+        """Do nothing: clean and noisy blocks are in one batch, so no keys need to be stored."""
 
     def _gather(self, x: Tensor) -> Tensor:
         """Return the visible clean frames of every block: (2 N) heads (block n) d -> N heads (context n) d."""

@@ -208,4 +208,4 @@ def _all_phrases() -> Iterator[str]:
 
 
 VOCABULARY: tuple[str, ...] = tuple(sorted({word for phrase in _all_phrases() for word in phrase.split()}))
-"""All words of all captions, sorted; the comma is left out."""
+"""All words of all captions, sorted; without the comma."""

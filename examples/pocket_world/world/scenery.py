@@ -21,7 +21,7 @@ from examples.pocket_world.world.scenes import (
 )
 
 SHADE, WARMTH = 0.2, 24
-"""Share of its light that the ground loses where it is darkest, and rise of red, of 255, where it is warmest."""
+"""Relative darkening of the ground where it is darkest, and increase of red (of 255) where it is warmest."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def tint_ground(pixels: np.ndarray) -> np.ndarray:
     """Modulate brightness and warmth of the ground along the near layer, premultiplied RGBA uint8.
 
     Brightness runs in four waves per period and warmth in three, so the ground's colour identifies the position: a
-    generator that has lost a landmark can still predict the next one. A single wave would do that too, but it changes
-    too little within a block for a generator to learn that it moves.
+    generator can predict the next landmark even if none is in view. A single wave would identify it, too, but changes
+    so little within a block that a generator does not learn its motion.
     """
     angle = 2 * np.pi * np.arange(NEAR_PERIOD)[:, None] / NEAR_PERIOD
     light, warmth = 1 - SHADE * (1 - np.sin(4 * angle)) / 2, WARMTH * np.cos(3 * angle) * (1, 0, -1)
