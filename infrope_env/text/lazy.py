@@ -101,21 +101,15 @@ class AbsentTextEncoder:
     text_dim: int
 
     @classmethod
-    def of(cls, folder: Path, fingerprint: str | None = None) -> AbsentTextEncoder:
-        """Stand in for the encoder of a folder of embeddings.
-
-        Args:
-            folder: Folder of a `PromptCache`.
-            fingerprint: Fingerprint of the encoder, or its beginning; None takes the encoder of the newest embedding.
+    def of(cls, folder: Path) -> AbsentTextEncoder:
+        """Stand in for the encoder of the newest embedding in the folder of a `PromptCache`.
 
         Raises:
             WeightsError: There is no embedding.
         """
-        kept = [encoder for encoder in stored_encoders(folder) if encoder.fingerprint.startswith(fingerprint or "")]
-        if not kept:
-            which = f" of the encoder {fingerprint}" if fingerprint else ""
-            raise WeightsError(f"{folder} has no embeddings{which}: prompts must be encoded once with {DOWNLOAD}.")
-        newest = kept[0]
+        newest = next(iter(stored_encoders(folder)), None)
+        if newest is None:
+            raise WeightsError(f"{folder} has no embeddings: prompts must be encoded once with {DOWNLOAD}.")
         return cls(folder, newest.fingerprint, newest.text_len, newest.text_dim)
 
     def __call__(self, texts: list[str]) -> Tensor:
