@@ -87,7 +87,6 @@ def _load(
         transformer=generator.transformer,
         text_encoder=text_encoder,
         decoder=decoder,
-        config=generator.config,
         window=settings.window or generator.window,
         sampler=settings.sampler or generator.sampler,
         frame_size=(height, width),
