@@ -7,7 +7,9 @@ desktop.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from infrope_env.config import WAN_1_3B, ModelConfig, Window
 from infrope_env.models.wan.settings import PIXELS_PER_LATENT
@@ -59,11 +61,13 @@ def generator_memory(config: ModelConfig, window: Window) -> GeneratorMemory:
 def parameters(config: ModelConfig) -> int:
     """Return the number of a generator's parameters: 1,418,996,800 for Wan 1.3B."""
     dim = config.dim
-    embeddings = _linear(config.patch_values, dim) + _mlp(config.text_dim, dim, dim) + _mlp(config.freq_dim, dim, dim)
+    embeddings = (
+        _linears(config.patch_values, dim) + _linears(config.text_dim, dim, dim) + _linears(config.freq_dim, dim, dim)
+    )
     norms = 4 * dim + 2 * dim  # of queries and keys in both attentions; before the text, with a bias
-    layer = LINEARS_OF_WIDTH * _linear(dim, dim) + norms + _mlp(dim, config.ffn_dim, dim) + 6 * dim
-    head = _linear(dim, config.patch_values) + 2 * dim
-    return embeddings + _linear(dim, 6 * dim) + config.num_layers * layer + head
+    layer = LINEARS_OF_WIDTH * _linears(dim, dim) + norms + _linears(dim, config.ffn_dim, dim) + 6 * dim
+    head = _linears(dim, config.patch_values) + 2 * dim
+    return embeddings + _linears(dim, 6 * dim) + config.num_layers * layer + head
 
 
 def lora_parameters(config: ModelConfig, rank: int) -> int:
@@ -79,21 +83,17 @@ class DecoderMemory:
     Attributes:
         weights: Bytes of the parameters.
         state: Numbers in the decoder state, per pixel of a frame.
-        frames: Pixel frames decoded together.
-        channels: Channels of the widest layer, at the frame's full size.
-        copies: Copies of that layer's features alive at once, roughly.
+        features: Numbers alive in the widest layer, per pixel of a frame: frames x channels x copies, roughly.
     """
 
     weights: int
     state: float
-    frames: int
-    channels: int
-    copies: int
+    features: int
 
 
 DECODERS = {
-    "taew2_1": DecoderMemory(weights=23_000_000, state=84, frames=12, channels=64, copies=3),
-    "wan_vae": DecoderMemory(weights=253_785_062, state=2364.5, frames=4, channels=96, copies=5),
+    "taew2_1": DecoderMemory(weights=23_000_000, state=84, features=12 * 64 * 3),
+    "wan_vae": DecoderMemory(weights=253_785_062, state=2364.5, features=4 * 96 * 5),
 }
 """The full VAE decodes one latent frame at a time; its state is two feature frames of every convolution (1.9 GB)."""
 
@@ -104,9 +104,9 @@ def memory_in_play(name: str, offload: bool) -> int:
     needs = generator_memory(config, Window())
     rotating = config.num_layers * config.tokens_per_frame * config.dim * ROTATING_BYTES
     resident, working = needs.cache + needs.window + needs.text, max(needs.activations, rotating)
-    height, width = (PIXELS_PER_LATENT * side for side in config.latent_size)
-    idle = decoder.weights + round(decoder.state * height * width * VALUE_BYTES)
-    decoding = idle + decoder.frames * decoder.channels * decoder.copies * height * width * VALUE_BYTES
+    pixels = math.prod(PIXELS_PER_LATENT * side for side in config.latent_size)
+    idle = decoder.weights + round(decoder.state * pixels * VALUE_BYTES)
+    decoding = idle + decoder.features * pixels * VALUE_BYTES
     if offload:
         return resident + max(needs.weights + working, decoding)
     return resident + needs.weights + max(idle + working, decoding)
@@ -134,9 +134,6 @@ def memory_table() -> str:
     return "\n".join(rows)
 
 
-def _mlp(inputs: int, hidden: int, outputs: int) -> int:
-    return _linear(inputs, hidden) + _linear(hidden, outputs)
-
-
-def _linear(inputs: int, outputs: int) -> int:
-    return inputs * outputs + outputs
+def _linears(*widths: int) -> int:
+    """Return the number of parameters of linear layers from each width to the next."""
+    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
