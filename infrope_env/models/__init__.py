@@ -15,15 +15,11 @@ Importing the package loads none of them.
 
 from typing import Any
 
-__all__ = ["load_generator", "load_model"]
+__all__ = ["load_generator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load_model` or `load_generator` at its first use (PEP 562): both import torch."""
-    if name == "load_model":
-        from infrope_env.models.resolve import load_model
-
-        return load_model
+    """Import `load_generator` at its first use (PEP 562): it imports torch."""
     if name == "load_generator":
         from infrope_env.models.wan.generator import load_generator
 

@@ -20,13 +20,7 @@ class BlockCodec:
     """
 
     def __init__(self, model: WorldModel, block: int, decode: bool = True) -> None:
-        """Prepare for the first block of a rollout.
-
-        Args:
-            model: The loaded weights.
-            block: Latent frames per block.
-            decode: False returns zeros in place of decoded frames.
-        """
+        """Prepare for the first block of `block` latent frames; without `decode`, decoded frames are zeros."""
         self._model, self._decode = model, decode
         self._state: DecoderState | None = None  # None before the first block
         self._dropped = model.decoder.frames_per_latent - 1  # frames that a causal decoder lacks in the first block
@@ -57,14 +51,7 @@ class BlockCodec:
         self._state = tuple(tensor.clone() for tensor in state)
 
     def load_picture(self, image: object) -> Frames:
-        """Return a picture scaled and cropped to the frame, H W 3.
-
-        Args:
-            image: Path of a picture file, or a uint8 array H W 3.
-
-        Raises:
-            ValueError: The model has no encoder, or the image is not a picture.
-        """
+        """Return the picture of a path or a uint8 array, scaled and cropped to H W 3; ValueError without an encoder."""
         if self._model.encoder is None:
             missing = f"The model {self._model.name!r} has no encoder: it cannot start from an image."
             raise ValueError(f"{missing} {self._model.encoder_hint}".rstrip())

@@ -44,10 +44,10 @@ class Card:
             raise WeightsError(f"{source}: not valid JSON: {error}.") from error
         if not isinstance(entries, dict):
             raise WeightsError(f"{source}: expected an object, got {type(entries).__name__}.")
-        decoder = entries.get("decoder")
-        is_taehv = isinstance(decoder, dict) and "decoder_widths" in decoder
-        parts: dict[str, type] = {"model": ModelConfig, "decoder": TAEHVConfig if is_taehv else PatchCodecConfig}
-        parts |= {"text_encoder": PocketTextConfig, "window": Window, "sampler": Sampler}
+        parts: dict[str, type] = {"model": ModelConfig, "decoder": PatchCodecConfig, "text_encoder": PocketTextConfig}
+        parts |= {"window": Window, "sampler": Sampler}
+        if isinstance(decoder := entries.get("decoder"), dict) and "decoder_widths" in decoder:
+            parts["decoder"] = TAEHVConfig
         for key in parts.keys() & entries.keys():
             entries[key] = _build(parts[key], entries[key], f"{source}: {key}")
         return _build(cls, entries, str(source))

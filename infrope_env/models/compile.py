@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 
@@ -52,15 +52,12 @@ def compile_model(model: WorldModel, rollout: Rollout, backend: str | Callable[.
     The fast decoder is compiled for its two shapes, those of the first block and of the others; the full VAE is not.
 
     Args:
-        model: Loaded with `LoadOptions(compile=True)`, so that no other environment shares its network.
+        model: Loaded with `LoadOptions(compile=True)`, so no other environment shares its network; else ValueError.
         rollout: A rollout of its transformer, which is used and reset. Its window decides the shapes.
         backend: Backend of torch.compile.
 
     Returns:
         Seconds it took: minutes the first time, much less afterwards, because the cache folder keeps the code.
-
-    Raises:
-        ValueError: The model was loaded without `compile=True`.
     """
     if not model.compiled:
         raise ValueError(f"expected {model.name!r} to be loaded with compile=True: compiling changes shared weights")
@@ -68,29 +65,24 @@ def compile_model(model: WorldModel, rollout: Rollout, backend: str | Callable[.
     logger.info("compiling for %d context lengths; the first time takes minutes, kept in %s", len(paths), cache_dir())
     started = time.perf_counter()
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
-    import torch._dynamo
+    from torch._dynamo import config
 
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
+    config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
     for layer in model.transformer.blocks:
         if layer._compiled_call_impl is None:
             layer.compile(dynamic=False, backend=backend)
     decoder = model.decoder
     if isinstance(decoder, TAEHV) and "decode_float" not in vars(decoder):
-        compiled = torch.compile(decoder.decode_float, dynamic=False, backend=backend)
-        decoder.decode_float = compiled  # type: ignore[method-assign]
-    _meet_every_shape(model, rollout, paths.values())
+        vars(decoder)["decode_float"] = torch.compile(decoder.decode_float, dynamic=False, backend=backend)
+    text = torch.zeros(1, model.config.text_len, model.config.text_dim, device=model.device, dtype=model.dtype)
+    with torch.inference_mode():
+        for path in paths.values():
+            rollout.reset(seed=0)
+            decoder_state = None
+            for transition in path:
+                latents = rollout.advance(text, transition).latents
+                _, decoder_state = decoder.decode(latents, decoder_state)
+    rollout.reset(seed=0)
     took_s = time.perf_counter() - started
     logger.info("compiled in %.0f s", took_s)
     return took_s
-
-
-@torch.inference_mode()
-def _meet_every_shape(model: WorldModel, rollout: Rollout, paths: Iterable[tuple[Transition, ...]]) -> None:
-    text = torch.zeros(1, model.config.text_len, model.config.text_dim, device=model.device, dtype=model.dtype)
-    for path in paths:
-        rollout.reset(seed=0)
-        decoder_state = None
-        for transition in path:
-            latents = rollout.advance(text, transition).latents
-            _, decoder_state = model.decoder.decode(latents, decoder_state)
-    rollout.reset(seed=0)

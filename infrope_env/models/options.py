@@ -33,27 +33,19 @@ class LoadOptions:
 
     def device_and_dtype(self) -> tuple[torch.device, torch.dtype]:
         """Return where and in which precision to compute; ValueError where this machine or torch has no such thing."""
-        device = choose_device(self.device)
+        try:
+            default = "cuda" if torch.cuda.is_available() else "cpu"
+            device = torch.device(default if self.device is None else self.device)
+        except RuntimeError as error:
+            raise ValueError(f"expected device to be 'cpu', 'cuda' or 'cuda:1', got {self.device!r}") from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(f"There is no device {self.device!r} here. Pass device='cpu'.")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"expected dtype to be one of {', '.join(DTYPES)}, got {self.dtype!r}")
         return device, fast_dtype(device) if self.dtype is None else DTYPES[self.dtype]
 
 
 DEFAULTS = LoadOptions()
-"""Every choice left to the model and the machine."""
-
-
-def choose_device(name: str | None) -> torch.device:
-    """Return the device of a name, by default the GPU where there is one; ValueError for an unknown or absent one."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"expected device to be 'cpu', 'cuda' or 'cuda:1', got {name!r}") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"There is no device {name!r} here. Pass device='cpu'.")
-    return device
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infrope_env.errors import WeightsError
 from infrope_env.models.options import DEFAULTS, LoadOptions
-from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, DEFAULT, Checkpoint, find_checkpoint
+from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, Checkpoint, find_checkpoint
 from infrope_env.models.wan.parts import holds_part
 from infrope_env.models.world_folder import BUNDLED, CARD, load_world
 from infrope_env.models.world_model import WorldModel
@@ -60,8 +60,7 @@ def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:
     """
     text = str(weights or "pocket")
     path = Path(text).expanduser()
-    row = find_checkpoint(DEFAULT if text == ALIAS else text)
-    if row is not None:
+    if row := find_checkpoint(text):
         return CatalogEntry(row)
     if path.is_file():
         return LocalFile(path)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import nn
 
 from infrope_env.atomic_file import write_atomically
 from infrope_env.dynamics.transformer import CausalWanTransformer
@@ -27,7 +27,7 @@ from infrope_env.models.card import Card
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
-from infrope_env.pixels.taehv import TAEHV
+from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
 from infrope_env.tensor_files import fill, parse_safetensors
 from infrope_env.text.encoder import PocketTextEncoder
 
@@ -36,6 +36,8 @@ GENERATOR, TEXT_ENCODER, DECODER = "generator.safetensors", "text_encoder.safete
 ENCODER = "encoder.safetensors"
 TOKENIZER, CARD = "tokenizer.json", "card.json"
 GENERATOR_PREFIX = "model."
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def load_world(folder: Path, options: LoadOptions = DEFAULTS) -> WorldModel:
@@ -64,7 +66,7 @@ def describe_world(folder: Path) -> Iterator[str]:
     yield f"{card.name}  {folder}"
     yield f"  {width}x{height} px, {card.model.num_layers} layers of {card.model.dim}"
     for name, sha256 in card.files.items():
-        data = _read_checked(folder, name, card)
+        data = _check(_read(folder / name), folder / name, card)
         yield f"  {name:26}{len(data) / 1e6:9.2f} MB  sha256 {sha256[:16]}  intact"
     yield from _describe_notes(card.training, "  ")
 
@@ -77,18 +79,15 @@ def save_world(
     card_fields: Mapping[str, Any],
     encoder: PatchEncoder | None = None,
 ) -> Path:
-    """Write a world folder. Every file appears whole or not at all, the card last.
+    """Write a world folder and return it. Every file appears whole or not at all, the card last.
 
     Args:
         folder: Made if need be; files of an earlier world in it are replaced.
         transformer: Stored in its own dtype, as are the other networks.
-        text_encoder: Its tokenizer becomes tokenizer.json.
+        text_encoder: Stored with its tokenizer.
         decoder: Stored without its encoder.
         card_fields: "name"; optionally "window" and "sampler" (dataclasses) and "training" (notes).
         encoder: Encoder of a patch codec.
-
-    Returns:
-        The folder.
     """
     tensors = {
         GENERATOR: {GENERATOR_PREFIX + name: value for name, value in transformer.state_dict().items()},
@@ -114,21 +113,20 @@ def save_world(
 def _load(folder: Path, card_text: str, device: torch.device, dtype: torch.dtype, compiled: bool) -> WorldModel:
     """Load a folder. The card's text is part of the key, so a folder that is written again is loaded again."""
     card = Card.parse(card_text, folder / CARD)
-    tensors = {name: _tensors(folder, name, card) for name in (GENERATOR, TEXT_ENCODER, DECODER)}
-    generator = {name.removeprefix(GENERATOR_PREFIX): value for name, value in tensors[GENERATOR].items()}
-    tokenizer = Tokenizer.from_str(_read_checked(folder, TOKENIZER, card).decode())
-    transformer = _fill(lambda: CausalWanTransformer(card.model), generator, folder / GENERATOR)
-    text_encoder = _fill(
-        lambda: PocketTextEncoder(tokenizer, card.text_encoder), _float32(tensors[TEXT_ENCODER]), folder / TEXT_ENCODER
-    )
-    decoder = _fill(lambda: _make_decoder(card), tensors[DECODER], folder / DECODER)
+    config = card.decoder
+    tokenizer = Tokenizer.from_str(_check(_read(folder / TOKENIZER), folder / TOKENIZER, card).decode())
+    text_encoder = _network(folder / TEXT_ENCODER, card, lambda: PocketTextEncoder(tokenizer, card.text_encoder))
+    decoder = _network(folder / DECODER, card, lambda: _make_decoder(config))
+    encoder = None
+    if ENCODER in card.files and isinstance(config, PatchCodecConfig):
+        encoder = _network(folder / ENCODER, card, lambda: PatchEncoder(config))
+        encoder.to(device, torch.float32)  # it encodes one picture in a rollout at most
     return WorldModel(
         name=card.name,
-        transformer=transformer.to(device, dtype),
-        text_encoder=text_encoder.to(device),  # float32 everywhere: it is tiny
+        transformer=_network(folder / GENERATOR, card, lambda: CausalWanTransformer(card.model)).to(device, dtype),
+        text_encoder=text_encoder.to(device, torch.float32),  # on every device: it is tiny
         decoder=decoder.to(device, dtype, memory_format=torch.channels_last),  # decodes a quarter faster
-        encoder=_load_encoder(folder, card, device),
-        config=card.model,
+        encoder=encoder,
         window=card.window,
         sampler=card.sampler,
         frame_size=card.frame_size,
@@ -139,52 +137,32 @@ def _load(folder: Path, card_text: str, device: torch.device, dtype: torch.dtype
     )
 
 
-def _load_encoder(folder: Path, card: Card, device: torch.device) -> PatchEncoder | None:
-    """Load the encoder, where there is one, in float32: it encodes one picture in a rollout at most."""
-    config = card.decoder
-    if ENCODER not in card.files or not isinstance(config, PatchCodecConfig):
-        return None
-    tensors = _float32(_tensors(folder, ENCODER, card))
-    return _fill(lambda: PatchEncoder(config), tensors, folder / ENCODER).to(device)
-
-
-def _make_decoder(card: Card) -> Any:
+def _make_decoder(config: PatchCodecConfig | TAEHVConfig) -> Any:
     """Return a decoder. A TAEHV has no encoder here: world folders do not store it."""
-    if isinstance(card.decoder, PatchCodecConfig):
-        return PatchDecoder(card.decoder)
-    codec = TAEHV(card.decoder)
+    if isinstance(config, PatchCodecConfig):
+        return PatchDecoder(config)
+    codec = TAEHV(config)
     codec.encoder = nn.Sequential()
     return codec
 
 
-def _fill(make: Any, tensors: Mapping[str, Tensor], path: Path) -> Any:
-    return fill(make, tensors, path, f"the sizes in {CARD}")
+def _network(path: Path, card: Card, make: Callable[[], N]) -> N:
+    """Return a network with the weights of its file. The bytes that are hashed are the bytes that are loaded."""
+    data = _read(path)
+    tensors = parse_safetensors(data, path)
+    _check(data, path, card)
+    prefix = GENERATOR_PREFIX if path.name == GENERATOR else ""
+    plain = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return fill(make, plain, path, f"the sizes in {CARD}")
 
 
-def _float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.float() for name, tensor in tensors.items()}
-
-
-def _tensors(folder: Path, name: str, card: Card) -> dict[str, Tensor]:
-    """Return the tensors of a file. The bytes that are hashed are the bytes that are loaded."""
-    data = _read(folder / name)
-    tensors = parse_safetensors(data, folder / name)
-    _check(data, folder, name, card)
-    return tensors
-
-
-def _read_checked(folder: Path, name: str, card: Card) -> bytes:
-    data = _read(folder / name)
-    _check(data, folder, name, card)
+def _check(data: bytes, path: Path, card: Card) -> bytes:
+    """Return the bytes of a file if the card has their digest; WeightsError where it does not."""
+    if path.name not in card.files:
+        raise WeightsError(f"{path.with_name(CARD)}: files has no sha256 for {path.name}.")
+    if hashlib.sha256(data).hexdigest() != card.files[path.name]:
+        raise WeightsError(f"{path}: altered, its sha256 is not the one in {CARD}. Get the folder again.")
     return data
-
-
-def _check(data: bytes, folder: Path, name: str, card: Card) -> None:
-    """Compare bytes with the digest in the card; WeightsError where they differ."""
-    if name not in card.files:
-        raise WeightsError(f"{folder / CARD}: files has no sha256 for {name}.")
-    if hashlib.sha256(data).hexdigest() != card.files[name]:
-        raise WeightsError(f"{folder / name}: altered, its sha256 is not the one in {CARD}. Get the folder again.")
 
 
 def _read(path: Path) -> bytes:

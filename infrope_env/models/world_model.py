@@ -35,7 +35,6 @@ class WorldModel:
     transformer: CausalWanTransformer
     text_encoder: TextEncoder
     decoder: Decoder
-    config: ModelConfig
     window: Window
     sampler: Sampler
     frame_size: tuple[int, int]
@@ -47,3 +46,8 @@ class WorldModel:
     prompt_folder: Path | None = None
     packages: tuple[str, ...] = ()
     compiled: bool = False
+
+    @property
+    def config(self) -> ModelConfig:
+        """Sizes of the transformer."""
+        return self.transformer.config

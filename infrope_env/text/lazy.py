@@ -101,21 +101,15 @@ class AbsentTextEncoder:
     text_dim: int
 
     @classmethod
-    def of(cls, folder: Path, fingerprint: str | None = None) -> AbsentTextEncoder:
-        """Return the stand-in for the encoder of a folder of embeddings.
-
-        Args:
-            folder: Folder of a `PromptCache`.
-            fingerprint: Fingerprint of the encoder, or its beginning; None means the encoder of the newest embedding.
+    def of(cls, folder: Path) -> AbsentTextEncoder:
+        """Return the stand-in for the encoder of the newest embedding in the folder of a `PromptCache`.
 
         Raises:
             WeightsError: There is no embedding.
         """
-        found = [encoder for encoder in stored_encoders(folder) if encoder.fingerprint.startswith(fingerprint or "")]
-        if not found:
-            which = f" of the encoder {fingerprint}" if fingerprint else ""
-            raise WeightsError(f"{folder} has no embeddings{which}: prompts must be encoded once with {DOWNLOAD}.")
-        newest = found[0]
+        newest = next(iter(stored_encoders(folder)), None)
+        if newest is None:
+            raise WeightsError(f"{folder} has no embeddings: prompts must be encoded once with {DOWNLOAD}.")
         return cls(folder, newest.fingerprint, newest.text_len, newest.text_dim)
 
     def __call__(self, texts: list[str]) -> Tensor:

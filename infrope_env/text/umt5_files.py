@@ -2,7 +2,6 @@
 
     Wan-AI/Wan2.1-T2V-1.3B-Diffusers   text_encoder/model-*.safetensors, tokenizer/tokenizer.json
     Wan-AI/Wan2.1-T2V-1.3B             models_t5_umt5-xxl-enc-bf16.pth, google/umt5-xxl/tokenizer.json
-    one folder as transformers saves   model*.safetensors, tokenizer.json
 
 The layouts follow the code that saves and loads these files; no test has read the released files.
 """
@@ -22,7 +21,6 @@ from infrope_env.tensor_files import read_tensors
 LAYOUTS = (
     ("text_encoder/model*.safetensors", "tokenizer/tokenizer.json"),
     ("models_t5_*.pth", "google/umt5-xxl/tokenizer.json"),
-    ("model*.safetensors", "tokenizer.json"),
 )
 """(weights, tokenizer) below the folder; the first layout whose weights exist is used."""
 

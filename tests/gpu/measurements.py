@@ -127,14 +127,12 @@ def random_decoders(scale: Scale) -> dict[str, Decoder]:
 
 def random_model(rollout: Rollout, decoder: Decoder) -> WorldModel:
     """Return a rollout's generator and a decoder as a compiled model without a text encoder."""
-    config = rollout.model.config
-    height, width = (8 * side for side in config.latent_size)
+    height, width = (8 * side for side in rollout.model.config.latent_size)
     return WorldModel(
         name="random",
         transformer=rollout.model,
         text_encoder=None,  # type: ignore[arg-type]  # the embeddings are random
         decoder=decoder,
-        config=config,
         window=rollout.window,
         sampler=Sampler(),
         frame_size=(height, width),

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from infrope_env.models.wan.codecs import load_decoder, load_encoder
+from infrope_env.models.wan.codecs import load_decoder
 from infrope_env.pixels.taehv import TAEHV, MemBlock, TAEHVConfig
 
 OWN_GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -34,11 +34,12 @@ def test_encoder_and_decoder_compute_what_the_official_code_computes(tmp_path):
     file = GOLDENS / "taehv/taehv_wan21.safetensors"
     if not file.exists():
         pytest.skip(f"needs {file.name}; set INFROPE_GOLDENS to the folder that holds taehv/{file.name}")
-    torch.save(_golden_network().state_dict(), tmp_path / "taew2_1.pth")
-    golden, where = load_file(file), (tmp_path, torch.device("cpu"), torch.float32)
+    network, golden = _golden_network(), load_file(file)
+    torch.save(network.state_dict(), tmp_path / "taew2_1.pth")
+    decoder = load_decoder(tmp_path / "taew2_1.pth", torch.device("cpu"), torch.float32)
     with torch.no_grad():
-        frames, _ = load_decoder("taew2_1", *where).decode_float(golden["latents"])
-        latents, _ = load_encoder("taew2_1", *where).network.encode(golden["video"].float())
+        frames, _ = decoder.decode_float(golden["latents"])
+        latents, _ = network.encode(golden["video"].float())
     assert (frames - golden["frames"].float()).abs().max() < 1e-3
     assert (latents - golden["encoded"].float()).abs().max() < 1e-3
 

@@ -14,11 +14,12 @@ from diffusers import AutoencoderKLWan
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.codecs import load_decoder, load_encoder, rename
+from infrope_env.models.wan.codecs import load_decoder, rename
 from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.wan_vae import WanVAE
 
 CPU = torch.device("cpu")
+DIFFUSERS_FILE = "diffusion_pytorch_model.safetensors"
 MEAN_0, STD_0 = -0.7571, 2.8184  # statistics of Wan's first latent channel
 
 TO_ORIGINAL = (
@@ -151,16 +152,15 @@ def test_folder_and_original_file_decode_and_encode_the_same(network: Autoencode
     original = {original_name(name): tensor for name, tensor in network.state_dict().items()}
     torch.save(original, tmp_path / "Wan2.1_VAE.pth")
     expected, latents = vae.decode(some_latents(7, 3), None)[0], vae.encode(torch.zeros(1, 1, 3, 32, 48))
-    for path in (tmp_path / "hub", tmp_path / "hub" / "vae", tmp_path, tmp_path / "Wan2.1_VAE.pth"):
-        decoder = load_decoder("wan_vae", path, CPU, torch.float32)
-        assert torch.equal(decoder.decode(some_latents(7, 3), None)[0], expected)
-    encoder = load_encoder("wan_vae", tmp_path, CPU, torch.float32)
-    assert torch.equal(encoder.encode(torch.zeros(1, 1, 3, 32, 48)), latents)
+    for path in (tmp_path / "hub" / "vae" / DIFFUSERS_FILE, tmp_path / "Wan2.1_VAE.pth"):
+        loaded = load_decoder(path, CPU, torch.float32)
+        assert torch.equal(loaded.decode(some_latents(7, 3), None)[0], expected)
+        assert torch.equal(loaded.encode(torch.zeros(1, 1, 3, 32, 48)), latents)
 
 
 def test_half_precision_keeps_the_picture(network: AutoencoderKLWan, vae: WanVAE, tmp_path: Path):
     network.save_pretrained(tmp_path)
-    half = load_decoder("wan_vae", tmp_path, CPU, torch.bfloat16)
+    half = load_decoder(tmp_path / DIFFUSERS_FILE, CPU, torch.bfloat16)
     frames, state = half.decode(some_latents(8, 2).bfloat16(), None)
     assert state[0].dtype == torch.bfloat16
     exact = vae.decode(some_latents(8, 2).bfloat16(), None)[0]
@@ -172,7 +172,7 @@ def test_a_file_of_other_tensors_is_refused(network: AutoencoderKLWan, tmp_path:
     tensors.pop("post_quant_conv.bias")
     save_file(tensors, tmp_path / "Wan2.1_VAE.safetensors")
     with pytest.raises(WeightsError, match=r"does not fit AutoencoderKLWan: .*1 missing \('post_quant_conv\.bias'\)"):
-        load_decoder("wan_vae", tmp_path, CPU, torch.float32)
+        load_decoder(tmp_path / "Wan2.1_VAE.safetensors", CPU, torch.float32)
 
 
 def test_the_vae_of_another_generation_is_refused(network: AutoencoderKLWan, tmp_path: Path):
@@ -180,4 +180,4 @@ def test_the_vae_of_another_generation_is_refused(network: AutoencoderKLWan, tmp
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"is_residual": True}))
     with pytest.raises(WeightsError, match=r"this is Wan 2\.2's VAE"):
-        load_decoder("wan_vae", tmp_path, CPU, torch.float32)
+        load_decoder(tmp_path / DIFFUSERS_FILE, CPU, torch.float32)

@@ -17,14 +17,6 @@ def test_the_original_file_gives_the_same_embeddings(original: Path, encoder: UM
     assert UMT5TextEncoder.from_folder(original, dtype="float32")([PROMPT]).equal(encoder([PROMPT]))
 
 
-def test_one_folder_as_transformers_saves_it_gives_the_same_embeddings(
-    twin: Path, encoder: UMT5TextEncoder, tmp_path: Path
-) -> None:
-    for file in [*(twin / "text_encoder").iterdir(), twin / "tokenizer" / "tokenizer.json"]:
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    assert UMT5TextEncoder.from_folder(tmp_path, dtype="float32")([PROMPT]).equal(encoder([PROMPT]))
-
-
 def test_every_name_of_the_original_layout_is_one_of_transformers(twin: Path) -> None:
     names = {transformers_name(name) for name in original_weights(twin)}
     assert names == weights_of(twin).keys() and len(names) == 10 * SIZES["num_layers"] + 2

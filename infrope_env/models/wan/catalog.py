@@ -13,19 +13,16 @@ from infrope_env.models.wan.memory import lora_parameters, parameters
 
 DEFAULT = "infinite-forcing"  # the default of the ∞-RoPE release
 ALIAS = "wan"  # the default generator, as a weights string
-UNSTATED = "unknown: see its page"
 BYTES = {"float32": 4, "bfloat16": 2}
+EMA_FIRST, RAW_FIRST = ("generator_ema", "generator"), ("generator", "generator_ema")
 
 
 @dataclass(frozen=True)
 class Lora:
-    """A low-rank update that is merged at loading time.
+    """A low-rank update in a file of the generator's repository, scaled by alpha / rank and merged at loading time.
 
     Attributes:
-        file: Path in the generator's repository.
         wrapper: Key that holds the update; a file without that key is the update itself.
-        rank: Rank of every pair.
-        alpha: The update is scaled by alpha / rank.
     """
 
     file: str
@@ -43,27 +40,22 @@ class Checkpoint:
         file: Path of the generator in the repository.
         wrappers: Keys that may hold the generator, the best first; a file with none of them is a plain state dict.
         licence: Licence of the weights as far as it is known here; the model page decides.
-        source: Page of the project.
         window: Window that this package plays it with; where the project has another rule, `remark` says so.
         stored: Dtype of the file's tensors, from which the size on disk is computed.
-        revision: Commit to download, 40 hex digits. None: the first download takes the newest and keeps it.
-        layout: Source of the file's layout.
         remark: Differences from the project's own way to play it.
     """
 
     name: str
     repo: str
     file: str
-    wrappers: tuple[str, ...]
-    licence: str
     source: str
+    licence: str = "unknown: see its page"
+    wrappers: tuple[str, ...] = EMA_FIRST
     config: ModelConfig = WAN_1_3B
     window: Window = field(default_factory=Window)
     sampler: Sampler = field(default_factory=Sampler)
     lora: Lora | None = None
     stored: str = "float32"
-    revision: str | None = None
-    layout: str = "as its project's loader reads it; the file itself was not seen"
     remark: str = ""
 
     @property
@@ -78,15 +70,23 @@ class Checkpoint:
         return count * BYTES[self.stored]
 
 
-EMA_FIRST, RAW_FIRST = ("generator_ema", "generator"), ("generator", "generator_ema")
+@dataclass(frozen=True)
+class Part:
+    """Files in one repository of the hub that make another part of Wan, which parts.py lists; the size is computed."""
+
+    name: str
+    description: str
+    repo: str
+    files: tuple[str, ...]
+    disk_bytes: int
+    licence: str = "Apache-2.0"
+
 
 CHECKPOINTS = (
     Checkpoint(
         name="infinite-forcing",
         repo="SOTAMak1r/Infinite-Forcing",
         file="ema_model.pt",
-        wrappers=EMA_FIRST,
-        licence=UNSTATED,
         source="https://github.com/SOTAMak1r/Infinite-Forcing",
         remark="Trained with a sink of one frame and keys rotated after the cache; the ∞-RoPE release's default.",
     ),
@@ -94,7 +94,6 @@ CHECKPOINTS = (
         name="self-forcing-dmd",
         repo="gdhe17/Self-Forcing",
         file="checkpoints/self_forcing_dmd.pt",
-        wrappers=EMA_FIRST,
         licence="CC-BY-NC-SA-4.0",
         source="https://github.com/guandeh17/Self-Forcing",
         remark="The paper's base. Trained with absolute coordinates over 21 frames and without a sink.",
@@ -103,7 +102,6 @@ CHECKPOINTS = (
         name="self-forcing-sid",
         repo="gdhe17/Self-Forcing",
         file="checkpoints/self_forcing_sid.pt",
-        wrappers=EMA_FIRST,
         licence="CC-BY-NC-SA-4.0",
         source="https://github.com/guandeh17/Self-Forcing",
         remark="As self-forcing-dmd, distilled with another loss.",
@@ -120,7 +118,6 @@ CHECKPOINTS = (
         name="causal-forcing-framewise",
         repo="zhuhz22/Causal-Forcing",
         file="framewise/causal_forcing.pt",
-        wrappers=EMA_FIRST,
         licence="Apache-2.0",
         source="https://github.com/thu-ml/Causal-Forcing",
         window=Window.from_size(6, block=1),
@@ -130,7 +127,6 @@ CHECKPOINTS = (
         name="rolling-forcing",
         repo="TencentARC/RollingForcing",
         file="checkpoints/rolling_forcing_dmd.pt",
-        wrappers=EMA_FIRST,
         licence="MIT",
         source="https://github.com/TencentARC/RollingForcing",
         window=Window(sink=3, context=3),
@@ -143,7 +139,6 @@ CHECKPOINTS = (
         repo="Efficient-Large-Model/LongLive-1.3B",
         file="models/longlive_base.pt",
         wrappers=RAW_FIRST,
-        licence=UNSTATED,
         source="https://github.com/NVlabs/LongLive/tree/v1.0",
         window=Window.from_size(12, sink=3),
         lora=Lora("models/lora.pt", wrapper="generator_lora", rank=256, alpha=256),
@@ -165,5 +160,6 @@ CHECKPOINTS = (
 
 
 def find_checkpoint(name: str) -> Checkpoint | None:
-    """Return the row of a name, None where there is none."""
+    """Return the row of a name, the default one for "wan"; None where there is none."""
+    name = DEFAULT if name == ALIAS else name
     return next((checkpoint for checkpoint in CHECKPOINTS if checkpoint.name == name), None)

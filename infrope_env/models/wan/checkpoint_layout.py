@@ -6,7 +6,7 @@ depth. `INFIXES` and `PREFIXES` list what is removed; nothing else is changed an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -18,26 +18,14 @@ from infrope_env.tensor_files import SHOWN, Shapes, only_tensors
 USUAL_WRAPPERS = ("generator_ema", "generator", "model", "state_dict")
 """Keys that may hold the generator in a file that no row describes."""
 
-INFIXES = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")
-"""Removed from a name wherever they stand."""
-
-PREFIXES = ("module.", "generator.", "model.", "base_model.model.")
-"""Then removed from the beginning of a name, in this order, each at most once."""
+INFIXES = ("_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_orig_mod.")  # removed wherever they stand
+PREFIXES = ("module.", "generator.", "model.", "base_model.model.")  # then removed in this order, each at most once
 
 HEAD_DIM = 128  # of every Wan 2.1 generator; no shape implies it
 
 
-def plain_state_dict(entries: Mapping[str, object], wrappers: Iterable[str], path: Path) -> dict[str, Tensor]:
-    """Return the network's tensors under the network's names.
-
-    Args:
-        entries: Content of the file.
-        wrappers: Keys to look under, the best first; with none of them the entries themselves are taken.
-        path: The file, for errors.
-
-    Raises:
-        WeightsError: An entry is no floating-point tensor, or two names become one.
-    """
+def plain_state_dict(entries: Mapping[str, object], wrappers: tuple[str, ...], path: Path) -> dict[str, Tensor]:
+    """Unwrap floating-point tensors and rename them as in the network; WeightsError where two names become one."""
     plain: dict[str, Tensor] = {}
     for name, value in unwrap(entries, wrappers, path).items():
         short = plain_name(name)
@@ -61,9 +49,8 @@ def plain_name(name: str) -> str:
     return name
 
 
-def unwrap(entries: Mapping[str, object], wrappers: Iterable[str], path: Path) -> dict[str, Tensor]:
-    """Return the tensors under the first wrapper that the file has, names unchanged."""
-    wrappers = tuple(wrappers)
+def unwrap(entries: Mapping[str, object], wrappers: tuple[str, ...], path: Path) -> dict[str, Tensor]:
+    """Return the tensors under the first wrapper that a file has, else the entries themselves; names unchanged."""
     for key in wrappers:
         table = entries.get(key)
         if isinstance(table, Mapping):
@@ -72,11 +59,7 @@ def unwrap(entries: Mapping[str, object], wrappers: Iterable[str], path: Path) -
 
 
 def infer_config(shapes: Shapes, path: Path) -> ModelConfig:
-    """Return the config that a file's shapes imply, with Wan's heads of 128, latent size and 512 rows of text.
-
-    Raises:
-        WeightsError: A shape that is needed is missing, or no config has such shapes.
-    """
+    """Return the config that shapes imply, with Wan's latent size and 512 rows of text; WeightsError if none does."""
 
     def shape(name: str, axes: int) -> tuple[int, ...]:
         if len(shapes.get(name, ())) != axes:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,19 +21,18 @@ from torch import Tensor, nn
 from infrope_env.errors import WeightsError
 from infrope_env.models.wan.locate import WanFiles
 from infrope_env.models.wan.offload import OffloadedDecoder
-from infrope_env.models.wan.parts import TAEHV_FILES, TAEHV_NAME, VAE, VAE_FILES, WAN_VAE, file_in
+from infrope_env.models.wan.parts import TAEHV_FILES, TAEHV_NAME, VAE, VAE_FILES, WAN_VAE
 from infrope_env.pixels.codec import Decoder, Encoder
-from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
+from infrope_env.pixels.taehv import TAEHV
 from infrope_env.pixels.wan_vae import WanVAE
 from infrope_env.tensor_files import fill, read_tensors
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLWan
 
-DIFFUSERS_FILE = "diffusion_pytorch_model.safetensors"
-FILES = {TAEHV_NAME: TAEHV_FILES, WAN_VAE: (DIFFUSERS_FILE, *VAE_FILES)}
-"""File names of a codec in the folder that is given for it, by the codec's name."""
+FILES = {TAEHV_NAME: TAEHV_FILES, WAN_VAE: VAE_FILES}  # released files of a decoder
 
+STAGES = [(i, divmod(i, 4)) for i in range(15)]  # a stage of the decoder has three blocks and the upsampling
 RENAMES = (
     (r"^conv1\.", "quant_conv."),
     (r"^conv2\.", "post_quant_conv."),
@@ -43,8 +43,10 @@ RENAMES = (
     (r"\.middle\.1\.", ".mid_block.attentions.0."),
     (r"\.middle\.2\.", ".mid_block.resnets.1."),
     (r"\.downsamples\.", ".down_blocks."),
-    (r"\.upsamples\.(\d+)\.(?=residual|shortcut)", lambda found: ".up_blocks.{}.resnets.{}.".format(*_stage(found))),
-    (r"\.upsamples\.(\d+)\.", lambda found: ".up_blocks.{}.upsamplers.0.".format(*_stage(found))),
+    *(
+        (rf"\.upsamples\.{i}\.", f".up_blocks.{s}.{f'resnets.{j}' if j < 3 else 'upsamplers.0'}.")
+        for i, (s, j) in STAGES
+    ),
     (r"\.residual\.0\.", ".norm1."),
     (r"\.residual\.2\.", ".conv1."),
     (r"\.residual\.3\.", ".norm2."),
@@ -54,112 +56,70 @@ RENAMES = (
 """Names in the original Wan2.1_VAE.pth to names in diffusers; every matching pattern is replaced, in this order."""
 
 
-def choose_decoder(files: WanFiles, name: str | None) -> tuple[str, Path]:
-    """Return name and file of the decoder.
+def choose_decoder(files: WanFiles, name: str | None) -> Path:
+    """Return the file of the decoder; WeightsError with the command that downloads it where there is none.
 
     Args:
         files: Paths of all parts.
         name: "taew2_1", "wan_vae", the path of a file that has one of their names, or None: taew2_1 where it is, else
             the full VAE.
-
-    Raises:
-        WeightsError: The decoder is not here; the message has the command that downloads it.
     """
     here = {TAEHV_NAME: files.taehv, WAN_VAE: files.vae}
     name = name or next((name for name, path in here.items() if path), TAEHV_NAME)
     if name not in here:
-        file = Path(name).expanduser()
-        known = {Path(path).name: codec for codec in FILES for path in FILES[codec]}
-        if file.is_file() and file.name in known:
-            return known[file.name], file
+        path, known = Path(name).expanduser(), {Path(file).name for names in FILES.values() for file in names}
+        if path.is_file() and path.name in known:
+            return path
         named = " or ".join(sorted(known))
         raise WeightsError(f"No decoder {name!r}: expected {' or '.join(FILES)}, or the path of a file named {named}.")
-    path = here[name]
-    if path is None:
-        other = next((f", or pass decoder={known!r}" for known, found in here.items() if found), "")
-        part = TAEHV_NAME if name == TAEHV_NAME else VAE.name
-        raise WeightsError(
-            f"No decoder {name} in {files.places}: expected {' or '.join(FILES[name][-2:])}. "
-            f"Run 'infrope weights {part} --download'{other}."
-        )
-    return name, path
+    if found := here[name]:
+        return found
+    other = next((f", or pass decoder={known!r}" for known, path in here.items() if path), "")
+    part = TAEHV_NAME if name == TAEHV_NAME else VAE.name
+    raise WeightsError(
+        f"No decoder {name} in {files.places}: expected {' or '.join(FILES[name])}. "
+        f"Run 'infrope weights {part} --download'{other}."
+    )
+
+
+@dataclass(frozen=True)
+class LazyEncoder:
+    """The full VAE as an encoder that is loaded for each picture and takes no memory in between."""
+
+    file: Path
+    device: torch.device
+    dtype: torch.dtype
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Load the full VAE and encode frames, see `Encoder.encode`."""
+        encoder: Encoder = load_decoder(self.file, self.device, self.dtype)  # type: ignore[assignment]
+        return encoder.encode(frames)
 
 
 def load_codecs(
-    files: WanFiles, name: str, path: Path, device: torch.device, dtype: torch.dtype
+    file: Path, vae: Path | None, device: torch.device, dtype: torch.dtype, generator: nn.Module | None = None
 ) -> tuple[Decoder, Encoder | None]:
-    """Load the decoder, and prepare an encoder where the full VAE is here; the full VAE is both."""
-    decoder = load_decoder(name, path, device, dtype)
-    if name == WAN_VAE:
-        return decoder, decoder  # type: ignore[return-value]  # WanVAE is both
-    vae = files.vae
-    if vae is None:
-        return decoder, None
-    return decoder, LazyEncoder(lambda: load_encoder(WAN_VAE, vae, device, dtype))
+    """Load the decoder, and prepare an encoder if `vae`, the file of the full VAE, is here.
 
-
-def offload_codecs(
-    decoder: Decoder, encoder: Encoder | None, generator: nn.Module, device: torch.device
-) -> tuple[Decoder, Encoder | None]:
-    """Return the same codecs, swapping places with the generator while they compute."""
-    assert isinstance(decoder, TAEHV | WanVAE)
-    network = decoder if isinstance(decoder, TAEHV) else decoder.network
-    offloaded = OffloadedDecoder(decoder, network, generator, device)
-    return offloaded, offloaded if encoder is decoder else encoder
-
-
-class LazyEncoder:
-    """An encoder that is loaded for each picture and takes no memory in between."""
-
-    def __init__(self, load: Callable[[], Encoder]) -> None:
-        """Keep the function that loads it."""
-        self._load = load
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Load the encoder and encode frames, see `Encoder.encode`."""
-        return self._load().encode(frames)
-
-
-def load_decoder(name: str, path: Path | str, device: torch.device, dtype: torch.dtype) -> Decoder:
-    """Load a decoder of Wan 2.1's latents.
-
-    Args:
-        name: "taew2_1" or "wan_vae"; the latter is its own encoder too.
-        path: Its file, or a folder that holds one of `FILES`.
-        device: Where it decodes.
-        dtype: Precision that it decodes in.
-
-    Raises:
-        WeightsError: There is no such name or file, or its tensors are not the codec's.
+    With a `generator`, it and the decoder take turns on the device.
     """
-    file = find_codec(name, path)
-    if name == WAN_VAE:
-        return _load_wan_vae(file, device, dtype)
-    codec = fill(TAEHV, _copies(file, device, dtype), file, "TAEHV")
-    codec.encoder = nn.Sequential()  # only one half takes memory
-    return codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    codec = load_decoder(file, device, dtype)
+    decoder = codec if generator is None else OffloadedDecoder(codec, generator, device)
+    if isinstance(codec, WanVAE):
+        return decoder, decoder  # type: ignore[return-value]
+    return decoder, None if vae is None else LazyEncoder(vae, device, dtype)
 
 
-def load_encoder(name: str, path: Path | str, device: torch.device, dtype: torch.dtype) -> Encoder:
-    """Load an encoder to Wan 2.1's latents; arguments and errors as in `load_decoder`."""
-    file = find_codec(name, path)
-    if name == WAN_VAE:
-        return _load_wan_vae(file, device, dtype)
-    codec = fill(TAEHV, _copies(file, device, dtype), file, "TAEHV")
-    codec.decoder = nn.Sequential()
-    return TAEHVEncoder(codec)
-
-
-def find_codec(name: str, path: Path | str) -> Path:
-    """Return the file of a codec: `path` itself, or one of `FILES` in that folder; WeightsError when there is none."""
-    if name not in FILES:
-        raise WeightsError(f"No codec named {name!r}; there are {' and '.join(FILES)}.")
-    place = Path(path).expanduser()
-    file = place if place.is_file() else file_in(place, FILES[name])
-    if file is None:
-        expected = " or ".join(FILES[name])
-        raise WeightsError(f"{place}: expected a file or a folder with {expected}; download one for {name}.")
-    return file
+def load_decoder(file: Path, device: torch.device, dtype: torch.dtype) -> TAEHV | WanVAE:
+    """Load a codec of Wan 2.1's latents from a file named as in `FILES`; WeightsError where it does not fit."""
+    # copies: a file that is replaced later changes nothing
+    tensors = {name: tensor.to(device, dtype, copy=True) for name, tensor in read_tensors(file).items()}
+    if file.name in TAEHV_FILES:
+        codec = fill(TAEHV, tensors, file, "TAEHV")
+        codec.encoder = nn.Sequential()  # never used, so it takes no memory
+        return codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tensors = {rename(name): tensor for name, tensor in tensors.items()}
+    return WanVAE(fill(lambda: _wan_network(file, tensors), tensors, file, "AutoencoderKLWan"))
 
 
 def rename(name: str) -> str:
@@ -167,21 +127,6 @@ def rename(name: str) -> str:
     for pattern, replacement in RENAMES:
         name = re.sub(pattern, replacement, name)
     return name
-
-
-def _stage(found: re.Match[str]) -> tuple[int, int]:
-    """Return a layer's stage of the decoder and its place in it: a stage has three blocks and the upsampling."""
-    return divmod(int(found[1]), 4)
-
-
-def _copies(file: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the tensors of a file, copied: a file that is replaced later changes nothing."""
-    return {name: tensor.to(device, dtype, copy=True) for name, tensor in read_tensors(file).items()}
-
-
-def _load_wan_vae(file: Path, device: torch.device, dtype: torch.dtype) -> WanVAE:
-    tensors = {rename(name): tensor for name, tensor in _copies(file, device, dtype).items()}
-    return WanVAE(fill(lambda: _wan_network(file, tensors), tensors, file, "AutoencoderKLWan"))
 
 
 def _wan_network(file: Path, tensors: Mapping[str, Tensor]) -> AutoencoderKLWan:
@@ -194,7 +139,7 @@ def _wan_network(file: Path, tensors: Mapping[str, Tensor]) -> AutoencoderKLWan:
     except ImportError as error:
         raise WeightsError("The Wan VAE needs diffusers: pip install 'infrope-env[wan]', or use taew2_1.") from error
     config, width = file.parent / "config.json", tensors.get("encoder.conv_in.weight")
-    if config.is_file() and file.name == DIFFUSERS_FILE:
+    if config.is_file() and file.name == Path(VAE_FILES[0]).name:
         network = AutoencoderKLWan.from_config(json.loads(config.read_text()))
     else:
         network = AutoencoderKLWan() if width is None else AutoencoderKLWan(base_dim=len(width))

@@ -6,18 +6,17 @@ Sizes that were not measured are marked as computed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from huggingface_hub import constants
 
 from infrope_env.errors import WeightsError
 from infrope_env.models.resolve import CatalogEntry, GeneratorSource, WorldFolder, resolve
-from infrope_env.models.wan import hub
+from infrope_env.models.wan import generator, hub
 from infrope_env.models.wan import parts as wan_parts
-from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, DEFAULT, Checkpoint, find_checkpoint
-from infrope_env.models.wan.generator import convert as convert_generator
-from infrope_env.models.wan.generator import describe_config, locate_generator, open_generator
+from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, DEFAULT, Checkpoint
 from infrope_env.models.wan.memory import generator_memory, memory_table
-from infrope_env.models.wan.parts import PARTS, TAEHV_BYTES, TAEHV_FILES, TAEHV_NAME, TEXT, VAE, VAE_FILES
+from infrope_env.models.wan.parts import PARTS, TAEHV_BYTES, TAEHV_NAME
 from infrope_env.models.wan.store import find_converted, read_record
 from infrope_env.models.world_folder import describe_world
 from infrope_env.tensor_files import sha256_of
@@ -32,14 +31,8 @@ NOTE = (
 )
 
 
-def run_command(
-    name: str | None,
-    download: bool = False,
-    convert: bool = False,
-    verify: bool = False,
-    revision: str | None = None,
-) -> Iterator[str]:
-    """Run `infrope weights` and yield its output, line by line.
+def run_command(name: str | None, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
+    """Run `infrope weights` and yield its output, line by line; WeightsError says why it cannot be done.
 
     Args:
         name: A weights string (see `resolve`), "wan" for all of Wan, or the name of a part; None lists everything.
@@ -47,13 +40,10 @@ def run_command(
         convert: Write a downloaded generator as .safetensors in bfloat16.
         verify: Read all of a generator and check it.
         revision: Commit to download, 40 hex digits.
-
-    Raises:
-        WeightsError: It cannot be done; the message has the reason.
     """
     if revision and not download:
         raise WeightsError("--revision needs --download: it is the commit to download.")
-    if name is not None and name in PART_NAMES:
+    if name in PART_NAMES:
         if convert or revision or verify:
             raise WeightsError(
                 f"--convert, --verify and --revision are for generators such as {DEFAULT!r}, not for {name!r}."
@@ -65,7 +55,16 @@ def run_command(
         raise WeightsError("Name a generator: 'infrope weights' lists them.")
     found = resolve(name)
     if isinstance(found, CatalogEntry):
-        yield from _run_for_row(found.row, download, convert, verify, revision)
+        row = found.row
+        if download:
+            yield from _download(row, row.name, revision)
+        if convert:
+            path = generator.convert(row)
+            yield f"{path}  bfloat16  {path.stat().st_size / GB:.2f} GB  sha256 {read_record(row.name)['sha256']}"
+        if verify:
+            yield from verify_generator(found)
+        if not options:
+            yield from describe_generator(row)
     elif isinstance(found, WorldFolder):
         if options:
             released = ", ".join(row.name for row in CHECKPOINTS)
@@ -90,23 +89,21 @@ def list_generators() -> Iterator[str]:
     yield NOTE
 
 
-def describe_checkpoint(row: Checkpoint) -> Iterator[str]:
+def describe_generator(row: Checkpoint) -> Iterator[str]:
     """Yield all facts about a released generator, one per line."""
-    memory = generator_memory(row.config, row.window)
-    parts = ("weights", "cache", "window", "text", "activations")
-    split = ", ".join(f"{part} {getattr(memory, part) / GB:.2f}" for part in parts)
-    unpinned = f"none pinned, none was known; {hub.wanted_revision(row)} is taken, the first one downloaded is kept"
+    memory, window = generator_memory(row.config, row.window), row.window
+    split = ", ".join(f"{part} {value / GB:.2f}" for part, value in asdict(memory).items())
     facts = {
         "files": f"{', '.join(row.files)} of https://huggingface.co/{row.repo}",
-        "revision": row.revision or unpinned,
-        "layout": row.layout,
+        "revision": f"{hub.wanted_revision(row)} is taken, the first one downloaded is kept",
+        "layout": "as its project's loader reads it; the file itself was not seen",
         "project": row.source,
         "licence": row.licence,
         "here": _state(row),
         "disk": f"about {row.disk_bytes / GB:.2f} GB (computed from one copy of the tensors in {row.stored})",
         "GPU memory": f"about {memory.total / GB:.1f} GB (computed for bfloat16 and 480x832: {split})",
-        "played with": f"a window of {row.window.size} ({row.window.sink} sink, {row.window.context} context, "
-        f"{row.window.block} block), steps {', '.join(map(str, row.sampler.steps))}",
+        "played with": f"a window of {window.size} ({window.sink} sink, {window.context} context, {window.block} "
+        f"block), steps {', '.join(map(str, row.sampler.steps))}",
         "remark": row.remark,
     }
     yield row.name
@@ -114,46 +111,28 @@ def describe_checkpoint(row: Checkpoint) -> Iterator[str]:
 
 
 def verify_generator(found: GeneratorSource) -> Iterator[str]:
-    """Check digests, names, shapes and that all numbers are finite; yield a line per file and one for the generator.
-
-    Raises:
-        WeightsError: A check fails.
-    """
-    files = locate_generator(found)
+    """Check digests, names, shapes and that numbers are finite, else WeightsError; yield a line per file and a sum."""
+    files = generator.locate_generator(found)
     for path in files.paths:
         known, digest = hub.known_sha256(path), sha256_of(path)
-        if known is not None and digest != known:
+        if known not in (None, digest):
             raise WeightsError(
                 f"{path}: altered, its sha256 is {digest[:16]}..., not {known[:16]}.... Remove it, get it again."
             )
         yield f"{path}  sha256 {digest}  {'intact' if known else 'nothing to compare it with'}"
-    opened = open_generator(files)
-    for name, tensor in opened.values():
+    config, weights = generator.open_generator(files)
+    tensors, numbers = 0, 0
+    for name, tensor in weights:
         if not tensor.isfinite().all():
-            raise WeightsError(f"{opened.path}: {name!r} holds numbers that are not finite. Get it again.")
-    count = sum(tensor.numel() for tensor in opened.tensors.values())
-    yield f"{describe_config(opened.config)}: {len(opened.tensors)} tensors, {count:,} finite numbers, all fit"
-
-
-def _run_for_row(row: Checkpoint, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
-    """Download, convert and verify, in this order; without any of them describe."""
-    if download:
-        yield from _download(row, row.name, revision)
-    if convert:
-        path = convert_generator(row)
-        record = read_record(row.name)
-        yield f"{path}  {record['dtype']}  {path.stat().st_size / GB:.2f} GB  sha256 {record['sha256']}"
-    if verify:
-        yield from verify_generator(CatalogEntry(row))
-    if not (download or convert or verify):
-        yield from describe_checkpoint(row)
+            raise WeightsError(f"{files.paths[0]}: {name!r} holds numbers that are not finite. Get it again.")
+        tensors, numbers = tensors + 1, numbers + tensor.numel()
+    yield f"{generator.describe_config(config)}: {tensors} tensors, {numbers:,} finite numbers, all fit"
 
 
 def _download_parts(name: str) -> Iterator[str]:
     """Download one part, or the default generator and all parts."""
     if name == ALIAS:
-        row = _default_row()
-        yield from _download(row, row.name)
+        yield from _download(CHECKPOINTS[0], DEFAULT)
     if name in (ALIAS, TAEHV_NAME):
         yield from wan_parts.download_taehv()
     for part in PARTS:
@@ -166,37 +145,26 @@ def _download(release: hub.Release, title: str, revision: str | None = None) -> 
     page, size = f"https://huggingface.co/{release.repo}", f"about {release.disk_bytes / GB:.1f} GB"
     yield f"{title}, {size} from {page} into {constants.HF_HUB_CACHE}"
     yield f"licence of the weights: {release.licence}"
-    fetched = hub.download(release, revision)
-    yield f"revision {fetched.revision}"
-    yield from map(str, fetched.files)
+    paths = hub.download(release, revision)
+    yield f"revision {hub.commit_of(paths[0])}"
+    yield from map(str, paths)
 
 
 def _describe_parts() -> Iterator[str]:
     """Yield one line per part, then the table of GPU memory."""
-    row, folders = _default_row(), [wan_parts.parts_folder(), *wan_parts.hub_folders()]
-
-    def line(name: str, here: object, size: int, description: str) -> str:
-        return PART_ROW.format(name, "yes" if here else "no", f"{size / GB:.2f}", description)
-
+    default, here = CHECKPOINTS[0], wan_parts.find_parts(wan_parts.part_folders())
     yield "Parts of Wan 2.1; 'infrope weights NAME --download' downloads one, 'infrope weights wan --download' all:"
     yield PART_ROW.format("name", "here", "GB", "")
-    yield line(row.name, _state(row) != "no", row.disk_bytes, "the generator, or another")
-    taehv = any(wan_parts.file_in(folder, TAEHV_FILES) for folder in folders)
-    yield line(TAEHV_NAME, taehv, TAEHV_BYTES, "the fast decoder")
-    yield line(TEXT.name, any(map(wan_parts.text_folder_in, folders)), TEXT.disk_bytes, TEXT.description)
-    vae = any(wan_parts.file_in(folder, VAE_FILES) for folder in folders)
-    yield line(VAE.name, vae, VAE.disk_bytes, f"{VAE.description}, for pictures and exact decoding")
+    yield PART_ROW.format(DEFAULT, _state(default), f"{default.disk_bytes / GB:.2f}", "the generator, or another")
+    rows = [(TAEHV_NAME, TAEHV_BYTES, "the fast decoder")]
+    rows += [(part.name, part.disk_bytes, part.description) for part in PARTS]
+    for name, size, description in rows:
+        yield PART_ROW.format(name, "yes" if name in here else "no", f"{size / GB:.2f}", description)
     yield from ("", memory_table())
-
-
-def _default_row() -> Checkpoint:
-    row = find_checkpoint(DEFAULT)
-    assert row is not None
-    return row
 
 
 def _state(row: Checkpoint) -> str:
     """Return "converted", "yes" or "no": whether a generator is here."""
-    if find_converted(row.name, row.revision) is not None:
+    if find_converted(row.name):
         return "converted"
     return "no" if hub.find(row) is None else "yes"

@@ -20,12 +20,7 @@ ADAPTER_NAME = ".default"  # precedes `.weight` where PEFT's names were kept who
 
 @dataclass(frozen=True)
 class LoraUpdate:
-    """Updates of linear layers.
-
-    Attributes:
-        tensors: `<layer>.lora_A.weight` and `<layer>.lora_B.weight`.
-        scale: alpha / rank.
-    """
+    """Updates of linear layers by name, `<layer>.lora_A.weight` and `<layer>.lora_B.weight`, and alpha / rank."""
 
     tensors: Mapping[str, Tensor]
     scale: float
@@ -42,11 +37,7 @@ class LoraUpdate:
 def read_update(
     entries: Mapping[str, object], wrapper: str, alpha: float, model_shapes: Shapes, path: Path
 ) -> LoraUpdate:
-    """Return the update in a file's entries, which must cover every linear layer of every `DiTBlock`.
-
-    Raises:
-        WeightsError: Pairs are missing, have other shapes, or belong to layers that the model does not have.
-    """
+    """Return the update in a file's entries; WeightsError unless it fits every linear layer of every `DiTBlock`."""
     tensors = {
         plain_name(name).replace(f"{ADAPTER_NAME}.weight", ".weight"): value
         for name, value in unwrap(entries, (wrapper,), path).items()

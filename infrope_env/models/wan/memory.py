@@ -7,14 +7,14 @@ desktop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from infrope_env.config import WAN_1_3B, ModelConfig, Window
 from infrope_env.models.wan.settings import PIXELS_PER_LATENT
 
-CARDS_GB = (8, 12, 16, 24)
-GIB = 2**30
+GPUS_GB = (8, 12, 16, 24)
 RESERVED = 600_000_000
 VALUE_BYTES = 2  # bfloat16
 ROTATING_BYTES = 4 + 4 + VALUE_BYTES  # per key value: as float32, rotated, and back
@@ -45,27 +45,29 @@ class GeneratorMemory:
         return self.weights + self.cache + self.window + self.text + self.activations
 
 
-def generator_memory(config: ModelConfig, window: Window, value_bytes: int = VALUE_BYTES) -> GeneratorMemory:
-    """Return the bytes of one rollout, batch 1; `value_bytes` is 2 for bfloat16, 4 for float32."""
-    frame = config.num_layers * config.tokens_per_frame * config.dim * value_bytes  # keys of one latent frame
+def generator_memory(config: ModelConfig, window: Window) -> GeneratorMemory:
+    """Return the bytes of one rollout in bfloat16, batch 1."""
+    frame = config.num_layers * config.tokens_per_frame * config.dim * VALUE_BYTES  # keys of one latent frame
     tokens = window.block * config.tokens_per_frame
     return GeneratorMemory(
-        weights=parameters(config) * value_bytes,
+        weights=parameters(config) * VALUE_BYTES,
         cache=2 * window.size * frame,
         window=(2 * window.size + window.block) * frame,
-        text=2 * config.num_layers * config.text_len * config.dim * value_bytes,
-        activations=tokens * (2 * config.ffn_dim + 8 * config.dim) * value_bytes,
+        text=2 * config.num_layers * config.text_len * config.dim * VALUE_BYTES,
+        activations=tokens * (2 * config.ffn_dim + 8 * config.dim) * VALUE_BYTES,
     )
 
 
 def parameters(config: ModelConfig) -> int:
     """Return the number of a generator's parameters: 1,418,996,800 for Wan 1.3B."""
     dim = config.dim
-    embeddings = _linear(config.patch_values, dim) + _mlp(config.text_dim, dim, dim) + _mlp(config.freq_dim, dim, dim)
+    embeddings = (
+        _linears(config.patch_values, dim) + _linears(config.text_dim, dim, dim) + _linears(config.freq_dim, dim, dim)
+    )
     norms = 4 * dim + 2 * dim  # of queries and keys in both attentions; before the text, with a bias
-    layer = LINEARS_OF_WIDTH * _linear(dim, dim) + norms + _mlp(dim, config.ffn_dim, dim) + 6 * dim
-    head = _linear(dim, config.patch_values) + 2 * dim
-    return embeddings + _linear(dim, 6 * dim) + config.num_layers * layer + head
+    layer = LINEARS_OF_WIDTH * _linears(dim, dim) + norms + _linears(dim, config.ffn_dim, dim) + 6 * dim
+    head = _linears(dim, config.patch_values) + 2 * dim
+    return embeddings + _linears(dim, 6 * dim) + config.num_layers * layer + head
 
 
 def lora_parameters(config: ModelConfig, rank: int) -> int:
@@ -81,88 +83,57 @@ class DecoderMemory:
     Attributes:
         weights: Bytes of the parameters.
         state: Numbers in the decoder state, per pixel of a frame.
-        frames: Pixel frames decoded together.
-        channels: Channels of the widest layer, at the frame's full size.
-        copies: Copies of that layer's features alive at once, roughly.
+        features: Numbers alive in the widest layer, per pixel of a frame: frames x channels x copies, roughly.
     """
 
     weights: int
     state: float
-    frames: int
-    channels: int
-    copies: int
-
-    def idle(self, pixels: int) -> int:
-        """Return the bytes of weights and decoder state."""
-        return self.weights + round(self.state * pixels * VALUE_BYTES)
-
-    def decoding(self, pixels: int) -> int:
-        """Return the bytes at the widest moment."""
-        return self.idle(pixels) + self.frames * self.channels * self.copies * pixels * VALUE_BYTES
+    features: int
 
 
 DECODERS = {
-    "taew2_1": DecoderMemory(weights=23_000_000, state=84, frames=12, channels=64, copies=3),
-    "wan_vae": DecoderMemory(weights=253_785_062, state=2364.5, frames=4, channels=96, copies=5),
+    "taew2_1": DecoderMemory(weights=23_000_000, state=84, features=12 * 64 * 3),
+    "wan_vae": DecoderMemory(weights=253_785_062, state=2364.5, features=4 * 96 * 5),
 }
 """The full VAE decodes one latent frame at a time; its state is two feature frames of every convolution (1.9 GB)."""
 
 
-@dataclass(frozen=True)
-class Mode:
-    """A way to play.
-
-    Attributes:
-        offload: Idle weights of generator and decoder stay in host memory.
-        bytes: GPU memory in play; prompts are encoded before it.
-    """
-
-    decoder: str
-    offload: bool
-    bytes: int
-
-    def fits(self, card_gb: int) -> bool:
-        """Return whether a GPU sold with that many GB has room."""
-        return self.bytes + RESERVED <= card_gb * GIB
-
-
-def modes(config: ModelConfig = WAN_1_3B, window: Window | None = None) -> Iterator[Mode]:
-    """Yield every combination of decoder and offload."""
-    needs = generator_memory(config, window or Window())
+def memory_in_play(name: str, offload: bool) -> int:
+    """Return the GPU bytes that Wan 1.3B takes with a decoder, after the prompts are encoded."""
+    config, decoder = WAN_1_3B, DECODERS[name]
+    needs = generator_memory(config, Window())
     rotating = config.num_layers * config.tokens_per_frame * config.dim * ROTATING_BYTES
     resident, working = needs.cache + needs.window + needs.text, max(needs.activations, rotating)
-    height, width = (PIXELS_PER_LATENT * side for side in config.latent_size)
-    for name, decoder in DECODERS.items():
-        decoding, idle = decoder.decoding(height * width), decoder.idle(height * width)
-        yield Mode(name, False, resident + needs.weights + max(idle + working, decoding))
-        yield Mode(name, True, resident + max(needs.weights + working, decoding))
+    pixels = math.prod(PIXELS_PER_LATENT * side for side in config.latent_size)
+    idle = decoder.weights + round(decoder.state * pixels * VALUE_BYTES)
+    decoding = idle + decoder.features * pixels * VALUE_BYTES
+    if offload:
+        return resident + max(needs.weights + working, decoding)
+    return resident + needs.weights + max(idle + working, decoding)
 
 
-def text_modes() -> Iterator[tuple[str, int, int | None]]:
-    """Yield dtype, bytes and smallest GPU (in GB) of the text encoder; on a smaller GPU the CPU encodes."""
-    from infrope_env.text.lazy import HEADROOM  # imports torch
-
-    for dtype, needed in TEXT_BYTES.items():
-        roomy = (card for card in CARDS_GB if HEADROOM * needed + RESERVED <= card * GIB)
-        yield dtype, needed, next(roomy, None)
+def fits(needed: float, gpu_gb: int) -> bool:
+    """Return whether a GPU sold with that many GB has room for that many bytes."""
+    return needed + RESERVED <= gpu_gb * 2**30
 
 
 def memory_table() -> str:
     """Return the table of README.md in this folder, in Markdown."""
-    head = "| decoder | offload | in play (computed) | " + " | ".join(f"{card} GB" for card in CARDS_GB) + " |"
-    rows = [head, "|---" * (3 + len(CARDS_GB)) + "|"]
-    for mode in modes():
-        fits = " | ".join("yes" if mode.fits(card) else "no" for card in CARDS_GB)
-        rows.append(f"| {mode.decoder} | {'yes' if mode.offload else 'no'} | {mode.bytes / 1e9:.1f} GB | {fits} |")
-    for dtype, needed, smallest in text_modes():
-        where = " | ".join("GPU" if smallest and card >= smallest else "CPU" for card in CARDS_GB)
+    from infrope_env.text.lazy import HEADROOM  # imports torch
+
+    head = "| decoder | offload | in play (computed) | " + " | ".join(f"{gpu} GB" for gpu in GPUS_GB) + " |"
+    rows = [head, "|---" * (3 + len(GPUS_GB)) + "|"]
+    for name in DECODERS:
+        for offload in (False, True):
+            needed = memory_in_play(name, offload)
+            answers = " | ".join("yes" if fits(needed, gpu) else "no" for gpu in GPUS_GB)
+            rows.append(f"| {name} | {'yes' if offload else 'no'} | {needed / 1e9:.1f} GB | {answers} |")
+    for dtype, needed in TEXT_BYTES.items():
+        where = " | ".join("GPU" if fits(HEADROOM * needed, gpu) else "CPU" for gpu in GPUS_GB)
         rows.append(f"| prompts, once, in {dtype} | | {needed / 1e9:.1f} GB (computed) | {where} |")
     return "\n".join(rows)
 
 
-def _mlp(inputs: int, hidden: int, outputs: int) -> int:
-    return _linear(inputs, hidden) + _linear(hidden, outputs)
-
-
-def _linear(inputs: int, outputs: int) -> int:
-    return inputs * outputs + outputs
+def _linears(*widths: int) -> int:
+    """Return the number of parameters of linear layers from each width to the next."""
+    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from infrope_env.pixels.codec import Decoder, DecoderState, Encoder
+from infrope_env.pixels.codec import DecoderState
+from infrope_env.pixels.taehv import TAEHV
+from infrope_env.pixels.wan_vae import WanVAE
 
 
 class OffloadedModule:
@@ -39,24 +41,25 @@ class OffloadedModule:
 class OffloadedDecoder:
     """A decoder that swaps places with the generator while it computes. Its state stays in host memory too."""
 
-    def __init__(self, decoder: Decoder, network: nn.Module, generator: nn.Module, device: torch.device) -> None:
-        """Join a decoder, its network, and the generator, which is on the device between blocks."""
-        self.decoder, self.frames_per_latent = decoder, decoder.frames_per_latent
-        self._device = device
+    def __init__(self, decoder: TAEHV | WanVAE, generator: nn.Module, device: torch.device) -> None:
+        """Join a decoder and the generator, which is on the device between blocks."""
+        self.decoder, self.frames_per_latent, self._device = decoder, decoder.frames_per_latent, device
+        network = decoder if isinstance(decoder, TAEHV) else decoder.network
         self._network, self._generator = OffloadedModule(network, device), OffloadedModule(generator, device)
         self._network.to_cpu()
 
     def decode(self, latents: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block, see `Decoder.decode`; the decoder state is taken and returned on the CPU."""
         with self._on_device():
-            frames, after = self.decoder.decode(latents, None if state is None else _moved(state, self._device))
-            return frames, _moved(after, torch.device("cpu"))
+            moved = None if state is None else tuple(tensor.to(self._device) for tensor in state)
+            frames, after = self.decoder.decode(latents, moved)
+            return frames, tuple(tensor.cpu() for tensor in after)
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Encode frames, see `Encoder.encode`, with a decoder that is its own encoder."""
-        encoder: Encoder = self.decoder  # type: ignore[assignment]
+        """Encode frames, see `Encoder.encode`, with the full VAE."""
+        assert isinstance(self.decoder, WanVAE)
         with self._on_device():
-            return encoder.encode(frames)
+            return self.decoder.encode(frames)
 
     @contextmanager
     def _on_device(self) -> Iterator[None]:
@@ -68,7 +71,3 @@ class OffloadedDecoder:
         finally:
             self._network.to_cpu()
             self._generator.to_device()
-
-
-def _moved(state: DecoderState, device: torch.device) -> DecoderState:
-    return tuple(tensor.to(device) for tensor in state)

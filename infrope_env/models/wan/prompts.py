@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
 
 from infrope_env.errors import WeightsError
 from infrope_env.models.wan.locate import WanFiles
@@ -24,22 +23,18 @@ LOG_EVERY_S = 5.0
 WanTextEncoder = LazyTextEncoder | AbsentTextEncoder
 
 logger = logging.getLogger(__name__)
+_lazy_encoder = lru_cache(maxsize=4)(LazyTextEncoder)  # one per folder, device and dtype: models are cached by it
 
 
-def find_text_encoder(files: WanFiles, device: str | None = None, dtype: str | None = None) -> WanTextEncoder:
+def find_text_encoder(files: WanFiles, device: str | None, dtype: str | None) -> WanTextEncoder:
     """Return UMT5, not loaded yet, or, without its files, a stand-in for the embeddings that it left.
 
-    Args:
-        files: Paths of all parts.
-        device: Where to encode: "auto" (the default), "cpu", "cuda", or "refuse", see `LazyTextEncoder`.
-        dtype: "bfloat16" (the default), "float32" or "int8".
-
-    Raises:
-        WeightsError: There is neither encoder nor embedding, or the encoder's files are damaged.
+    Device and dtype are those of `LazyTextEncoder`, by default "auto" and "bfloat16". WeightsError where there is
+    neither encoder nor embedding, or the encoder's files are damaged.
     """
     try:
         if files.text is not None:
-            return _lazy(files.text, device or AUTO, dtype or "bfloat16")
+            return _lazy_encoder(files.text, device=device or AUTO, dtype=dtype or "bfloat16")
         return AbsentTextEncoder.of(default_folder())
     except WeightsError as error:
         if files.text is not None:
@@ -51,32 +46,22 @@ def find_text_encoder(files: WanFiles, device: str | None = None, dtype: str | N
         ) from error
 
 
-def encode_ahead(encoder: WanTextEncoder, texts: Iterable[str]) -> int:
-    """Keep the embeddings of texts on disk, then release the encoder; return how many it had to encode.
+def encode_ahead(encoder: WanTextEncoder, texts: Iterable[str]) -> None:
+    """Keep the embeddings of texts on disk, then release the encoder.
 
     An absent or refusing encoder encodes nothing: a text without an embedding is refused when it is played.
     """
     if isinstance(encoder, AbsentTextEncoder) or encoder.device == REFUSE:
-        return 0
+        return
+    due_s = 0.0
+
+    def report(done: int, total: int) -> None:  # the first, the last, and one every few seconds
+        nonlocal due_s
+        if done == total or time.monotonic() >= due_s:
+            logger.info("encoding prompts: %d of %d", done, total)
+            due_s = time.monotonic() + LOG_EVERY_S
+
     encoder_id, folder = EncoderId.of(encoder), default_folder()
     missing = [text for text in dict.fromkeys(texts) if not encoder_id.path_of(folder, text).is_file()]
     if missing:
-        PromptCache(encoder, folder).encode_all(missing, _Progress())
-    return len(missing)
-
-
-class _Progress:
-    """Logs the count of encoded prompts: the first, the last, and one every few seconds."""
-
-    def __init__(self) -> None:
-        self._due_s = 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        if done == total or time.monotonic() >= self._due_s:
-            logger.info("encoding prompts: %d of %d", done, total)
-            self._due_s = time.monotonic() + LOG_EVERY_S
-
-
-@lru_cache(maxsize=4)
-def _lazy(folder: Path, device: str, dtype: str) -> LazyTextEncoder:
-    return LazyTextEncoder(folder, device=device, dtype=dtype)
+        PromptCache(encoder, folder).encode_all(missing, report)

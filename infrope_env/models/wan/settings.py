@@ -37,16 +37,14 @@ class Settings:
 
     @classmethod
     def read(cls, path: Path) -> Settings:
-        """Read infrope.json; without a file return the defaults. WeightsError names an entry that cannot work."""
-        if not path.is_file():
-            return cls()
+        """Read infrope.json; WeightsError names an entry that cannot work."""
         try:
             entries = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(entries, Mapping) or entries.keys() - set(ENTRIES):
                 raise ValueError(f"expected a table of {', '.join(ENTRIES)}, got {entries!r}")
-            window, sampler = entries.get("window"), entries.get("sampler")
+            size, window, sampler = (entries.get(name) for name in ENTRIES)
             return cls(
-                _latent_size(entries["frame_size"]) if "frame_size" in entries else cls.latent_size,
+                _latent_size(size) if "frame_size" in entries else cls.latent_size,
                 None if window is None else Window.parse(window),
                 None if sampler is None else Sampler(**sampler),
             )
@@ -57,8 +55,9 @@ class Settings:
 def _latent_size(frame_size: object) -> tuple[int, int]:
     """Convert height and width in pixels."""
     sides = frame_size if isinstance(frame_size, list) else []
-    fitting = [side for side in sides if isinstance(side, int) and side > 0 and side % PIXELS_PER_PATCH == 0]
-    if len(sides) != 2 or len(fitting) != 2:
+    if len(sides) != 2 or not all(
+        isinstance(side, int) and side > 0 and side % PIXELS_PER_PATCH == 0 for side in sides
+    ):
         raise ValueError(
             f"expected frame_size to be height and width, multiples of {PIXELS_PER_PATCH}, got {frame_size!r}"
         )

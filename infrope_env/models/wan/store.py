@@ -1,15 +1,15 @@
 """The cache folder of a released generator: which revision was downloaded, and the converted file.
 
-One folder per generator. `record.json` holds repository and revision, and sha256 and dtype of the converted file.
+One folder per generator. `record.json` holds repository and revision, and the sha256 of the converted file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,7 +21,6 @@ from infrope_env.tensor_files import sha256_of
 
 RECORD = "record.json"
 CONVERTED = "generator.safetensors"
-PREFIX = "model."  # as in the releases
 
 
 def checkpoint_folder(name: str) -> Path:
@@ -38,45 +37,41 @@ def stored_revision(name: str, repo: str) -> str | None:
 def store_revision(name: str, repo: str, revision: str) -> None:
     """Record the downloaded revision; a file converted from another one no longer counts."""
     if stored_revision(name, repo) != revision:
-        _write_record(name, {"repo": repo, "revision": revision})
+        write_json(checkpoint_folder(name) / RECORD, {"repo": repo, "revision": revision})
 
 
-def find_converted(name: str, revision: str | None = None) -> Path | None:
-    """Return the converted generator if it is here and, with a revision, was made from that one."""
-    record, path = read_record(name), checkpoint_folder(name) / CONVERTED
-    is_whole = record.get("sha256") is not None and path.is_file()
-    return path if is_whole and revision in (None, record.get("revision")) else None
-
-
-def converted_sha256(path: Path) -> str | None:
-    """Return the recorded digest of a converted generator, None for any other file."""
-    return read_record(path.parent.name).get("sha256") if path == find_converted(path.parent.name) else None
-
-
-def store_converted(name: str, values: Iterable[tuple[str, Tensor]], dtype: torch.dtype) -> Path:
-    """Write named tensors in this dtype as one .safetensors file and record its sha256.
-
-    Raises:
-        WeightsError: The file cannot be written. No partial file remains.
-    """
+def find_converted(name: str) -> Path | None:
+    """Return the converted generator if it is here."""
     path = checkpoint_folder(name) / CONVERTED
-    tensors = {PREFIX + key: tensor.to(dtype).contiguous() for key, tensor in values}
+    return path if "sha256" in read_record(name) and path.is_file() else None
+
+
+def store_converted(name: str, values: Iterable[tuple[str, Tensor]]) -> Path:
+    """Write tensors as one .safetensors file in bfloat16, whole or not at all, and record its sha256."""
+    path = checkpoint_folder(name) / CONVERTED
+    tensors = {f"model.{key}": tensor.bfloat16().contiguous() for key, tensor in values}  # as in the releases
     try:
         write_atomically(path, lambda part: save_file(tensors, part))
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be written: {error}. INFROPE_CACHE names another folder.") from error
-    _write_record(name, read_record(name) | {"sha256": sha256_of(path), "dtype": str(dtype).removeprefix("torch.")})
+    write_json(checkpoint_folder(name) / RECORD, read_record(name) | {"sha256": sha256_of(path)})
     return path
 
 
 def read_record(name: str) -> dict[str, str]:
     """Return the record of a generator, empty if there is none or it cannot be read."""
+    return read_json(checkpoint_folder(name) / RECORD)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of the cache, empty if there is none or it cannot be read."""
     try:
-        record = json.loads((checkpoint_folder(name) / RECORD).read_text())
+        content = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _write_record(name: str, record: Mapping[str, str]) -> None:
-    write_atomically(checkpoint_folder(name) / RECORD, (json.dumps(dict(record), indent=2) + "\n").encode())
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file of the cache, whole or not at all."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

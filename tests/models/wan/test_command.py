@@ -1,7 +1,6 @@
 """`infrope weights`, as a command."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,13 +61,8 @@ def test_a_description_marks_what_is_computed_or_was_not_seen(row: table.Checkpo
     text = output([row.name], capsys)
     for fact in (*row.files, row.repo, row.source, row.licence, "the file itself was not seen", "computed"):
         assert fact in text
-    assert "none pinned, none was known; main is taken" in text
+    assert "main is taken, the first one downloaded is kept" in text
     assert ", ".join(map(str, row.sampler.steps)) in text
-
-
-def test_a_pinned_revision_is_described() -> None:
-    pinned = replace(CHECKPOINTS[0], revision="c" * 40)
-    assert f"  revision:    {'c' * 40}" in list(command.describe_checkpoint(pinned))
 
 
 def test_download_announces_size_source_and_licence(here: str, capsys: Output) -> None:

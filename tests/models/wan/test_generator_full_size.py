@@ -49,9 +49,12 @@ def texts(config: ModelConfig) -> Tensor:
 def play_from_file(path: Path, config: ModelConfig) -> list[Tensor]:
     """Six blocks in float32, and the first again after a reset."""
     generator = load_generator(path, dtype=torch.float32, latent_size=config.latent_size)
-    assert replace(generator.config, text_len=config.text_len) == config
+    assert replace(generator.transformer.config, text_len=config.text_len) == config
     report("loaded in float32", generator.transformer.parameters())
-    rollout, text = Rollout(generator.transformer, generator.window, generator.sampler), texts(generator.config)
+    rollout, text = (
+        Rollout(generator.transformer, generator.window, generator.sampler),
+        texts(generator.transformer.config),
+    )
     room = rollout.cache.keys.data_ptr()
     blocks = [rollout.advance(text[which], transition) for which, transition in PLAYED]
     rollout.reset(seed=0)
@@ -67,7 +70,7 @@ def first_block_in_float64(path: Path, config: ModelConfig) -> Tensor:
     generator = load_generator(path, dtype=torch.float64, latent_size=config.latent_size)
     report("loaded in float64", generator.transformer.parameters())
     rollout = Rollout(generator.transformer, generator.window, generator.sampler)
-    return rollout.advance(texts(generator.config)[0], START).latents
+    return rollout.advance(texts(generator.transformer.config)[0], START).latents
 
 
 def report(what: str, parameters: object) -> None:

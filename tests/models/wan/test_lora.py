@@ -7,7 +7,7 @@ import torch
 
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.catalog import CHECKPOINTS, Lora, find_checkpoint
+from infrope_env.models.wan.catalog import CHECKPOINTS, find_checkpoint
 from infrope_env.models.wan.generator import GeneratorFiles, load_generator, open_generator
 from infrope_env.models.wan.lora import read_update
 from tests.models.wan.released_files import (
@@ -79,8 +79,7 @@ def lora_refusal(tmp_path: Path, entries: dict) -> str:
         write(tmp_path / "lora.pt", entries),
     )
     with pytest.raises(WeightsError, match=r"lora\.pt: ") as caught:
-        lora = Lora("lora.pt", "generator_lora", 4, 2.0)
-        open_generator(GeneratorFiles(files, None, ("generator",), SMALL, lora))
+        open_generator(GeneratorFiles(files, shrunk(find_checkpoint("longlive")), SMALL))
     return str(caught.value)
 
 

@@ -9,13 +9,12 @@ from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.models.wan.lora import pair_shapes
 from infrope_env.models.wan.memory import (
     DECODERS,
-    GIB,
+    fits,
     generator_memory,
     lora_parameters,
+    memory_in_play,
     memory_table,
-    modes,
     parameters,
-    text_modes,
 )
 from infrope_env.pixels.taehv import TAEHV
 from tests.models.wan.released_files import KEYS, SMALL, golden_shapes
@@ -38,10 +37,10 @@ def test_a_lora_covers_ten_layers_of_every_block() -> None:
 
 def test_memory_is_counted_as_it_is_allocated() -> None:
     window = Window(sink=2, context=4, block=3)
-    rollout = Rollout(CausalWanTransformer(SMALL), window)
-    memory, attention = generator_memory(SMALL, window, value_bytes=4), rollout._buffers
+    rollout = Rollout(CausalWanTransformer(SMALL).bfloat16(), window)
+    memory, buffers = generator_memory(SMALL, window), rollout._buffers
     assert memory.cache == rollout.cache.keys.nbytes + rollout.cache.values.nbytes
-    assert memory.window == attention._keys.nbytes + attention._values.nbytes + attention.fresh_keys.nbytes
+    assert memory.window == buffers._keys.nbytes + buffers._values.nbytes + buffers._fresh_keys.nbytes
     assert memory.weights == sum(parameter.nbytes for parameter in rollout.model.parameters())
     assert memory.total > memory.weights + memory.cache + memory.window
 
@@ -63,10 +62,12 @@ def test_the_full_vae_s_state_has_the_counted_size() -> None:
     assert 2 * sum(parameter.numel() for parameter in network.parameters()) == DECODERS["wan_vae"].weights
 
 
-def test_the_table_grows_with_the_window_and_shrinks_by_offload() -> None:
-    plain, offloaded, vae, vae_offloaded = modes()
-    assert plain.bytes > offloaded.bytes and vae.bytes > vae_offloaded.bytes and vae.bytes > plain.bytes
-    assert next(iter(modes(WAN_1_3B, Window.from_size(12)))).bytes > plain.bytes + 2 * GIB
-    assert not plain.fits(8) and plain.fits(12) and offloaded.fits(8)
-    assert [smallest for _, _, smallest in text_modes()] == [16, 12]
+def test_memory_grows_with_the_window_and_shrinks_by_offload() -> None:
+    plain, offloaded = (memory_in_play("taew2_1", offload) for offload in (False, True))
+    vae, vae_offloaded = (memory_in_play("wan_vae", offload) for offload in (False, True))
+    assert plain > offloaded and vae > vae_offloaded and vae > plain
+    small, large = (generator_memory(WAN_1_3B, Window.from_size(size)).total for size in (6, 12))
+    assert large > small + 2 * 2**30
+    assert not fits(plain, 8) and fits(plain, 12) and fits(offloaded, 8)
     assert memory_table().count("\n|") == 7
+    assert "| CPU | CPU | GPU | GPU |" in memory_table() and memory_table().endswith("| CPU | GPU | GPU | GPU |")

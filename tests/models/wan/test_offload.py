@@ -30,7 +30,7 @@ class Recorded:
 
 def test_offload_changes_no_pixel_and_brings_the_generator_back() -> None:
     plain, decoder, generator = some_taehv(), some_taehv(), torch.nn.Linear(4, 4)
-    offloaded, calls = OffloadedDecoder(decoder, decoder, generator, CPU), []
+    offloaded, calls = OffloadedDecoder(decoder, generator, CPU), []
     for module, name in ((offloaded._network, "decoder"), (offloaded._generator, "generator")):
         for move in ("to_device", "to_cpu"):
             setattr(module, move, Recorded(calls, (name, move), getattr(module, move)))
@@ -47,7 +47,7 @@ def test_offload_changes_no_pixel_and_brings_the_generator_back() -> None:
 def test_the_generator_is_back_even_when_the_decoder_fails() -> None:
     generator = torch.nn.Linear(4, 4)
     decoder = some_taehv()
-    offloaded, calls = OffloadedDecoder(decoder, decoder, generator, CPU), []
+    offloaded, calls = OffloadedDecoder(decoder, generator, CPU), []
     offloaded._generator.to_device = lambda: calls.append("to_device")  # type: ignore[method-assign]
     try:
         offloaded.decode(LATENTS[:, :, :3], None)

@@ -15,7 +15,7 @@ def test_a_folder_sets_frame_size_window_and_sampler(tmp_path: Path) -> None:
     )
     settings = Settings.read(tmp_path / "infrope.json")
     assert settings == Settings((40, 72), Window.from_size(9), Sampler((1000, 500), 3.0))
-    assert Settings.read(tmp_path / "none.json") == Settings((60, 104), None, None)
+    assert Settings() == Settings((60, 104), None, None)
 
 
 @pytest.mark.parametrize(
