@@ -188,17 +188,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _log_on_stderr() -> Iterator[None]:
-    """Show the package's log messages from INFO on as lines on stderr, "infrope: ..."."""
+    """Show the package's log messages from INFO on as lines on stderr, "infrope: ...", each once.
+
+    Handlers of the root logger, which a host program may have, do not repeat them meanwhile.
+    """
     logger = logging.getLogger("infrope_env")
-    handler, level = logging.StreamHandler(), logger.level
+    handler, level, propagate = logging.StreamHandler(), logger.level, logger.propagate
     handler.setFormatter(logging.Formatter("infrope: %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagate
 
 
 def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | Weights:

@@ -245,6 +245,24 @@ def test_log_messages_of_the_package_are_lines_on_stderr(
     assert capsys.readouterr().err == ""
 
 
+def test_a_host_s_own_log_handler_does_not_repeat_the_command_s_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: cli.Weights) -> int:
+        logging.getLogger("infrope_env").info("one")
+        return 0
+
+    monkeypatch.setattr(cli.Weights, "run", run)
+    host = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(host)
+    try:
+        assert cli.main(["weights"]) == 0
+    finally:
+        logging.getLogger().removeHandler(host)
+    assert capsys.readouterr().err == "infrope: one\n"
+    assert logging.getLogger("infrope_env").propagate
+
+
 def test_log_messages_before_an_error_are_shown_before_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
