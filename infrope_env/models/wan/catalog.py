@@ -42,6 +42,7 @@ class Checkpoint:
         licence: Licence of the weights as far as it is known here; the model page decides.
         window: Window that this package plays it with; where the project has another rule, `remark` says so.
         stored: Dtype of the file's tensors, from which the size on disk is computed.
+        revision: Commit to download, 40 hex digits. None: the first download takes the newest and keeps it.
         remark: Differences from the project's own way to play it.
     """
 
@@ -56,6 +57,7 @@ class Checkpoint:
     sampler: Sampler = field(default_factory=Sampler)
     lora: Lora | None = None
     stored: str = "float32"
+    revision: str | None = None
     remark: str = ""
 
     @property
@@ -80,6 +82,7 @@ class Part:
     files: tuple[str, ...]
     disk_bytes: int
     licence: str = "Apache-2.0"
+    revision: str | None = None
 
 
 CHECKPOINTS = (

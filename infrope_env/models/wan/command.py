@@ -95,7 +95,7 @@ def describe_generator(row: Checkpoint) -> Iterator[str]:
     split = ", ".join(f"{part} {value / GB:.2f}" for part, value in asdict(memory).items())
     facts = {
         "files": f"{', '.join(row.files)} of https://huggingface.co/{row.repo}",
-        "revision": f"{hub.wanted_revision(row)} is taken, the first one downloaded is kept",
+        "revision": row.revision or f"{hub.wanted_revision(row)} is taken, the first one downloaded is kept",
         "layout": "as its project's loader reads it; the file itself was not seen",
         "project": row.source,
         "licence": row.licence,
@@ -165,6 +165,6 @@ def _describe_parts() -> Iterator[str]:
 
 def _state(row: Checkpoint) -> str:
     """Return "converted", "yes" or "no": whether a generator is here."""
-    if find_converted(row.name):
+    if find_converted(row.name, row.revision):
         return "converted"
     return "no" if hub.find(row) is None else "yes"

@@ -78,7 +78,7 @@ def locate_generator(found: WorldFolder | GeneratorSource) -> GeneratorFiles:
     """Return the files of a generator: converted, downloaded, or local; WeightsError where there are none."""
     match found:
         case CatalogEntry(row):
-            converted = find_converted(row.name)
+            converted = find_converted(row.name, row.revision)
             return GeneratorFiles((converted,), row, row.config) if converted else locate_download(row)
         case LocalFile(path):
             return GeneratorFiles((path,))
@@ -142,7 +142,7 @@ def convert(row: Checkpoint) -> Path:
 
     A file that is there stays. WeightsError as from `load_generator`, or when it cannot be written.
     """
-    return find_converted(row.name) or store_converted(row.name, open_generator(locate_download(row))[1])
+    return find_converted(row.name, row.revision) or store_converted(row.name, open_generator(locate_download(row))[1])
 
 
 def transformer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

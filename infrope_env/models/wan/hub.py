@@ -43,8 +43,8 @@ def download(release: Release, revision: str | None = None) -> tuple[Path, ...]:
 
 
 def wanted_revision(release: Release) -> str:
-    """Return the revision that was downloaded first, else the newest."""
-    return stored_revision(release.name, release.repo) or "main"
+    """Return the pinned revision, else the one that was downloaded first, else the newest."""
+    return release.revision or stored_revision(release.name, release.repo) or "main"
 
 
 def commit_of(path: Path) -> str:

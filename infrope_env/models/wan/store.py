@@ -40,10 +40,11 @@ def store_revision(name: str, repo: str, revision: str) -> None:
         write_json(checkpoint_folder(name) / RECORD, {"repo": repo, "revision": revision})
 
 
-def find_converted(name: str) -> Path | None:
-    """Return the converted generator if it is here."""
-    path = checkpoint_folder(name) / CONVERTED
-    return path if "sha256" in read_record(name) and path.is_file() else None
+def find_converted(name: str, revision: str | None = None) -> Path | None:
+    """Return the converted generator if it is here and, with a revision, was made from that one."""
+    record, path = read_record(name), checkpoint_folder(name) / CONVERTED
+    is_whole = "sha256" in record and path.is_file()
+    return path if is_whole and revision in (None, record.get("revision")) else None
 
 
 def store_converted(name: str, values: Iterable[tuple[str, Tensor]]) -> Path:

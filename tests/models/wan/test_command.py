@@ -1,6 +1,7 @@
 """`infrope weights`, as a command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,11 @@ def test_a_description_marks_what_is_computed_or_was_not_seen(row: table.Checkpo
         assert fact in text
     assert "main is taken, the first one downloaded is kept" in text
     assert ", ".join(map(str, row.sampler.steps)) in text
+
+
+def test_a_pinned_revision_is_described() -> None:
+    pinned = replace(CHECKPOINTS[0], revision="c" * 40)
+    assert f"  revision:    {'c' * 40}" in list(command.describe_generator(pinned))
 
 
 def test_download_announces_size_source_and_licence(here: str, capsys: Output) -> None:

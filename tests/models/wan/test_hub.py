@@ -1,6 +1,7 @@
 """Downloads with the real client from a hub on this machine."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def test_the_first_revision_stays_until_another_is_given(row: Checkpoint, hub: L
     assert commit_of(download(row)[0]) == OLD
     assert commit_of(download(row, revision=NEW)[0]) == NEW
     assert commit_of(download(row)[0]) == NEW
+
+
+def test_a_pinned_revision_is_the_one_downloaded(row: Checkpoint, hub: LocalHub) -> None:
+    hub.commits |= {"main": NEW, "before": OLD}
+    assert commit_of(download(replace(row, revision=OLD))[0]) == OLD
+    assert {revision for _, revision, _, _ in hub.requests} == {OLD}
+
+
+def test_a_conversion_of_another_revision_than_the_pinned_one_does_not_count(row: Checkpoint, hub: LocalHub) -> None:
+    download(row)
+    path = convert(row)
+    assert find_converted(row.name, OLD) == path
+    assert find_converted(row.name, NEW) is None
 
 
 def test_another_revision_makes_a_conversion_stale(row: Checkpoint, hub: LocalHub) -> None:
