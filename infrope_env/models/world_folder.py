@@ -158,7 +158,7 @@ def _make_decoder(card: Card) -> Any:
 
 
 def _fill(make: Any, tensors: Mapping[str, Tensor], path: Path) -> Any:
-    return fill(make, tensors, path, f"the sizes in {CARD}")
+    return fill(make, tensors, path, f"the sizes in {CARD}", device="cpu")
 
 
 def _float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
