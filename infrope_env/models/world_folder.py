@@ -153,7 +153,7 @@ def _network(path: Path, card: Card, make: Callable[[], N]) -> N:
     _check(data, path, card)
     prefix = GENERATOR_PREFIX if path.name == GENERATOR else ""
     plain = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return fill(make, plain, path, f"the sizes in {CARD}")
+    return fill(make, plain, path, f"the sizes in {CARD}", device="cpu")
 
 
 def _check(data: bytes, path: Path, card: Card) -> bytes:

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,10 @@ def test_every_file_is_read_once_so_the_hashed_bytes_are_the_loaded_ones(world_c
     monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path.name) or read_bytes(path))
     load_world(world_copy, FLOAT32)
     assert sorted(reads) == sorted([*FILES, CARD])
+
+
+def test_loading_imports_no_compiler():
+    """It would take seconds, which a player waits for before the first block."""
+    code = "import sys; from infrope_env.models import load_model; load_model('pocket'); print('sympy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
