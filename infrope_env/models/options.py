@@ -1,4 +1,4 @@
-"""How a model is loaded, as plain text: the keyword arguments of an environment that concern its weights."""
+"""Options for loading a model: the keyword arguments of an environment that concern its weights, as plain text."""
 
 from __future__ import annotations
 

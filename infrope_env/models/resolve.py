@@ -1,4 +1,4 @@
-"""What a weights string means, and the model that it loads. Every consumer of such a string calls `resolve`.
+"""The meaning of a weights string, and the model that it loads. Every consumer of such a string calls `resolve`.
 
 - "pocket" or None is a bundled world folder.
 - "longlive" is a released generator of wan/catalog.py, "wan" the default one.

@@ -63,7 +63,7 @@ class Report:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All sentences."""
+        """Every sentence of the report: tampering, then differences, then remarks."""
         return self.tampering + self.differences + self.remarks
 
     @property

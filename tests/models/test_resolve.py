@@ -1,4 +1,4 @@
-"""What a weights string means."""
+"""The meaning of a weights string."""
 
 from pathlib import Path
 

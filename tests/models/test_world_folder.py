@@ -210,6 +210,7 @@ def test_every_file_is_read_once_so_the_hashed_bytes_are_the_loaded_ones(world_c
 
 def test_loading_imports_no_compiler():
     """It would take seconds, which a player waits for before the first block."""
-    code = "import sys; from infrope_env.models.resolve import load_model; load_model('pocket'); print('sympy' in sys.modules)"
+    load = "from infrope_env.models.resolve import load_model; load_model('pocket')"
+    code = f"import sys; {load}; print('sympy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
