@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -12,6 +15,7 @@ from infrope_env.control.frames import Frames
 
 MUXER = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 """One fragment per keyframe, written when the next keyframe arrives: a killed process loses only the newest block."""
+HEADER_BYTES = 1_000_000  # no fragment's header is longer
 ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "16"}
 
 
@@ -67,6 +71,61 @@ class VideoWriter:
     def _close_container(self) -> None:
         self._container.mux(self._stream.encode())
         self._container.close()
+
+
+def count_frames(file: BinaryIO, expected: int) -> int:
+    """Return the number of pixel frames in the whole fragments of a video, without decoding anything.
+
+    Args:
+        file: A video that this module wrote.
+        expected: Number of frames that it should have; much longer files are not read to their end.
+
+    Raises:
+        ValueError: It is no such video.
+    """
+    size, frames, in_fragment = os.fstat(file.fileno()).st_size, 0, 0
+    for number, (kind, start, end) in enumerate(_boxes(file, 0, size)):
+        if number == 0 and kind != b"ftyp":
+            raise ValueError("it is not an mp4 file")
+        if kind == b"moof":
+            in_fragment = sum(_count_samples(file, *place) for place in _find(file, start, end, b"traf"))
+        elif kind == b"mdat":
+            frames, in_fragment = frames + in_fragment, 0
+        if frames > 2 * expected or number > 4 * expected + 100:
+            break
+    if size == 0:
+        raise ValueError("it is empty")
+    return frames
+
+
+def _count_samples(file: BinaryIO, start: int, end: int) -> int:
+    """Return the number of samples that a traf box lists."""
+    count = 0
+    for begin, _ in _find(file, start, end, b"trun"):
+        file.seek(begin + 4)  # after version and flags
+        count += int.from_bytes(file.read(4), "big")
+    return count
+
+
+def _find(file: BinaryIO, start: int, end: int, wanted: bytes) -> list[tuple[int, int]]:
+    """Return where the content of every box of one kind begins and ends."""
+    return [
+        (begin, stop) for kind, begin, stop in _boxes(file, start, min(end, start + HEADER_BYTES)) if kind == wanted
+    ]
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, and begin and end of the content, of the whole mp4 boxes between two places of a file."""
+    while start + 8 <= end:
+        file.seek(start)
+        header = file.read(8)
+        length, begin = int.from_bytes(header[:4], "big"), start + 8
+        if length == 1:
+            length, begin = int.from_bytes(file.read(8), "big"), start + 16
+        if length < begin - start or start + length > end:
+            return
+        yield header[4:], begin, start + length
+        start += length
 
 
 class FragmentBuffer:

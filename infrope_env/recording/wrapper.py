@@ -20,6 +20,7 @@ from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import PromptRequest
 from infrope_env.pixels.picture import to_png
 from infrope_env.recording.episode import IMAGE, BlockRecord, BlockReference, EpisodeMeta, frames_digest
+from infrope_env.recording.known_weights import remember
 from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.writer import Recorder, RecordingError
 
@@ -60,6 +61,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         if env.observation_space.shape != env.unwrapped.block_shape:
             raise ValueError("RecordRollout goes directly around the environment, inside wrappers that change frames.")
         self._inner, self._spec = env.unwrapped, env.spec
+        remember(env.spec.kwargs.get("weights"), env.unwrapped.model)
         self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"])
         self.problem: str | None = None
         self.subtitles: tuple[Subtitle, ...] = ()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from infrope_env.recording import verification
-from infrope_env.recording.reader import ReplayError
+from infrope_env.recording.files import ReplayError
 from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.verification import Report, Verdict, verify
 from tests.recording.episodes import edit_meta, record
