@@ -232,4 +232,6 @@ def _check_video(folder: Path, expected: int) -> list[str]:
         return [f"{VIDEO} cannot be read: {error.strerror or error}."]
     except ValueError as error:
         return [f"{VIDEO} cannot be read: {error}."]
+    if found > expected:
+        return [f"{VIDEO} holds {found - expected} pixel frames more than the log lists."]
     return [] if found == expected else [f"{VIDEO} holds {found} of {expected} pixel frames."]

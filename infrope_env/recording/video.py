@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +14,19 @@ from av.video.frame import PictureType
 
 from infrope_env.control.frames import Frames
 
-MUXER = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-"""One fragment per keyframe, written when the next keyframe arrives: a killed process loses only the newest block."""
-HEADER_BYTES = 1_000_000  # no fragment's header is longer
+MUXER = {
+    "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
+    "use_editlist": "0",
+    "avoid_negative_ts": "disabled",  # the times of a fragment count from the start of the video
+}
 ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "16"}
+HEADER_BYTES = 1_000_000  # no fragment's header is longer
 
 
 class VideoWriter:
-    """A fragmented mp4 with a keyframe at the start of every block.
+    """A fragmented mp4 with one fragment per block, which is whole in the file when `write` returns.
+
+    Every block is encoded and muxed on its own: ffmpeg's muxer holds a fragment back until the next one begins.
 
     Attributes:
         frames: Number of pixel frames written so far.
@@ -38,39 +44,49 @@ class VideoWriter:
             OSError: The file exists or cannot be written.
         """
         self.frames = 0
-        self._file, self._fragments = AtomicAppendFile(path), FragmentBuffer()
-        self._container = av.open(self._fragments, "w", format="mp4", options=MUXER)
-        self._stream = self._container.add_stream("libx264", rate=frame_rate, options=ENCODER)
-        self._stream.height, self._stream.width = frame_size
-        self._stream.pix_fmt = "yuv420p"
-        self._container.start_encoding()
+        self._blocks = 0
+        self._frame_size, self._frame_rate = frame_size, frame_rate
+        self._file = AtomicAppendFile(path)
 
     def write(self, frames: Frames) -> None:
-        """Append the pixel frames of one block, t H W 3."""
-        for i, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts = self.frames
-            frame.pict_type = PictureType.I if i == 0 else PictureType.NONE
-            self._container.mux(self._stream.encode(frame))
-            self.frames += 1
-        self._file.append(self._fragments.drain())
+        """Append the pixel frames of one block, t H W 3, all or none.
+
+        Raises:
+            OSError: The disk is full or gone.
+        """
+        fragment = self._encode(frames)
+        if self._blocks:
+            fragment = fragment[_header_length(fragment) :]  # the file has the header already
+        self._file.append(fragment)
+        self.frames, self._blocks = self.frames + len(frames), self._blocks + 1
 
     def close(self) -> None:
-        """Write the last fragment and close the file."""
-        try:
-            self._close_container()
-            self._file.append(self._fragments.drain())
-        finally:
-            self._file.close()
-
-    def abandon(self) -> None:
-        """Close the file without the last fragment: after a failed write, another one would leave a gap."""
+        """Close the file."""
         self._file.close()
-        self._close_container()
 
-    def _close_container(self) -> None:
-        self._container.mux(self._stream.encode())
-        self._container.close()
+    def _encode(self, frames: Frames) -> bytes:
+        """Return an mp4 file of one fragment, whose times and number continue the file."""
+        output = io.BytesIO()
+        options = MUXER | {"fragment_index": str(self._blocks + 1)}
+        with av.open(output, "w", format="mp4", options=options) as container:
+            stream = container.add_stream("libx264", rate=self._frame_rate, options=ENCODER)
+            stream.height, stream.width = self._frame_size
+            stream.pix_fmt = "yuv420p"
+            for i, pixels in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame.pts = self.frames + i
+                frame.pict_type = PictureType.I if i == 0 else PictureType.NONE
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return output.getvalue()
+
+
+def _header_length(video: bytes) -> int:
+    """Return the length of what stands before the first fragment: the boxes ftyp and moov."""
+    start = 0
+    while video[start + 4 : start + 8] != b"moof":
+        start += int.from_bytes(video[start : start + 4], "big")
+    return start
 
 
 def count_frames(file: BinaryIO, expected: int) -> int:
@@ -126,23 +142,6 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
             return
         yield header[4:], begin, start + length
         start += length
-
-
-class FragmentBuffer:
-    """The muxer's output file: collects its small writes so that whole fragments reach the disk."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def write(self, data: bytes) -> int:
-        """Append bytes; the muxer calls this."""
-        self._bytes += data
-        return len(data)
-
-    def drain(self) -> bytes:
-        """Return everything written since the last call."""
-        drained, self._bytes = bytes(self._bytes), bytearray()
-        return drained
 
 
 class AtomicAppendFile:

@@ -158,7 +158,7 @@ class EpisodeWriter:
         self._video = VideoWriter(folder / VIDEO, frame_size, frame_rate)
 
     def write(self, frames: Frames, record: BlockRecord) -> None:
-        """Append one block, the video first: the log never names frames that the video writer has not received."""
+        """Append one block, the video first: the log never names frames that are not in the video's file."""
         first = self._video.frames
         self._video.write(frames)
         content = {**dataclasses.asdict(record), "first_frame": first, "end_frame": self._video.frames}
@@ -167,15 +167,14 @@ class EpisodeWriter:
         self._blocks, self._chain = self._blocks + 1, chain
 
     def close(self) -> None:
-        """Finish the video and write the length of the log into the meta data, by which a lost end is detected."""
-        self._log.close()
-        self._video.close()
+        """Write the length of the log into the meta data, by which a lost end is detected, and close the files."""
+        self.abandon()
         self._write_meta({**self._meta, "closed": {"blocks": self._blocks, "chain": self._chain}})
 
     def abandon(self) -> None:
         """Close the files as they are, after an error."""
         self._log.close()
-        self._video.abandon()
+        self._video.close()
 
     def _write_meta(self, content: Mapping[str, object]) -> None:
         self.folder.stat()  # raises OSError where the folder is gone, which `write_atomically` would make again
