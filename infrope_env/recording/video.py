@@ -11,6 +11,7 @@ from typing import BinaryIO
 import av
 import numpy as np
 from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, Colorspace
 
 from infrope_env.control.frames import Frames
 
@@ -20,6 +21,9 @@ MUXER = {
     "avoid_negative_ts": "disabled",  # the times of a fragment count from the start of the video
 }
 ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "16"}
+MATRIX, LIMITED = 6, int(ColorRange.MPEG)
+BT709 = 1
+"""Colour tags. The matrix is that of BT.601 (code 6), which readers that ignore the tags, such as OpenCV, assume."""
 HEADER_BYTES = 1_000_000  # no fragment's header is longer
 
 
@@ -72,13 +76,23 @@ class VideoWriter:
             stream = container.add_stream("libx264", rate=self._frame_rate, options=ENCODER)
             stream.height, stream.width = self._frame_size
             stream.pix_fmt = "yuv420p"
+            tag_colors(stream.codec_context)
             for i, pixels in enumerate(frames):
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame = frame.reformat(
+                    format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+                )
                 frame.pts = self.frames + i
                 frame.pict_type = PictureType.I if i == 0 else PictureType.NONE
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
         return output.getvalue()
+
+
+def tag_colors(codec: av.VideoCodecContext) -> None:
+    """Write into the stream how its pixels become RGB: matrix, primaries, transfer and range."""
+    codec.colorspace, codec.color_range = MATRIX, LIMITED
+    codec.color_primaries, codec.color_trc = BT709, BT709
 
 
 def _header_length(video: bytes) -> int:
