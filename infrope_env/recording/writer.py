@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from av.error import FFmpegError
+
 from infrope_env.atomic_file import write_atomically
 from infrope_env.control.frames import Frames
 from infrope_env.control.storyboard import Subtitle
@@ -54,7 +56,7 @@ class Recorder:
         self._meta: Mapping[str, object] | None = None  # of the episode that the next block opens
         self._subtitles: tuple[Subtitle, ...] = ()
         self._image: bytes | None = None
-        self._references: dict[tuple[int, str], BlockReference] = {}  # by block index and digest of the frames
+        self._references: dict[str, BlockReference] = {}  # by identity of the block
         self._finalizer: weakref.finalize | None = None
         _require_writable(folder)
 
@@ -76,12 +78,13 @@ class Recorder:
         finally:
             self._meta, self._subtitles, self._image = meta, tuple(subtitles), image
 
-    def write(self, frames: Frames, record: BlockRecord) -> None:
+    def write(self, frames: Frames, record: BlockRecord, block_id: str | None = None) -> None:
         """Append one block to the episode. Without an episode (none begun, or a write failed) do nothing.
 
         Args:
             frames: Valid pixel frames of the block, t H W 3.
             record: The block's line of the log.
+            block_id: Identity of the block, by which `find_block` finds it.
 
         Raises:
             RecordingError: The disk is full or gone. Earlier blocks stay readable and the episode ends.
@@ -91,18 +94,18 @@ class Recorder:
                 self._writer, self._meta = self._open_episode(frames.shape[1:3], self._meta), None
             if self._writer is not None:
                 self._writer.write(frames, record)
-                reference = BlockReference(self._writer.folder.name, record.block)
-                self._references[record.block, record.sha256] = reference
-        except OSError as error:
+                if block_id is not None:
+                    self._references[block_id] = BlockReference(self._writer.folder.name, record.block)
+        except (OSError, FFmpegError) as error:
             folder = self.folder if self._writer is None else self._writer.folder
             if (writer := self._detach_writer()) is not None:
                 writer.abandon()
             reason = _describe_failure(f"Recording to {folder}", error)
             raise RecordingError(f"{reason} The blocks before are kept.") from error
 
-    def find_block(self, block: int, sha256: str) -> BlockReference | None:
-        """Return where the block with this index and digest of frames was last recorded."""
-        return self._references.get((block, sha256))
+    def find_block(self, block_id: str) -> BlockReference | None:
+        """Return where a block was recorded; None when it was not."""
+        return self._references.get(block_id)
 
     def close(self) -> None:
         """Close the current episode; another one can follow.
@@ -163,7 +166,8 @@ class EpisodeWriter:
         self._video.write(frames)
         content = {**dataclasses.asdict(record), "first_frame": first, "end_frame": self._video.frames}
         chain = chain_digest(self._chain, content)
-        self._log.append(json.dumps({**content, "chain": chain}, ensure_ascii=False).encode() + b"\n")
+        line = json.dumps({**content, "chain": chain}, ensure_ascii=False)
+        self._log.append(line.encode(errors="backslashreplace") + b"\n")
         self._blocks, self._chain = self._blocks + 1, chain
 
     def close(self) -> None:
@@ -206,5 +210,5 @@ def _require_writable(folder: Path) -> None:
         raise RecordingError(f"{reason} Choose another folder.") from error
 
 
-def _describe_failure(action: str, error: OSError) -> str:
+def _describe_failure(action: str, error: OSError | FFmpegError) -> str:
     return f"{action} is not possible: {error.strerror or error}."
