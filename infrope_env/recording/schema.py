@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import fields
 from string import Formatter
 from typing import Any
 
@@ -20,6 +21,7 @@ from infrope_env.control.actions import ActionSet, Transition
 from infrope_env.control.reset_options import TEXT_OPTIONS
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.options import DTYPES
+from infrope_env.recording.run_info import RunInfo
 
 PACKAGE = "infrope_env."
 MAX_THREADS = 256
@@ -215,11 +217,11 @@ def _check_actions(actions: Entries) -> None:
         longest = max(longest, *(len(text) for text in _texts(table.values)), 0)
     actions.text("template")
     try:
-        fields = sum(field is not None for _, field, _, _ in Formatter().parse(actions.values["template"]))
+        placeholders = sum(field is not None for _, field, _, _ in Formatter().parse(actions.values["template"]))
         ActionSet.from_dict(actions.values, source="actions")
     except ValueError as error:
         raise SchemaError(_shorten_text(str(error))) from error
-    characters = count * (len(actions.values["template"]) + fields * longest)
+    characters = count * (len(actions.values["template"]) + placeholders * longest)
     if count > MAX_PROMPTS or characters > MAX_PROMPT_CHARACTERS:
         raise SchemaError(f"expected actions to have at most {MAX_PROMPTS} prompts of usual length")
 
@@ -260,7 +262,9 @@ def _check_made_with(made_with: Entries) -> None:
     made_with.labels("versions")
     if "compiled" in made_with.values:
         made_with.flag("compiled")
-    made_with.allow(("weights", "device", "dtype", "processor", "threads", "sampler", "versions", "compiled"))
+    if made_with.values.get("kernel_settings") is not None:
+        made_with.labels("kernel_settings")
+    made_with.allow([field.name for field in fields(RunInfo)])
 
 
 def _children(value: object) -> Iterator[object]:
