@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -200,11 +201,10 @@ def _make_next_folder(folder: Path) -> Path:
 
 
 def _require_writable(folder: Path) -> None:
-    probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"?")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:  # its name is its own, or it has none
+            probe.write(b"?")
     except OSError as error:
         reason = _describe_failure(f"Recording to {folder}", error)
         raise RecordingError(f"{reason} Choose another folder.") from error

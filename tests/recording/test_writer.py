@@ -2,6 +2,7 @@
 
 import gc
 import json
+import multiprocessing
 import resource
 import shutil
 from pathlib import Path
@@ -144,6 +145,23 @@ def test_two_processes_may_write_episodes_to_one_folder(tmp_path: Path) -> None:
     one.close()
     other.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["episode_000", "episode_001", "episode_002"]
+
+
+def open_many_recorders(folder: Path, count: int) -> None:
+    for _ in range(count):
+        Recorder(folder, 16)
+
+
+def test_many_processes_may_begin_to_record_in_one_folder_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=open_many_recorders, args=(folder, 300)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert not list(folder.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_reported_in_a_sentence(tiny_weights: Path, tmp_path: Path) -> None:
