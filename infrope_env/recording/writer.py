@@ -28,7 +28,7 @@ from infrope_env.recording.episode import (
     BlockReference,
     chain_digest,
 )
-from infrope_env.recording.subtitles import to_srt
+from infrope_env.recording.subtitles import end_with_video, to_srt
 from infrope_env.recording.video import AtomicAppendFile, VideoWriter
 
 
@@ -151,18 +151,20 @@ class EpisodeWriter:
         frame_rate: int,
         subtitles: Sequence[Subtitle] = (),
     ) -> None:
-        """Write the meta data and the subtitles, and create an empty log and video in an existing folder."""
+        """Write the meta data, and create an empty log and video in an existing folder."""
         self.folder = folder
         self._meta = {"format": FORMAT, **meta}
         self._blocks, self._chain = 0, chain_digest("", self._meta)
+        self._subtitles, self._frame_rate = subtitles, frame_rate
         self._write_meta(self._meta)
-        if subtitles:
-            (folder / SUBTITLES).write_text(to_srt(subtitles, frame_rate), encoding="utf-8")
         self._log = AtomicAppendFile(folder / LOG)
         self._video = VideoWriter(folder / VIDEO, frame_size, frame_rate)
 
     def write(self, frames: Frames, record: BlockRecord) -> None:
-        """Append one block, the video first: the log never names frames that are not in the video's file."""
+        """Append one block, the video first: the log never names frames that are not in the video's file.
+
+        The subtitles are those of the video so far, so that they end with it whenever it ends.
+        """
         first = self._video.frames
         self._video.write(frames)
         content = {**dataclasses.asdict(record), "first_frame": first, "end_frame": self._video.frames}
@@ -170,6 +172,9 @@ class EpisodeWriter:
         line = json.dumps({**content, "chain": chain}, ensure_ascii=False)
         self._log.append(line.encode(errors="backslashreplace") + b"\n")
         self._blocks, self._chain = self._blocks + 1, chain
+        if self._subtitles:
+            text = to_srt(end_with_video(self._subtitles, self._video.frames), self._frame_rate)
+            write_atomically(self.folder / SUBTITLES, text.encode())
 
     def close(self) -> None:
         """Write the length of the log into the meta data, by which a lost end is detected, and close the files."""
