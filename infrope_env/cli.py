@@ -52,15 +52,13 @@ class Play(RolloutOptions):
             from infrope_env.wrappers import RecordRollout
 
             env = recorder = RecordRollout(env, self.record)
-        with contextlib.closing(env):
+        with contextlib.closing(env), _episodes_printed(recorder):
             if self.headless:
                 from infrope_env.player.headless import print_block
 
                 self.run_headless(env, print_block)
             else:
                 self._run_in_window(env, recorder)
-            if recorder is not None:
-                _print_episodes(recorder)
         return 0
 
     def _run_in_window(self, env: gymnasium.Env[Any, Any], recorder: RecordRollout | None) -> None:
@@ -94,9 +92,8 @@ class Record(RolloutOptions):
         self.check()
         with contextlib.closing(RecordRollout(self.make_env(), self.out)) as recorder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a full disk is reported below, once
-            code = self.run_headless(recorder, print_progress)
-            recorder.finish()  # writes the last frames, which can fail too
-            _print_episodes(recorder)
+            with _episodes_printed(recorder):
+                code = self.run_headless(recorder, print_progress)
         return code if recorder.problem is None else _complain(recorder.problem)
 
 
@@ -246,10 +243,19 @@ def _complain(sentence: str) -> int:
     return BAD_INPUT
 
 
-def _print_episodes(recorder: RecordRollout) -> None:
-    """Print a line for every recorded episode; their numbers continue those of earlier recordings in the folder."""
-    for folder in recorder.episodes:
-        print(f"wrote {folder}")
+@contextlib.contextmanager
+def _episodes_printed(recorder: RecordRollout | None) -> Iterator[None]:
+    """Close the last episode at the end, also after Ctrl-C or an error, and print a line for every recorded one.
+
+    The numbers of episodes continue those of earlier recordings in the folder.
+    """
+    try:
+        yield
+    finally:
+        if recorder is not None:
+            recorder.finish()  # can fail, too; `recorder.problem` says so
+            for folder in recorder.episodes:
+                print(f"wrote {folder}")
 
 
 if __name__ == "__main__":

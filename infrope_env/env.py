@@ -22,7 +22,7 @@ from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.reset_options import ResetOptions
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.env_state import ActionIndex, EnvState, PromptRequest, StateOrigin
+from infrope_env.env_state import ActionIndex, EnvState, PromptRequest, StateOrigin, new_block_id
 from infrope_env.models.block_codec import BlockCodec
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
@@ -51,7 +51,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         decode: Whether observations are decoded; otherwise they are zeros.
         newest: Observation and info of the newest block, read-only; None before the first reset, and after a reset or
             step that was interrupted.
-        restores: Number of states restored since the environment was made.
+        restores, block_id: Number of states restored so far; identity of the newest block, which a saved state carries.
         timings: Seconds that the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
         seed_used: Seed of the current rollout's noise.
         names_used: Names and prompt with which the current rollout was reset, by option.
@@ -127,9 +127,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.steering = self.action_set.start()
         self.pending_prompt: PromptRequest | None = None
         self.newest: tuple[Frames, dict[str, Any]] | None = None
-        self.restores = 0
+        self.restores, self.block_id, self.seed_used = 0, "", 0
         self.timings: dict[str, float] = {}
-        self.seed_used = 0
         self.names_used: dict[str, str] = {}
         self.picture: Frames | None = None
         self._unrendered: list[Frames] = []
@@ -270,6 +269,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             np_random=deepcopy(self.np_random),
             np_random_seed=self.np_random_seed,
             picture=self.picture,
+            block_id=self.block_id,
         )
 
     def restore_state(self, state: EnvState) -> tuple[Frames, dict[str, Any]]:
@@ -287,7 +287,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.steering, self.pending_prompt = state.steering, state.pending_prompt
         self.seed_used, self.names_used, self.picture = state.seed_used, state.names_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed
-        self.restores += 1
+        self.restores, self.block_id = self.restores + 1, state.block_id
         return self._present(valid_frames(state.observation, state.info), dict(state.info))
 
     def _make_block(self, steering: Steering, transition: Transition) -> Frames:
@@ -312,7 +312,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         ended = time.perf_counter()
         parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
         self.timings = parts | {"total_s": ended - started}
-        self.steering, self.pending_prompt = steering, None
+        self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
         return frames
 
     def _describe(self, frames: Frames, transition: Transition, action: ActionIndex | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,11 @@ class ActionIndex(int):
     Vector environments collect plain ints in an int array, which cannot hold the None of a reset; they collect a
     subclass in an object array.
     """
+
+
+def new_block_id() -> str:
+    """Return the identity of a new block, unique among all blocks ever made."""
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class EnvState:
         np_random: The environment's random generator, which draws seeds.
         np_random_seed: Seed of that generator.
         picture: Picture from which the rollout started, H W 3; None if it started from noise.
+        block_id: Identity of the newest block, unique among all blocks ever made.
     """
 
     origin: StateOrigin
@@ -94,3 +101,4 @@ class EnvState:
     np_random: np.random.Generator
     np_random_seed: int | None
     picture: Frames | None
+    block_id: str

@@ -282,3 +282,22 @@ def test_without_a_controller_the_keyboard_steers_a_window(
     assert cli.main(["play", "--blocks", "2", "--record", str(tmp_path), *weights]) == 0
     blocks = [json.loads(line) for line in (tmp_path / "episode_000" / "blocks.jsonl").read_text().splitlines()]
     assert [block["action"] for block in blocks] == [None, 0]
+
+
+@pytest.mark.parametrize("command", ["play", "record"])
+def test_ctrl_c_closes_the_episode_and_names_it(
+    command: str,
+    tmp_path: Path,
+    weights: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"infrope_env.player.headless.print_{'block' if command == 'play' else 'progress'}", interrupt)
+    option = "--record" if command == "play" else "--out"
+    assert cli.main([command, "--headless", "--blocks", "3", option, str(tmp_path / "kept"), *weights]) == 130
+    assert f"wrote {tmp_path / 'kept' / 'episode_000'}" in capsys.readouterr().out
+    meta = json.loads((tmp_path / "kept" / "episode_000" / "meta.json").read_text())
+    assert meta["closed"]["blocks"] == 1

@@ -6,7 +6,10 @@
     video.py         video.mp4, complete up to the newest block at any moment
     subtitles.py     video.srt, the subtitles of a storyboard
     episode.py       the format: files, meta data, log lines, digests
+    files.py         opens files of a folder that may come from a stranger
+    schema.py        type, size and range of every entry of meta data and log
     reader.py        reads an episode and detects changes and losses
+    known_weights.py finds the weights of a recording by name or digest
     verification.py  replays an episode and compares every block
 
 `verify` and `replay` can be imported from here; they are loaded on first use. README.md describes the format.

@@ -64,7 +64,8 @@ class EpisodeMeta:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON; paths among the arguments become strings."""
-        return json.loads(json.dumps(dataclasses.asdict(self), default=str))
+        content: dict[str, Any] = to_plain_json(dataclasses.asdict(self))
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -122,6 +123,19 @@ class BlockRecord:
         fields = {field.name: content[field.name] for field in dataclasses.fields(cls)}
         asked = fields["asked"]
         return cls(**{**fields, "asked": None if asked is None else PromptRequest(**asked)})
+
+
+def to_plain_json(content: object) -> Any:
+    """Return content as it comes back from JSON: NumPy scalars become numbers, everything else unknown becomes text.
+
+    Raises:
+        TypeError: A key is no string, number or None.
+    """
+    return json.loads(json.dumps(content, default=_to_plain))
+
+
+def _to_plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def frames_digest(frames: Frames) -> str:

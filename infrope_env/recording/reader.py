@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
-
 from infrope_env.recording.episode import FORMAT, IMAGE, LOG, META, VIDEO, BlockRecord, EpisodeMeta, chain_digest
+from infrope_env.recording.files import MEGABYTE, ReplayError, open_regular, read_regular
+from infrope_env.recording.schema import SchemaError, check_line, check_meta, parse_json, shorten
+from infrope_env.recording.video import count_frames
 
-
-class ReplayError(ValueError):
-    """A recording cannot be replayed at all; the message is one sentence."""
+META_BYTES, LOG_BYTES, IMAGE_BYTES = 4 * MEGABYTE, 512 * MEGABYTE, 64 * MEGABYTE
+FRAME_BYTES = 8 * MEGABYTE  # of a compressed pixel frame
+IMAGE_SIDE = 8192  # pixels
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,18 @@ class Recording:
         """Read an episode. The video is not decoded, only its pixel frames are counted.
 
         Raises:
-            ReplayError: There is no recording in the folder, or it has no whole block.
+            ReplayError: There is no recording in the folder, it has no whole block, an entry of its meta data does
+                not fit, or one of its files is no regular file of a usual size inside the folder.
         """
         content = _read_meta(folder)
         closed = content.pop("closed", None)
-        try:
-            meta = EpisodeMeta.from_json(content)
-        except (KeyError, TypeError) as error:
-            raise ReplayError(f"{folder / META} was changed: an entry does not fit ({error}).") from error
-        log = LogReader(folder / LOG, chain_digest("", content), meta.first_block)
+        meta = EpisodeMeta.from_json(content)
+        log = LogReader(folder, chain_digest("", content), meta.first_block)
         log.read()
         log.check_end(closed)
         if not log.blocks:
             raise ReplayError(f"{folder} holds no whole block: there is nothing to replay.")
-        remarks = (*log.remarks, *_check_video(folder / VIDEO, log.frames))
+        remarks = (*log.remarks, *_check_video(folder, log.frames))
         tampering = (*_check_image(folder, meta), *log.tampering)
         return cls(folder, meta, tuple(log.blocks), tampering, remarks)
 
@@ -66,31 +65,39 @@ class Recording:
         image = {"image": str(self.folder / IMAGE)} if "image" in self.meta.options else {}
         return self.meta.options | image
 
-    @property
-    def parent(self) -> Recording | None:
-        """The episode that this one continues; None when it started with a reset.
+    def lineage(self) -> list[Recording]:
+        """Return the episodes that a replay goes through: the one that began with a reset, ..., this one.
 
         Raises:
-            ReplayError: The parent was not recorded, or its last blocks are lost.
+            ReplayError: A parent was not recorded, or the block that its child continues is lost.
         """
+        episodes = [self]
+        while (parent := episodes[-1]._read_parent()) is not None:  # which begins earlier: it ends
+            episodes.append(parent)
+        return episodes[::-1]
+
+    def _read_parent(self) -> Recording | None:
         continued = self.meta.continues
         if continued is None:
             return None
         if continued.episode is None:
             raise ReplayError(f"{self.folder} continues a state that was not recorded: it cannot be replayed.")
-        parent = Recording.read(self.folder.parent / continued.episode)
-        if parent.blocks[-1].block < continued.block:
+        folder = self.folder.parent / continued.episode
+        if not folder.resolve().is_relative_to(self.folder.parent.resolve()):
+            raise ReplayError(f"{folder} is a link to a folder outside of the recording and is not opened.")
+        parent = Recording.read(folder)
+        if not parent.meta.first_block <= continued.block <= parent.blocks[-1].block:
             raise ReplayError(f"{self.folder} continues block {continued.block} of {continued.episode}, which is lost.")
         return parent
 
-    @property
-    def inherited_tampering(self) -> tuple[str, ...]:
-        """Changes of the episodes that this one continues, one sentence each."""
-        parent = self.parent
-        if parent is None:
-            return ()
-        own = tuple(f"In {parent.folder.name}, which it continues: {sentence}" for sentence in parent.tampering)
-        return own + parent.inherited_tampering
+
+def inherited_tampering(lineage: list[Recording]) -> tuple[str, ...]:
+    """Return the changes of the episodes that the last one continues, one sentence each."""
+    return tuple(
+        f"In {parent.folder.name}, which it continues: {sentence}"
+        for parent in reversed(lineage[:-1])
+        for sentence in parent.tampering
+    )
 
 
 class LogReader:
@@ -105,15 +112,15 @@ class LogReader:
         remarks: Losses found, one sentence each.
     """
 
-    def __init__(self, path: Path, chain: str, first_block: int) -> None:
+    def __init__(self, folder: Path, chain: str, first_block: int) -> None:
         """Prepare to read a log.
 
         Args:
-            path: The file.
+            folder: The episode's folder.
             chain: Digest of the meta data.
             first_block: Index of the block in the first line.
         """
-        self.path, self.chain, self.next_block = path, chain, first_block
+        self.folder, self.chain, self.next_block = folder, chain, first_block
         self.frames = 0
         self.blocks: list[BlockRecord] = []
         self.tampering: list[str] = []
@@ -121,7 +128,10 @@ class LogReader:
 
     def read(self) -> None:
         """Read lines until one is unreadable or missing. Changed lines are reported but kept."""
-        *lines, tail = self.path.read_bytes().split(b"\n") if self.path.exists() else [b""]
+        try:
+            *lines, tail = read_regular(self.folder, LOG, LOG_BYTES).split(b"\n")
+        except FileNotFoundError:
+            lines, tail = [], b""
         if tail:
             self.remarks.append("The last line of the log is incomplete: the recording ended while it was written.")
         for number, line in enumerate(lines, 1):
@@ -146,12 +156,13 @@ class LogReader:
     def _read_line(self, number: int, line: bytes) -> bool:
         """Read one line; return False when the log cannot be followed beyond it."""
         try:
-            content = json.loads(line)
-            claimed, self.frames = content.pop("chain"), content["end_frame"]
-            record = BlockRecord.from_json(content)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            content = parse_json(line)
+            check_line(content)
+        except ValueError:
             self.tampering.append(f"{LOG} line {number} was changed: it cannot be read.")
             return False
+        claimed, self.frames = content.pop("chain"), content["end_frame"]
+        record = BlockRecord.from_json(content)
         if record.block != self.next_block:
             self.tampering.append(f"{LOG} line {number} is block {record.block}, expected block {self.next_block}.")
             return False
@@ -164,34 +175,63 @@ class LogReader:
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
+    path = folder / META
     try:
-        content = json.loads((folder / META).read_text(encoding="utf-8"))
+        content = parse_json(read_regular(folder, META, META_BYTES))
     except OSError as error:
         raise ReplayError(f"{folder} is not a recorded episode: its {META} cannot be read.") from error
+    except ReplayError:
+        raise
+    except SchemaError as error:
+        raise ReplayError(f"{path} was changed: an entry does not fit ({error}).") from error
     except ValueError as error:
-        raise ReplayError(f"{folder / META} is not valid JSON: {error}.") from error
+        raise ReplayError(f"{path} is not valid JSON: {error}.") from error
     found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise ReplayError(f"{folder / META}: expected format {FORMAT}, got {found!r}.")
-    return content
+    if type(found) is not int or found != FORMAT:
+        raise ReplayError(f"{path}: expected format {FORMAT}, got {shorten(found)}.")
+    try:
+        check_meta(content)
+    except SchemaError as error:
+        raise ReplayError(f"{path} was changed: an entry does not fit ({error}).") from error
+    return dict(content)
 
 
 def _check_image(folder: Path, meta: EpisodeMeta) -> list[str]:
-    """Return a sentence when the picture that the rollout starts from was changed or removed."""
+    """Return a sentence when the picture that the rollout starts from was changed or removed.
+
+    Raises:
+        ReplayError: It is no regular file, or larger than any picture of a recording.
+    """
     if "image" not in meta.options:
         return []
-    path = folder / IMAGE
-    if not path.is_file():
+    try:
+        data = read_regular(folder, IMAGE, IMAGE_BYTES)
+    except FileNotFoundError:
         return [f"{IMAGE}, the picture that the rollout began from, was removed."]
-    found = {"file": IMAGE, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    except OSError as error:
+        raise ReplayError(f"{folder / IMAGE} cannot be read: {error.strerror}.") from error
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")  # of the IHDR chunk
+    if not data.startswith(PNG) or not (1 <= width <= IMAGE_SIDE and 1 <= height <= IMAGE_SIDE):
+        raise ReplayError(f"{folder / IMAGE}: expected a PNG picture of at most {IMAGE_SIDE} pixels a side.")
+    found = {"file": IMAGE, "sha256": hashlib.sha256(data).hexdigest()}
     return [] if meta.options["image"] == found else [f"{IMAGE} was changed after it was written."]
 
 
-def _check_video(path: Path, expected: int) -> list[str]:
-    """Return a sentence when the video does not have as many pixel frames as the log lists."""
+def _check_video(folder: Path, expected: int) -> list[str]:
+    """Return a sentence when the video does not have as many pixel frames as the log lists.
+
+    Raises:
+        ReplayError: It is no regular file, or larger than any video of so many frames.
+    """
     try:
-        with av.open(str(path)) as container:
-            found = sum(1 for packet in container.demux(video=0) if packet.size)
-    except (OSError, av.error.FFmpegError, IndexError) as error:  # IndexError: the file has no video stream
-        return [f"{VIDEO} cannot be read: {getattr(error, 'strerror', None) or error}."]
+        with open_regular(folder, VIDEO, FRAME_BYTES * (expected + 20)) as file:
+            found = count_frames(file, expected)
+    except ReplayError:
+        raise
+    except OSError as error:
+        return [f"{VIDEO} cannot be read: {error.strerror or error}."]
+    except ValueError as error:
+        return [f"{VIDEO} cannot be read: {error}."]
+    if found > expected:
+        return [f"{VIDEO} holds {found - expected} pixel frames more than the log lists."]
     return [] if found == expected else [f"{VIDEO} holds {found} of {expected} pixel frames."]

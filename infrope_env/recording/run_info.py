@@ -5,6 +5,7 @@ Two rollouts can be compared byte by byte when their run infos are equal.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,31 @@ import torch
 from infrope_env.models.world_model import WorldModel
 
 PACKAGES = ("infrope-env", "torch", "numpy", "tokenizers", "gymnasium")
+KERNEL_SETTINGS = (
+    "ATEN_CPU_CAPABILITY",
+    "BLIS_ARCH_TYPE",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_CPU_ISA_HINTS",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "GLIBC_TUNABLES",
+    "KMP_DETERMINISTIC_REDUCTION",
+    "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_DYNAMIC",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_THREADING_LAYER",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_DYNAMIC",
+    "ONEDNN_CPU_ISA_HINTS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
+"""Environment variables by which libraries choose kernels, and so the order and precision of sums."""
 INSTRUCTION_CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
@@ -31,6 +57,7 @@ class RunInfo:
         sampler: The denoising steps, as text.
         versions: Version of every package that matters, by name.
         compiled: Whether the transformer runs as compiled code.
+        kernel_settings: Those of `KERNEL_SETTINGS` that are set; None in recordings that do not have them.
     """
 
     weights: dict[str, str]
@@ -41,6 +68,7 @@ class RunInfo:
     sampler: str
     versions: dict[str, str]
     compiled: bool = False
+    kernel_settings: dict[str, str] | None = None
 
     @classmethod
     def of(cls, model: WorldModel) -> RunInfo:
@@ -54,6 +82,7 @@ class RunInfo:
             sampler=str(model.sampler),
             versions={package: _version(package) for package in (*PACKAGES, *model.packages)},
             compiled=model.compiled,
+            kernel_settings={name: os.environ[name] for name in KERNEL_SETTINGS if os.environ.get(name)},
         )
 
     def differences(self, now: RunInfo) -> Iterator[str]:
@@ -69,6 +98,11 @@ class RunInfo:
             recorded, current = getattr(self, name), getattr(now, name)
             if recorded != current:
                 yield f"Different machine or setting: {name} was {recorded} in the recording and is {current} now."
+        if self.kernel_settings is not None and now.kernel_settings is not None:
+            for name in sorted(self.kernel_settings.keys() | now.kernel_settings.keys()):
+                recorded, current = self.kernel_settings.get(name, "not set"), now.kernel_settings.get(name, "not set")
+                if recorded != current:
+                    yield f"Different machine or setting: {name} was {recorded} in the recording and is {current} now."
         for package in sorted(self.versions.keys() | now.versions.keys()):
             recorded, current = self.versions.get(package, "absent"), now.versions.get(package, "absent")
             if recorded != current:

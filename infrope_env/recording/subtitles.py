@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from infrope_env.control.storyboard import Subtitle
 
@@ -20,6 +21,11 @@ def to_srt(subtitles: Iterable[Subtitle], frame_rate: int) -> str:
         for number, subtitle in enumerate(subtitles, start=1)
     )
     return "\n".join(entries)
+
+
+def end_with_video(subtitles: Iterable[Subtitle], frames: int) -> list[Subtitle]:
+    """Return the subtitles that begin within the first `frames` pixel frames, none longer than these."""
+    return [replace(subtitle, end=min(subtitle.end, frames)) for subtitle in subtitles if subtitle.first < frames]
 
 
 def _timestamp(frame: int, frame_rate: int) -> str:

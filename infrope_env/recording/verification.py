@@ -19,8 +19,11 @@ import torch
 from infrope_env.control.frames import valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.recording.episode import BlockRecord, EpisodeMeta, frames_digest
-from infrope_env.recording.reader import Recording, ReplayError
+from infrope_env.recording.files import ReplayError
+from infrope_env.recording.known_weights import find_decoder, find_weights, remember
+from infrope_env.recording.reader import Recording, inherited_tampering
 from infrope_env.recording.run_info import RunInfo
+from infrope_env.recording.schema import MAX_THREADS
 from infrope_env.recording.wrapper import RecordRollout
 
 
@@ -33,6 +36,8 @@ class Verdict(enum.Enum):
     TAMPERED = "the recording was changed after it was written"
 
 
+USED_ARGUMENTS = ("text_device", "text_dtype", "offload", "compile", "decode")
+"""Recorded arguments of the environment that a replay takes as they are."""
 EXIT_CODES = {Verdict.SAME: 0, Verdict.DIFFERENT: 1, Verdict.TAMPERED: 1, Verdict.NOT_COMPARABLE: 3}
 
 
@@ -121,40 +126,55 @@ def replay(
 
     Raises:
         ReplayError: The episode cannot be replayed at all.
-        ValueError: `threads` is less than 1.
+        ValueError: `threads` is not from 1 to 256.
     """
-    if threads is not None and threads < 1:
-        raise ValueError(f"expected threads to be at least 1, got {threads}")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        bound = "at least 1" if threads < 1 else f"at most {MAX_THREADS}"
+        raise ValueError(f"expected threads to be {bound}, got {threads}")
     recording = Recording.read(Path(folder))
+    lineage = recording.lineage()
     with _torch_threads(threads or recording.meta.made_with.threads):
         env = _make_env(recording.meta, render_mode, overrides)
         try:
             now = RunInfo.of(env.unwrapped.model)  # type: ignore[attr-defined]
             env = env if out is None else RecordRollout(env, out)
-            blocks, differing_blocks, problem = _compare(env, recording)
+            blocks, differing_blocks, problem = _compare(env, lineage)
         finally:
             env.close()
     return Report(
         recording.folder,
         blocks,
         differing_blocks,
-        tampering=recording.tampering + recording.inherited_tampering,
+        tampering=recording.tampering + inherited_tampering(lineage),
         differences=tuple(recording.meta.made_with.differences(now)),
         remarks=(*recording.remarks, *problem),
     )
 
 
-def replay_blocks(env: gymnasium.Env[Any, Any], recording: Recording) -> Iterator[tuple[BlockRecord, str]]:
-    """Generate an episode's blocks in turn; yield each one's record and the digest of its frames in this replay."""
+def replay_blocks(env: gymnasium.Env[Any, Any], lineage: list[Recording]) -> Iterator[tuple[BlockRecord, str]]:
+    """Generate an episode's blocks in turn; yield each one's record and the digest of its frames in this replay.
+
+    Args:
+        env: The recorded environment.
+        lineage: The episode, after those that it continues.
+    """
+    for episode, child in zip(lineage, [*lineage[1:], None], strict=True):
+        made = _replay_episode(env, episode)
+        if child is None:
+            yield from made
+        elif child.meta.continues is not None:
+            for record, _ in made:
+                if record.block == child.meta.continues.block:
+                    break
+
+
+def _replay_episode(env: gymnasium.Env[Any, Any], recording: Recording) -> Iterator[tuple[BlockRecord, str]]:
+    """Generate the blocks of one episode; the block that it continues is the environment's newest one."""
     records = list(recording.blocks)
-    parent, continued = recording.parent, recording.meta.continues
-    if parent is None or continued is None:
+    if recording.meta.continues is None:
         observation, info = env.reset(seed=recording.meta.seed, options=recording.options)
         yield records.pop(0), frames_digest(valid_frames(observation, info))
     else:
-        for record, _ in replay_blocks(env, parent):
-            if record.block == continued.block:
-                break
         playable(env).restore_state(playable(env).save_state())  # begins a new episode in a recording of the replay
     for record in records:
         if record.asked is not None:
@@ -163,18 +183,18 @@ def replay_blocks(env: gymnasium.Env[Any, Any], recording: Recording) -> Iterato
         yield record, frames_digest(valid_frames(observation, info))
 
 
-def _compare(env: gymnasium.Env[Any, Any], recording: Recording) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
+def _compare(env: gymnasium.Env[Any, Any], lineage: list[Recording]) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
     """Return how many blocks were replayed, which differ, and why the replay ended early, if it did."""
     replayed, differing = 0, []
     try:
-        for record, sha256 in replay_blocks(env, recording):
+        for record, sha256 in replay_blocks(env, lineage):
             replayed += 1
             if sha256 != record.sha256:
                 differing.append(record.block)
     except ReplayError:
         raise
     except ValueError as error:
-        block = recording.blocks[replayed].block
+        block = lineage[-1].blocks[replayed].block
         return replayed, (*differing, block), (f"Block {block} cannot be replayed: {error}",)
     return replayed, tuple(differing), ()
 
@@ -194,10 +214,17 @@ def _make_env(meta: EpisodeMeta, render_mode: str | None, overrides: Mapping[str
     device: str | None = "cpu"
     if meta.made_with.device != "cpu":
         device = meta.env_kwargs.get("device") if torch.cuda.is_available() else None  # None: the environment chooses
-    settings = meta.env_kwargs | {"actions": meta.actions, "window": meta.window, "render_mode": render_mode}
+    given = {name: value for name, value in overrides.items() if value is not None}
+    settings = {name: meta.env_kwargs[name] for name in USED_ARGUMENTS if name in meta.env_kwargs}
+    settings |= {"actions": meta.actions, "window": meta.window, "render_mode": render_mode}
     settings |= {"dtype": meta.made_with.dtype, "device": device, "max_blocks": None, "reward": None}
-    settings |= {name: value for name, value in overrides.items() if value is not None}
+    if "weights" not in given and (weights := find_weights(meta.env_kwargs.get("weights"), meta.made_with.weights)):
+        settings["weights"] = weights
+    if "decoder" not in given:
+        settings["decoder"] = find_decoder(meta.env_kwargs.get("decoder"))
     try:
-        return gymnasium.make(meta.env_id, disable_env_checker=True, **settings)
+        env = gymnasium.make(meta.env_id, disable_env_checker=True, **(settings | given))
     except (ValueError, gymnasium.error.Error) as error:
         raise ReplayError(f"The environment of this recording cannot be made: {error}") from error
+    remember(given.get("weights"), env.unwrapped.model)  # type: ignore[attr-defined]
+    return env

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import io
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
 from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, Colorspace
 
 from infrope_env.control.frames import Frames
 
-MUXER = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
-"""One fragment per keyframe, written when the next keyframe arrives: a killed process loses only the newest block."""
+MUXER = {
+    "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
+    "use_editlist": "0",
+    "avoid_negative_ts": "disabled",  # the times of a fragment count from the start of the video
+}
 ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "16"}
+MATRIX, LIMITED = 6, int(ColorRange.MPEG)
+BT709 = 1
+"""Colour tags. The matrix is that of BT.601 (code 6), which readers that ignore the tags, such as OpenCV, assume."""
+HEADER_BYTES = 1_000_000  # no fragment's header is longer
 
 
 class VideoWriter:
-    """A fragmented mp4 with a keyframe at the start of every block.
+    """A fragmented mp4 with one fragment per block, which is whole in the file when `write` returns.
+
+    Every block is encoded and muxed on its own: ffmpeg's muxer holds a fragment back until the next one begins.
 
     Attributes:
         frames: Number of pixel frames written so far.
@@ -34,56 +48,114 @@ class VideoWriter:
             OSError: The file exists or cannot be written.
         """
         self.frames = 0
-        self._file, self._fragments = AtomicAppendFile(path), FragmentBuffer()
-        self._container = av.open(self._fragments, "w", format="mp4", options=MUXER)
-        self._stream = self._container.add_stream("libx264", rate=frame_rate, options=ENCODER)
-        self._stream.height, self._stream.width = frame_size
-        self._stream.pix_fmt = "yuv420p"
-        self._container.start_encoding()
+        self._blocks = 0
+        self._frame_size, self._frame_rate = frame_size, frame_rate
+        self._file = AtomicAppendFile(path)
 
     def write(self, frames: Frames) -> None:
-        """Append the pixel frames of one block, t H W 3."""
-        for i, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts = self.frames
-            frame.pict_type = PictureType.I if i == 0 else PictureType.NONE
-            self._container.mux(self._stream.encode(frame))
-            self.frames += 1
-        self._file.append(self._fragments.drain())
+        """Append the pixel frames of one block, t H W 3, all or none.
+
+        Raises:
+            OSError: The disk is full or gone.
+        """
+        fragment = self._encode(frames)
+        if self._blocks:
+            fragment = fragment[_header_length(fragment) :]  # the file has the header already
+        self._file.append(fragment)
+        self.frames, self._blocks = self.frames + len(frames), self._blocks + 1
 
     def close(self) -> None:
-        """Write the last fragment and close the file."""
-        try:
-            self._close_container()
-            self._file.append(self._fragments.drain())
-        finally:
-            self._file.close()
-
-    def abandon(self) -> None:
-        """Close the file without the last fragment: after a failed write, another one would leave a gap."""
+        """Close the file."""
         self._file.close()
-        self._close_container()
 
-    def _close_container(self) -> None:
-        self._container.mux(self._stream.encode())
-        self._container.close()
+    def _encode(self, frames: Frames) -> bytes:
+        """Return an mp4 file of one fragment, whose times and number continue the file."""
+        output = io.BytesIO()
+        options = MUXER | {"fragment_index": str(self._blocks + 1)}
+        with av.open(output, "w", format="mp4", options=options) as container:
+            stream = container.add_stream("libx264", rate=self._frame_rate, options=ENCODER)
+            stream.height, stream.width = self._frame_size
+            stream.pix_fmt = "yuv420p"
+            tag_colors(stream.codec_context)
+            for i, pixels in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame = frame.reformat(
+                    format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+                )
+                frame.pts = self.frames + i
+                frame.pict_type = PictureType.I if i == 0 else PictureType.NONE
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return output.getvalue()
 
 
-class FragmentBuffer:
-    """The muxer's output file: collects its small writes so that whole fragments reach the disk."""
+def tag_colors(codec: av.VideoCodecContext) -> None:
+    """Write into the stream how its pixels become RGB: matrix, primaries, transfer and range."""
+    codec.colorspace, codec.color_range = MATRIX, LIMITED
+    codec.color_primaries, codec.color_trc = BT709, BT709
 
-    def __init__(self) -> None:
-        self._bytes = bytearray()
 
-    def write(self, data: bytes) -> int:
-        """Append bytes; the muxer calls this."""
-        self._bytes += data
-        return len(data)
+def _header_length(video: bytes) -> int:
+    """Return the length of what stands before the first fragment: the boxes ftyp and moov."""
+    start = 0
+    while video[start + 4 : start + 8] != b"moof":
+        start += int.from_bytes(video[start : start + 4], "big")
+    return start
 
-    def drain(self) -> bytes:
-        """Return everything written since the last call."""
-        drained, self._bytes = bytes(self._bytes), bytearray()
-        return drained
+
+def count_frames(file: BinaryIO, expected: int) -> int:
+    """Return the number of pixel frames in the whole fragments of a video, without decoding anything.
+
+    Args:
+        file: A video that this module wrote.
+        expected: Number of frames that it should have; much longer files are not read to their end.
+
+    Raises:
+        ValueError: It is no such video.
+    """
+    size, frames, in_fragment = os.fstat(file.fileno()).st_size, 0, 0
+    for number, (kind, start, end) in enumerate(_boxes(file, 0, size)):
+        if number == 0 and kind != b"ftyp":
+            raise ValueError("it is not an mp4 file")
+        if kind == b"moof":
+            in_fragment = sum(_count_samples(file, *place) for place in _find(file, start, end, b"traf"))
+        elif kind == b"mdat":
+            frames, in_fragment = frames + in_fragment, 0
+        if frames > 2 * expected or number > 4 * expected + 100:
+            break
+    if size == 0:
+        raise ValueError("it is empty")
+    return frames
+
+
+def _count_samples(file: BinaryIO, start: int, end: int) -> int:
+    """Return the number of samples that a traf box lists."""
+    count = 0
+    for begin, _ in _find(file, start, end, b"trun"):
+        file.seek(begin + 4)  # after version and flags
+        count += int.from_bytes(file.read(4), "big")
+    return count
+
+
+def _find(file: BinaryIO, start: int, end: int, wanted: bytes) -> list[tuple[int, int]]:
+    """Return where the content of every box of one kind begins and ends."""
+    return [
+        (begin, stop) for kind, begin, stop in _boxes(file, start, min(end, start + HEADER_BYTES)) if kind == wanted
+    ]
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, and begin and end of the content, of the whole mp4 boxes between two places of a file."""
+    while start + 8 <= end:
+        file.seek(start)
+        header = file.read(8)
+        length, begin = int.from_bytes(header[:4], "big"), start + 8
+        if length == 1:
+            length, begin = int.from_bytes(file.read(8), "big"), start + 16
+        if length < begin - start or start + length > end:
+            return
+        yield header[4:], begin, start + length
+        start += length
 
 
 class AtomicAppendFile:

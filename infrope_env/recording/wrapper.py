@@ -19,7 +19,8 @@ from infrope_env.control.storyboard import Subtitle
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import PromptRequest
 from infrope_env.pixels.picture import to_png
-from infrope_env.recording.episode import IMAGE, BlockRecord, BlockReference, EpisodeMeta, frames_digest
+from infrope_env.recording.episode import IMAGE, BlockRecord, BlockReference, EpisodeMeta, frames_digest, to_plain_json
+from infrope_env.recording.known_weights import remember
 from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.writer import Recorder, RecordingError
 
@@ -48,6 +49,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
 
         Raises:
             RecordingError: The folder cannot be written to.
+            TypeError: The environment's arguments are not JSON.
             ValueError: `env` does not return all pixel frames of a block, is not an infrope environment, or was not
                 made by `gymnasium.make`.
         """
@@ -59,7 +61,9 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             raise ValueError("Only an environment from gymnasium.make can be recorded: its arguments must be known.")
         if env.observation_space.shape != env.unwrapped.block_shape:
             raise ValueError("RecordRollout goes directly around the environment, inside wrappers that change frames.")
+        to_plain_json(env.spec.kwargs)  # raises before a block is made
         self._inner, self._spec = env.unwrapped, env.spec
+        remember(env.spec.kwargs.get("weights"), env.unwrapped.model)
         self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"])
         self.problem: str | None = None
         self.subtitles: tuple[Subtitle, ...] = ()
@@ -69,7 +73,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         """Reset the environment and begin a new episode."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._begin_episode(None)
-        self._record(observation, info, None)
+        self._record(observation, info, None, None)
         return observation, info
 
     def step(self, action: Any) -> tuple[Frames, Any, bool, bool, dict[str, Any]]:
@@ -79,12 +83,11 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         block it continues.
         """
         if self._inner.newest is not None and newest_block_id(self._inner) != self._recorded:
-            observation, info = self._inner.newest
-            saved = self._recorder.find_block(info["block"], frames_digest(valid_frames(observation, info)))
-            self._begin_episode(saved or BlockReference(None, info["block"]))
-        asked = self._inner.pending_prompt
+            saved = self._recorder.find_block(self._inner.block_id)
+            self._begin_episode(saved or BlockReference(None, self._inner.newest[1]["block"]))
+        asked = self._asked()  # raises, if at all, before the block is made
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._record(observation, info, asked)
+        self._record(observation, info, int(info["action"]), asked)
         return observation, reward, terminated, truncated, info
 
     @property
@@ -108,12 +111,19 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         subtitles = self.subtitles if continues is None else ()
         self._write(lambda: self._recorder.begin_episode(meta, subtitles, image))
 
-    def _record(self, observation: Frames, info: Mapping[str, Any], asked: PromptRequest | None) -> None:
+    def _asked(self) -> PromptRequest | None:
+        """Return the `set_prompt` call that takes effect with the next block, in plain types."""
+        pending = self._inner.pending_prompt
+        return None if pending is None else PromptRequest(str.__str__(pending.text), bool(pending.cut))
+
+    def _record(
+        self, observation: Frames, info: Mapping[str, Any], action: int | None, asked: PromptRequest | None
+    ) -> None:
         self._recorded = newest_block_id(self._inner)
         frames = valid_frames(observation, info)
         record = BlockRecord(
             block=info["block"],
-            action=None if info["action"] is None else int(info["action"]),
+            action=action,
             asked=asked,
             subject=info["subject"],
             scene=info["scene"],
@@ -122,7 +132,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             transition=info["transition"],
             sha256=frames_digest(frames),
         )
-        self._write(lambda: self._recorder.write(frames, record))
+        self._write(lambda: self._recorder.write(frames, record, self._inner.block_id))
 
     def _write(self, write: Callable[[], None]) -> None:
         """Run a write to the disk; a failure stops the recording, not the rollout."""

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from av.error import FFmpegError
 
 from infrope_env.atomic_file import write_atomically
 from infrope_env.control.frames import Frames
@@ -25,7 +28,7 @@ from infrope_env.recording.episode import (
     BlockReference,
     chain_digest,
 )
-from infrope_env.recording.subtitles import to_srt
+from infrope_env.recording.subtitles import end_with_video, to_srt
 from infrope_env.recording.video import AtomicAppendFile, VideoWriter
 
 
@@ -54,7 +57,7 @@ class Recorder:
         self._meta: Mapping[str, object] | None = None  # of the episode that the next block opens
         self._subtitles: tuple[Subtitle, ...] = ()
         self._image: bytes | None = None
-        self._references: dict[tuple[int, str], BlockReference] = {}  # by block index and digest of the frames
+        self._references: dict[str, BlockReference] = {}  # by identity of the block
         self._finalizer: weakref.finalize | None = None
         _require_writable(folder)
 
@@ -76,12 +79,13 @@ class Recorder:
         finally:
             self._meta, self._subtitles, self._image = meta, tuple(subtitles), image
 
-    def write(self, frames: Frames, record: BlockRecord) -> None:
+    def write(self, frames: Frames, record: BlockRecord, block_id: str | None = None) -> None:
         """Append one block to the episode. Without an episode (none begun, or a write failed) do nothing.
 
         Args:
             frames: Valid pixel frames of the block, t H W 3.
             record: The block's line of the log.
+            block_id: Identity of the block, by which `find_block` finds it.
 
         Raises:
             RecordingError: The disk is full or gone. Earlier blocks stay readable and the episode ends.
@@ -91,18 +95,18 @@ class Recorder:
                 self._writer, self._meta = self._open_episode(frames.shape[1:3], self._meta), None
             if self._writer is not None:
                 self._writer.write(frames, record)
-                reference = BlockReference(self._writer.folder.name, record.block)
-                self._references[record.block, record.sha256] = reference
-        except OSError as error:
+                if block_id is not None:
+                    self._references[block_id] = BlockReference(self._writer.folder.name, record.block)
+        except (OSError, FFmpegError) as error:
             folder = self.folder if self._writer is None else self._writer.folder
             if (writer := self._detach_writer()) is not None:
                 writer.abandon()
             reason = _describe_failure(f"Recording to {folder}", error)
             raise RecordingError(f"{reason} The blocks before are kept.") from error
 
-    def find_block(self, block: int, sha256: str) -> BlockReference | None:
-        """Return where the block with this index and digest of frames was last recorded."""
-        return self._references.get((block, sha256))
+    def find_block(self, block_id: str) -> BlockReference | None:
+        """Return where a block was recorded; None when it was not."""
+        return self._references.get(block_id)
 
     def close(self) -> None:
         """Close the current episode; another one can follow.
@@ -147,35 +151,40 @@ class EpisodeWriter:
         frame_rate: int,
         subtitles: Sequence[Subtitle] = (),
     ) -> None:
-        """Write the meta data and the subtitles, and create an empty log and video in an existing folder."""
+        """Write the meta data, and create an empty log and video in an existing folder."""
         self.folder = folder
         self._meta = {"format": FORMAT, **meta}
         self._blocks, self._chain = 0, chain_digest("", self._meta)
+        self._subtitles, self._frame_rate = subtitles, frame_rate
         self._write_meta(self._meta)
-        if subtitles:
-            (folder / SUBTITLES).write_text(to_srt(subtitles, frame_rate), encoding="utf-8")
         self._log = AtomicAppendFile(folder / LOG)
         self._video = VideoWriter(folder / VIDEO, frame_size, frame_rate)
 
     def write(self, frames: Frames, record: BlockRecord) -> None:
-        """Append one block, the video first: the log never names frames that the video writer has not received."""
+        """Append one block, the video first: the log never names frames that are not in the video's file.
+
+        The subtitles are those of the video so far, so that they end with it whenever it ends.
+        """
         first = self._video.frames
         self._video.write(frames)
         content = {**dataclasses.asdict(record), "first_frame": first, "end_frame": self._video.frames}
         chain = chain_digest(self._chain, content)
-        self._log.append(json.dumps({**content, "chain": chain}, ensure_ascii=False).encode() + b"\n")
+        line = json.dumps({**content, "chain": chain}, ensure_ascii=False)
+        self._log.append(line.encode(errors="backslashreplace") + b"\n")
         self._blocks, self._chain = self._blocks + 1, chain
+        if self._subtitles:
+            text = to_srt(end_with_video(self._subtitles, self._video.frames), self._frame_rate)
+            write_atomically(self.folder / SUBTITLES, text.encode())
 
     def close(self) -> None:
-        """Finish the video and write the length of the log into the meta data, by which a lost end is detected."""
-        self._log.close()
-        self._video.close()
+        """Write the length of the log into the meta data, by which a lost end is detected, and close the files."""
+        self.abandon()
         self._write_meta({**self._meta, "closed": {"blocks": self._blocks, "chain": self._chain}})
 
     def abandon(self) -> None:
         """Close the files as they are, after an error."""
         self._log.close()
-        self._video.abandon()
+        self._video.close()
 
     def _write_meta(self, content: Mapping[str, object]) -> None:
         self.folder.stat()  # raises OSError where the folder is gone, which `write_atomically` would make again
@@ -197,15 +206,14 @@ def _make_next_folder(folder: Path) -> Path:
 
 
 def _require_writable(folder: Path) -> None:
-    probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"?")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:  # its name is its own, or it has none
+            probe.write(b"?")
     except OSError as error:
         reason = _describe_failure(f"Recording to {folder}", error)
         raise RecordingError(f"{reason} Choose another folder.") from error
 
 
-def _describe_failure(action: str, error: OSError) -> str:
+def _describe_failure(action: str, error: OSError | FFmpegError) -> str:
     return f"{action} is not possible: {error.strerror or error}."

@@ -32,3 +32,24 @@ def edit_meta(episode: Path, change: Callable[[dict[str, Any]], object]) -> None
     meta = json.loads((episode / "meta.json").read_text())
     change(meta)
     (episode / "meta.json").write_text(json.dumps(meta))
+
+
+def nested(levels: int) -> Any:
+    """Return a list in a list in a list ..."""
+    value: Any = 0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def change(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
+    """Return an edit of the entry at a path, with a name for test ids."""
+
+    def apply(meta: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            meta = meta[key]
+        meta[path[-1]] = to
+
+    name = str(to)
+    apply.__name__ = f"{'.'.join(path)}={name[:30]}"
+    return apply

@@ -6,7 +6,8 @@ import pytest
 
 import infrope_env
 from infrope_env.recording.episode import BlockReference
-from infrope_env.recording.reader import Recording, ReplayError
+from infrope_env.recording.files import ReplayError
+from infrope_env.recording.reader import Recording
 from infrope_env.recording.verification import Report, replay, verify
 from tests.recording.episodes import CUT_DESERT, JUMP, STAND, WALK_RIGHT, lines_of, record
 

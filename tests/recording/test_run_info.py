@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from infrope_env.recording import verification
-from infrope_env.recording.reader import ReplayError
+from infrope_env.recording.files import ReplayError
+from infrope_env.recording.reader import Recording
 from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.verification import Report, Verdict, verify
 from tests.recording.episodes import edit_meta, record
@@ -76,3 +77,34 @@ def test_the_replay_uses_as_many_threads_as_the_recording(tiny_weights: Path, tm
 def test_missing_weights_are_reported_in_a_sentence(episode: Path) -> None:
     with pytest.raises(ReplayError, match="The environment of this recording cannot be made: No weights named"):
         verify(episode, weights="nowhere")
+
+
+@pytest.mark.parametrize("name", ["MKL_CBWR", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE"])
+@pytest.mark.parametrize("when", ["recording", "replay"])
+def test_settings_that_choose_kernels_make_different_blocks_not_comparable(
+    tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, when: str
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    with monkeypatch.context() as recording:
+        if when == "recording":
+            recording.setenv(name, "COMPATIBLE")
+        env = record(tiny_weights, tmp_path)
+        env.reset(seed=5)
+        env.close()
+    if when == "replay":
+        monkeypatch.setenv(name, "COMPATIBLE")
+    assert verify(tmp_path / "episode_000").verdict is Verdict.SAME
+    monkeypatch.setattr(verification, "frames_digest", lambda frames: "other")
+    report = verify(tmp_path / "episode_000")
+    assert report.verdict is Verdict.NOT_COMPARABLE and report.exit_code == 3
+    values = ("COMPATIBLE", "not set") if when == "recording" else ("not set", "COMPATIBLE")
+    assert report.differences == (
+        f"Different machine or setting: {name} was {values[0]} in the recording and is {values[1]} now.",
+    )
+
+
+def test_a_recording_without_kernel_settings_stays_comparable(episode: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit_meta(episode, lambda meta: meta["made_with"].pop("kernel_settings"))
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    assert Recording.read(episode).meta.made_with.kernel_settings is None
+    assert not verify(episode).differences

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import av
+import pytest
 
 from infrope_env.control.storyboard import Subtitle, parse
 from infrope_env.recording.episode import BlockRecord
 from infrope_env.recording.subtitles import to_srt
 from infrope_env.recording.writer import Recorder
-from tests.recording.test_writer import block_frames
+from tests.recording.test_writer import block_frames, write_block
 
 
 def test_an_srt_file_has_numbers_times_and_texts() -> None:
@@ -37,4 +38,19 @@ def test_subtitles_are_written_beside_the_video_of_their_episode_only(tmp_path: 
         recorder.write(block_frames(0), BlockRecord(0, None, None, "fox", "snow", "stand", "a fox", "start", ""))
     assert "hello" in (tmp_path / "episode_000" / "video.srt").read_text()
     assert not (tmp_path / "episode_001" / "video.srt").exists()
+    recorder.close()
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
+def test_subtitles_of_a_storyboard_that_is_quit_early_end_with_the_video(tmp_path: Path, closed: bool) -> None:
+    recorder = Recorder(tmp_path, 16)
+    recorder.begin_episode({}, [Subtitle("one", 0, 9), Subtitle("two", 9, 100), Subtitle("three", 100, 200)])
+    for block in range(2):
+        write_block(recorder, block)
+    if closed:
+        recorder.close()
+    subtitles = (tmp_path / "episode_000" / "video.srt").read_text()
+    assert subtitles == (
+        "1\n00:00:00,000 --> 00:00:00,562\none\n\n2\n00:00:00,562 --> 00:00:01,312\ntwo\n"  # 21 frames at 16 per second
+    )
     recorder.close()

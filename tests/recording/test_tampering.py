@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infrope_env.recording.reader import ReplayError
+from infrope_env.recording.files import ReplayError
 from infrope_env.recording.verification import Verdict, verify
 from tests.recording.episodes import JUMP, STAND, edit_log, edit_meta, record
 
@@ -91,7 +91,7 @@ def test_a_folder_that_is_no_recording_is_refused_with_a_sentence(episode: Path,
     with pytest.raises(ReplayError, match="holds no whole block"):
         verify(episode)
     edit_meta(episode, lambda meta: meta.pop("seed"))
-    with pytest.raises(ReplayError, match=r"meta\.json was changed: an entry does not fit \('seed'\)"):
+    with pytest.raises(ReplayError, match=r"meta\.json was changed: an entry does not fit \(seed is missing\)"):
         verify(episode)
     edit_meta(episode, lambda meta: meta.update(format=99))
     with pytest.raises(ReplayError, match="expected format 1, got 99"):
