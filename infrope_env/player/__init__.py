@@ -2,6 +2,7 @@
 
     bindings.py   the list of keys and their effects, for the overlay and the help text
     session.py    joins keys, controller, stream and window until the player quits
+    keys.py       names of the physical keys in every keyboard layout
     stream.py     generates the next block in a thread, just in time, and decides which pixel frame is shown
     pace.py       measures how long blocks take; derives when to begin one and how long to show a pixel frame
     window.py     a resizable pygame window that shows pixel frames

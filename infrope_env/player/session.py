@@ -18,9 +18,10 @@ from controllers.keyboard import KeyboardController
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames
-from infrope_env.control.key_names import WINDOW_COMMANDS, key_name
+from infrope_env.control.key_names import command_keys
 from infrope_env.control.playable import playable
 from infrope_env.player.bindings import list_bindings
+from infrope_env.player.keys import KeyReader
 from infrope_env.player.overlay import Overlay, Readout
 from infrope_env.player.pace import FrameRate
 from infrope_env.player.stream import ShownFrame, Stream
@@ -126,7 +127,9 @@ class PlaySession:
             "overlay": self._toggle_overlay,
             "quit": self.quit,
         }
-        self._commands = {key: commands[command.name] for command in WINDOW_COMMANDS for key in command.keys}
+        bound = {key for keys in playable(env).action_set.keys_to_action() for key in keys}
+        self._commands = {key: commands[name] for key, name in command_keys(bound).items()}
+        self._keys = KeyReader(bound | self._commands.keys())
 
     def run(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Play until the session ends, then close the window and wait for the block that is being generated.
@@ -206,17 +209,26 @@ class PlaySession:
         elif event.type == pygame.KEYDOWN and self._text_line.text is not None:
             self._edit_prompt(event)
         elif event.type == pygame.KEYDOWN:
-            self._press_key(key_name(pygame.key.name(event.key)))
-        elif event.type == pygame.KEYUP and self._keyboard is not None:
-            self._keyboard.release(key_name(pygame.key.name(event.key)))
+            self._press_key(event)
+        elif event.type == pygame.KEYUP:
+            self._release_key(event)
 
-    def _press_key(self, key: str) -> None:
+    def _press_key(self, event: pygame.event.Event) -> None:
+        if self._keys.is_chord(event):
+            return
+        key = self._keys.press(event)
         if command := self._commands.get(key):
             command()
         elif self._keyboard is not None:
             self._keyboard.press(key, self._clock(), self.stream.generating)
 
+    def _release_key(self, event: pygame.event.Event) -> None:
+        key = self._keys.release(event)
+        if key is not None and self._keyboard is not None:
+            self._keyboard.release(key)
+
     def _release_all_keys(self) -> None:
+        self._keys.release_all()
         if self._keyboard is not None:
             self._keyboard.release_all()
 

@@ -126,7 +126,8 @@ def test_bindings_come_from_the_action_set_and_the_window() -> None:
     text = format_bindings(ActionSet.load("pocket"))
     for line in ("left/a      walk left", "space/up/w  jump", "3           cut to snow"):
         assert line in text
-    assert all(f"{command.label:<12}{command.effect}" in text for command in WINDOW_COMMANDS)
+    assert all(command.effect in text for command in WINDOW_COMMANDS)
+    assert "./P         pause" in text and "Enter       new world" in text
 
 
 @pytest.mark.parametrize(("pygame_name", "name"), [("left shift", "shift"), ("[1]", "1"), ("left", "left"), ("D", "d")])
