@@ -95,7 +95,7 @@ class Stream:
 
     Attributes:
         pace: Timing of the blocks.
-        paused: Whether blocks begin only by `single_step`.
+        paused: Whether blocks begin and are shown only by `single_step`, a reset or a restore.
         generating: Whether a block is being generated: a key pressed now acts on the block after it.
     """
 
@@ -131,7 +131,7 @@ class Stream:
         self._playback: Playback | None = None
         self._closing = False
         self._rollout_ended = False  # the next block is the first of another rollout
-        self._single_steps = 0  # blocks to generate while paused
+        self._single_steps = 0  # blocks to show while paused
         self._blocks_left = blocks
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -180,20 +180,23 @@ class Stream:
             return None if self._playback is None else self._playback.frame_at(now)
 
     def is_finished(self, now: float) -> bool:
-        """Return whether all `blocks` have been generated and shown to their end."""
+        """Return whether all blocks have been generated and shown to their end; a pause holds the last one."""
         with self._wake:
-            all_on_show = self._blocks_left == 0 and self._waiting_block is None
+            all_on_show = self._blocks_left == 0 and self._waiting_block is None and not self.paused
             return all_on_show and self._playback is not None and now >= self._playback.end_s
 
     def pause(self, paused: bool) -> None:
-        """Stop beginning blocks, or continue. The block on show plays to its end."""
+        """Stop beginning and showing blocks, or continue. The block on show plays to its end.
+
+        A block that is under way when the pause begins is the next one shown.
+        """
         with self._wake:
             self.paused = paused
             self._single_steps = 0
             self._wake.notify_all()
 
     def single_step(self) -> None:
-        """Generate one block while paused."""
+        """Show one more block while paused: the one that was under way, or else a new one."""
         with self._wake:
             self._single_steps += self.paused
             self._wake.notify_all()
@@ -229,8 +232,9 @@ class Stream:
         """Begin to show a block when the one on show has ended or is to be replaced. The caller holds the lock."""
         frame_s, start_s = self.pace.frame_s(len(block.frames)), now
         if self._playback is not None and not block.immediate:
-            if now < self._playback.end_s:
+            if now < self._playback.end_s or (self.paused and not self._single_steps):
                 return
+            self._single_steps = max(0, self._single_steps - 1)
             if now - self._playback.end_s < frame_s:
                 start_s = self._playback.end_s  # a call that is a little late does not shift the blocks after it
         self._playback, self._waiting_block = Playback(block, start_s, frame_s), None
@@ -253,7 +257,6 @@ class Stream:
             if self._commands:
                 job: Callable[[], object] = partial(_run_command, *self._commands.popleft())
             elif (start_s := self._next_start_s()) is not None and start_s <= self._clock():
-                self._single_steps = max(0, self._single_steps - 1)
                 self.generating = True
                 job = self._generate_block
             else:

@@ -121,18 +121,59 @@ def test_the_first_block_counts_only_until_there_is_another() -> None:
     assert pace.p95_s == 0.5
 
 
-def test_a_pause_begins_after_a_block_and_each_single_step_generates_one() -> None:
+def test_a_pause_holds_the_block_on_show_and_each_single_step_shows_one() -> None:
     simulation = Simulation(0.3).run(3)
+    on_show = simulation.shown[-1][1]
     simulation.stream.pause(True)
     simulation.run(3)
     made = len(simulation.env.actions)
-    assert simulation.shown[-1][1:] == (made, 11)
-    simulation.stream.single_step()
-    simulation.run(3)
-    assert simulation.shown[-1][1:] == (made + 1, 11)
+    assert simulation.shown[-1][1:] == (on_show, 11)
+    for steps in (1, 2):
+        simulation.stream.single_step()
+        simulation.run(3)
+        assert simulation.shown[-1][1:] == (on_show + steps, 11)
+    assert len(simulation.env.actions) == max(made, on_show + 2)
     simulation.stream.pause(False)
     simulation.run(3)
-    assert simulation.shown[-1][1] > made + 2
+    assert simulation.shown[-1][1] > on_show + 4
+
+
+def test_a_block_under_way_when_the_pause_begins_is_shown_by_the_next_single_step() -> None:
+    simulation = Simulation(0.3).run(3)
+    while simulation.stream._waiting_block is None:  # generated, not yet on show
+        simulation.run(0.001)
+    on_show, made = simulation.shown[-1][1], len(simulation.env.actions)
+    assert made == on_show + 1
+    simulation.stream.pause(True)
+    simulation.run(3)
+    assert simulation.shown[-1][1:] == (on_show, 11) and len(simulation.env.actions) == made
+    simulation.stream.single_step()
+    simulation.stream.single_step()
+    simulation.run(5)
+    assert simulation.shown[-1][1:] == (on_show + 2, 11) and len(simulation.env.actions) == made + 1
+
+
+def test_a_new_world_and_a_restore_are_shown_while_paused_and_nothing_follows() -> None:
+    simulation = Simulation(0.3).run(3)
+    simulation.stream.save()
+    simulation.stream.pause(True)
+    simulation.run(1)
+    for command in (simulation.stream.new_world, simulation.stream.restore):
+        answer, made = command(), len(simulation.env.actions)
+        simulation.run(3)
+        assert simulation.shown[-1][1] == answer.result()["block"] and len(simulation.env.actions) == made
+
+
+def test_no_stream_ends_while_paused() -> None:
+    simulation = Simulation(0.3, blocks=3).run(1.0)
+    simulation.stream.pause(True)
+    for _ in range(4):
+        simulation.run(3)
+        assert not simulation.stream.is_finished(simulation.clock.now)
+        simulation.stream.single_step()
+    assert simulation.shown[-1][1:] == (2, 11) and len(simulation.env.actions) == 2
+    simulation.stream.pause(False)
+    assert simulation.stream.is_finished(simulation.clock.now)
 
 
 def test_a_new_world_is_shown_at_once_with_the_same_subject_and_scene() -> None:
