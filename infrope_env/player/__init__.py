@@ -4,6 +4,7 @@
     session.py    joins keys, controller, stream and window until the player quits
     keys.py       names of the physical keys in every keyboard layout
     stream.py     generates the next block in a thread, just in time, and decides which pixel frame is shown
+    playback.py   the block on show and which of its pixel frames is shown when
     pace.py       measures how long blocks take; derives when to begin one and how long to show a pixel frame
     window.py     a resizable pygame window that shows pixel frames
     overlay.py    text drawn over the picture in the window, never into the pixel frames

@@ -24,7 +24,8 @@ from infrope_env.player.bindings import list_bindings
 from infrope_env.player.keys import KeyReader
 from infrope_env.player.overlay import Overlay, Readout
 from infrope_env.player.pace import FrameRate
-from infrope_env.player.stream import ShownFrame, Stream
+from infrope_env.player.playback import ShownFrame
+from infrope_env.player.stream import Stream
 from infrope_env.player.window import DisplayWindow
 
 POLL_S = 0.005
@@ -95,13 +96,14 @@ class PlaySession:
             controller: Chooses the actions. A KeyboardController receives the key presses; with any other controller
                 the commands of the window still work.
             window: An open window.
-            blocks: Number of blocks after which the session ends, the first included; None plays until the player
-                quits.
+            blocks: Number of blocks after which the session ends, those of new worlds included. None plays a script
+                or storyboard to its end in the world on show, or else until the player quits.
             problem: Returns the reason why recording stopped, or None; a new reason is shown as a notice.
             clock: Returns seconds.
         """
         self.window = window
-        self.stream = Stream(env, controller, blocks=blocks, clock=clock)
+        written = getattr(controller, "total_blocks", None)
+        self.stream = Stream(env, controller, blocks=blocks, written=written, clock=clock)
         self.shown: ShownFrame | None = None
         self.overlay_on = True
         self._blank_frame: Frames = np.zeros(playable(env).block_shape[1:], np.uint8)

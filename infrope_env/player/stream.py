@@ -9,9 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,70 +20,11 @@ from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.player.pace import Pace
-
-Info = Mapping[str, Any]
+from infrope_env.player.playback import BlockFrames, Info, Playback, ShownFrame
 
 
 class StreamError(RuntimeError):
     """Generating a block failed; the message gives the reason in one sentence."""
-
-
-@dataclass(frozen=True, eq=False)
-class BlockFrames:
-    """The pixel frames of one block, ready to be shown.
-
-    Attributes:
-        frames: Valid pixel frames, t H W 3 uint8.
-        info: Info of the environment.
-        immediate: Whether the block replaces the one on show at once, because of a reset or restore by the player.
-    """
-
-    frames: Frames
-    info: Info
-    immediate: bool = False
-
-
-@dataclass(frozen=True)
-class ShownFrame:
-    """The pixel frame on show.
-
-    Attributes:
-        block: The block it belongs to.
-        index: Its index among the block's frames.
-    """
-
-    block: BlockFrames
-    index: int
-
-    @property
-    def pixels(self) -> Frames:
-        """The image, H W 3 uint8."""
-        return self.block.frames[self.index]
-
-
-@dataclass(frozen=True)
-class Playback:
-    """A block on show. Its last pixel frame stays until another block begins.
-
-    Attributes:
-        block: The block.
-        start_s: Time at which its first pixel frame is shown, in seconds on the clock of the stream.
-        frame_s: Seconds for which each pixel frame is shown.
-    """
-
-    block: BlockFrames
-    start_s: float
-    frame_s: float
-
-    @property
-    def end_s(self) -> float:
-        """Time at which the next block is due, in seconds on the same clock."""
-        return self.start_s + len(self.block.frames) * self.frame_s
-
-    def frame_at(self, now: float) -> ShownFrame:
-        """Return the pixel frame on show at `now`, in seconds."""
-        index = int((now - self.start_s) / self.frame_s + 1e-6)
-        return ShownFrame(self.block, min(max(index, 0), len(self.block.frames) - 1))
 
 
 class Stream:
@@ -105,6 +45,7 @@ class Stream:
         controller: Controller,
         *,
         blocks: int | None = None,
+        written: int | None = None,
         fps: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -113,7 +54,10 @@ class Stream:
         Args:
             env: The environment; nothing else may use it until `close`.
             controller: Chooses the action of a block right before the block begins, in the worker thread.
-            blocks: Number of blocks to generate, those of resets included; None has no end.
+            blocks: Number of blocks to generate, those of resets included; None has no end but that of `written`.
+            written: Number of blocks of the script or storyboard that the controller plays, block 0 included. Without
+                `blocks`, the stream ends with the last of them in the world on show: the player's reset begins it
+                again, and a restored state goes on with the rest. None without a script.
             fps: Pixel frames per second where the model is fast enough; by default the environment's.
             clock: Returns seconds.
         """
@@ -131,8 +75,11 @@ class Stream:
         self._playback: Playback | None = None
         self._closing = False
         self._rollout_ended = False  # the next block is the first of another rollout
+        self._running = False  # a command is being executed
         self._single_steps = 0  # blocks to show while paused
-        self._blocks_left = blocks
+        self._counts_all = blocks is not None
+        self._written = written
+        self._blocks_left = written if blocks is None else blocks
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -182,8 +129,9 @@ class Stream:
     def is_finished(self, now: float) -> bool:
         """Return whether all blocks have been generated and shown to their end; a pause holds the last one."""
         with self._wake:
-            all_on_show = self._blocks_left == 0 and self._waiting_block is None and not self.paused
-            return all_on_show and self._playback is not None and now >= self._playback.end_s
+            all_on_show = self._blocks_left == 0 and self._waiting_block is None
+            busy = self.paused or self._commands or self._running
+            return all_on_show and not busy and self._playback is not None and now >= self._playback.end_s
 
     def pause(self, paused: bool) -> None:
         """Stop beginning and showing blocks, or continue. The block on show plays to its end.
@@ -255,7 +203,8 @@ class Stream:
         """Run the oldest command, or else generate the next block if it is due; return False when neither is."""
         with self._wake:
             if self._commands:
-                job: Callable[[], object] = partial(_run_command, *self._commands.popleft())
+                job: Callable[[], object] = partial(self._run_command, *self._commands.popleft())
+                self._running = True
             elif (start_s := self._next_start_s()) is not None and start_s <= self._clock():
                 self.generating = True
                 job = self._generate_block
@@ -263,6 +212,16 @@ class Stream:
                 return False
         job()
         return True
+
+    def _run_command(self, command: Callable[[], object], future: Future[Any]) -> None:
+        """Run a command and complete its Future; an error belongs to the caller and does not stop the stream."""
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(command())
+            except Exception as error:
+                future.set_exception(error)
+        with self._wake:
+            self._running = False
 
     def _sleep(self) -> None:
         with self._wake:
@@ -293,6 +252,8 @@ class Stream:
         self._rollout_ended = terminated or truncated
 
     def _begin_rollout(self, reset: Callable[[], tuple[Frames, Info]], immediate: bool = True) -> Info:
+        if immediate and self._counts_all and self._blocks_left == 0:
+            raise ValueError("no new world: the last block of the number to play has been made")
         began_s = self._clock()
         observation, info = reset()
         self.pace.add(self._clock() - began_s, first=True)
@@ -316,24 +277,16 @@ class Stream:
             raise ValueError("nothing to restore yet: save first")
         observation, info = self._playable.restore_state(self._saved)
         self._rollout_ended = False
-        self._publish(observation, info, immediate=True, counted=False)  # it was counted when it was generated
+        self._publish(observation, info, immediate=True, restored=True)
         return info
 
-    def _publish(self, observation: Frames, info: Info, immediate: bool = False, counted: bool = True) -> None:
+    def _publish(self, observation: Frames, info: Info, immediate: bool = False, restored: bool = False) -> None:
         """Make a block the newest one and pass it to the thread that shows the pixel frames."""
         with self._wake:
             self._newest = observation, info
             self._waiting_block = BlockFrames(valid_frames(observation, info), info, immediate)
             self.generating = False
-            if self._blocks_left and counted:
+            if immediate and not self._counts_all and self._written is not None:
+                self._blocks_left = max(0, self._written - 1 - info["block"])
+            elif self._blocks_left and not restored:  # a restored block was counted when it was generated
                 self._blocks_left -= 1
-
-
-def _run_command(command: Callable[[], object], future: Future[Any]) -> None:
-    """Run a command and complete its Future; an error belongs to the caller and does not stop the stream."""
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(command())
-    except Exception as error:
-        future.set_exception(error)
