@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pygame
 
 from controllers.keyboard import Receipt
+from infrope_env.player.fonts import Fonts
 
 Colour = tuple[int, int, int]
 Span = tuple[str, Colour]
@@ -22,6 +23,7 @@ KEY: Colour = (255, 214, 120)
 WARNING: Colour = (255, 150, 120)
 TRANSITIONS: dict[str, Colour] = {"switch": (130, 200, 255), "cut": (255, 170, 90)}
 PANEL_ALPHA = 170
+PROMPT_HINT = "Enter sets it, Shift+Enter cuts to it, Esc cancels"
 RECEIPT_S = 4.0
 NOTICE_S = 5.0
 FADE_S = 1.0
@@ -42,6 +44,8 @@ class Readout:
         notice: The result of a command, such as "saved at block 12".
         notice_s: Time of the notice, in seconds on the clock of the session.
         typed: Text of the prompt being typed; None while no prompt is typed.
+        caret: Index in `typed` of the caret; None means its end.
+        waiting: Whether that prompt was submitted and is being encoded.
         bindings: Pairs of keys and their effect.
     """
 
@@ -54,6 +58,8 @@ class Readout:
     notice: str = ""
     notice_s: float = 0.0
     typed: str | None = None
+    caret: int | None = None
+    waiting: bool = False
     bindings: tuple[tuple[str, str], ...] = ()
 
 
@@ -103,15 +109,45 @@ class TextRenderer:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._font = pygame.font.Font(None, size + 4)  # the built-in face is small for its size
+        self._fonts = Fonts(size + 4)  # the built-in face is small for its size
 
     def width(self, line: Line) -> int:
         """Return the width of a line in pixels."""
-        return sum(self._font.size(text)[0] for text, _ in line)
+        return sum(self._fonts.font_for(text).size(text)[0] for text, _ in line)
+
+    def missing_letters(self, text: str) -> str:
+        """Return the letters of a text that no font here has."""
+        return self._fonts.missing_letters(text)
 
     def wrap(self, line: Line, width: int) -> list[Line]:
-        """Break a line between words into lines of at most `width` pixels."""
-        return self.flow([[(word, colour)] for text, colour in line for word in text.split()], width, (" ", DIM))
+        """Break a line between words, and words that are too long, into lines of at most `width` pixels."""
+        words = [(word, colour) for text, colour in line for word in text.split()]
+        parts = [[(part, colour)] for word, colour in words for part in self._break(word, width)]
+        return self.flow(parts, width, (" ", DIM))
+
+    def scroll(self, text: str, caret: int, width: int) -> tuple[str, str]:
+        """Return what is shown of a text before and after its caret, so that both fit into `width` pixels."""
+        start, end = 0, len(text)
+        while True:
+            before = ("..." if start else "") + text[start:caret]
+            after = text[caret:end] + ("..." if end < len(text) else "")
+            excess = self.width([(before, BRIGHT), ("|", BRIGHT), (after, BRIGHT)]) - width
+            if excess <= 0 or (start >= caret and end <= caret):
+                return before, after
+            letters = 1 + excess // (2 * self.size)
+            if end - caret > (caret - start) // 3:  # a quarter of the line shows what follows the caret
+                end = max(caret, end - letters)
+            else:
+                start = min(caret, start + letters)
+
+    def _break(self, word: str, width: int) -> list[str]:
+        """Return the parts of a word that each fit into `width` pixels."""
+        parts = [""]
+        for letter in word if self.width([(word, DIM)]) > width else ():
+            if parts[-1] and self.width([(parts[-1] + letter, DIM)]) > width:
+                parts.append("")
+            parts[-1] += letter
+        return parts if parts[-1] else [word]
 
     def flow(self, parts: Sequence[Line], width: int, gap: Span) -> list[Line]:
         """Arrange parts, `gap` between them, in lines of at most `width` pixels without breaking a part."""
@@ -133,7 +169,9 @@ class TextRenderer:
         for row, line in enumerate(lines):
             left = padding
             for text, colour in line:
-                left += panel.blit(self._font.render(text, True, colour), (left, padding // 2 + row * step + 1)).width
+                rendered = self._fonts.font_for(text).render(text, True, colour)
+                baseline = padding // 2 + row * step + 1 + (step - rendered.get_height()) // 2
+                left += panel.blit(rendered, (left, baseline)).width
         return panel
 
 
@@ -177,18 +215,26 @@ def _draw_essentials(
     if readout.notice and _alpha(readout.notice_s, now, NOTICE_S):
         lines += renderer.wrap([(readout.notice, WARNING)], surface.get_width() - 4 * margin)
     if readout.typed is not None:
-        lines += _prompt_lines(readout.typed, now)
+        lines += _prompt_lines(readout, renderer, surface.get_width() - 4 * margin, now)
     if lines:
         panel = renderer.panel(lines)
         surface.blit(panel, (margin, bottom - panel.get_height()))
 
 
-def _prompt_lines(typed: str, now: float) -> list[Line]:
-    cursor = "|" if now % 1 < 0.5 else " "
-    return [
-        [("prompt  ", KEY), (typed + cursor, BRIGHT)],
-        [("Enter sets it    Shift+Enter cuts to it    Esc cancels", DIM)],
-    ]
+def _prompt_lines(readout: Readout, renderer: TextRenderer, width: int, now: float) -> list[Line]:
+    typed = readout.typed or ""
+    caret = len(typed) if readout.caret is None else readout.caret
+    label: Span = ("prompt  ", KEY)
+    before, after = renderer.scroll(typed, caret, width - renderer.width([label]))
+    colour = DIM if readout.waiting else BRIGHT
+    mark = "|" if now % 1 < 0.5 and not readout.waiting else " "
+    lines: list[Line] = [[label, (before, colour), (mark, BRIGHT), (after, colour)]]
+    hint = "encoding the prompt ..., Esc cancels" if readout.waiting else PROMPT_HINT
+    lines += renderer.wrap([(hint, DIM)], width)
+    if missing := renderer.missing_letters(typed):
+        codes = ", ".join(f"U+{ord(letter):04X}" for letter in missing[:4])
+        lines += renderer.wrap([(f"No installed font shows {codes}. The prompt keeps these letters.", WARNING)], width)
+    return lines
 
 
 def _alpha(since_s: float | None, now: float, lasts_s: float) -> int:

@@ -48,6 +48,7 @@ class Stream:
         written: int | None = None,
         fps: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `start` begins the first block.
 
@@ -60,12 +61,14 @@ class Stream:
                 again, and a restored state goes on with the rest. None without a script.
             fps: Pixel frames per second where the model is fast enough; by default the environment's.
             clock: Returns seconds.
+            on_replaced: Called by the worker when a reset or a restore by the player has replaced the blocks that are
+                not on show yet, before the next action is chosen.
         """
         self.pace = Pace(fps or env.metadata["render_fps"])
         self.paused = self.generating = False
         self._env, self._playable = env, playable(env)
         self._controller = controller
-        self._clock = clock
+        self._clock, self._on_replaced = clock, on_replaced
         self._newest: tuple[Frames, Info] | None = None  # observation and info; None before the first reset
         self._saved: object | None = None
         self._start_prompt: dict[str, Any] = {}  # reset option of every new world
@@ -75,6 +78,7 @@ class Stream:
         self._playback: Playback | None = None
         self._closing = False
         self._rollout_ended = False  # the next block is the first of another rollout
+        self._replacements = 0  # resets and restores asked for and not done
         self._running = False  # a command is being executed
         self._single_steps = 0  # blocks to show while paused
         self._counts_all = blocks is not None
@@ -151,11 +155,11 @@ class Stream:
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Future[Info]:
         """Begin a new rollout and show it at once; returns the info of its first block."""
-        return self._enqueue(lambda: self._begin_rollout(lambda: self._env.reset(seed=seed, options=options)))
+        return self._replace(lambda: self._begin_rollout(lambda: self._env.reset(seed=seed, options=options)))
 
     def new_world(self) -> Future[Info]:
         """Begin a new rollout with another seed, the same subject and the same scene; returns its first info."""
-        return self._enqueue(lambda: self._begin_rollout(self._reset_to_same_scene))
+        return self._replace(lambda: self._begin_rollout(self._reset_to_same_scene))
 
     def save(self) -> Future[Info]:
         """Save the state after the newest block; returns that block's info."""
@@ -163,11 +167,35 @@ class Stream:
 
     def restore(self) -> Future[Info]:
         """Restore the saved state and show its block, whose info is returned; ValueError when nothing was saved."""
-        return self._enqueue(self._restore)
+        return self._replace(self._restore)
 
-    def set_prompt(self, text: str, cut: bool = False) -> Future[None]:
-        """Put free text in force from the next block on; ValueError when the text encoder cannot read it."""
-        return self._enqueue(lambda: self._playable.set_prompt(text, cut=cut))
+    def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
+        """Put free text in force from the next block on; ValueError when the text encoder cannot read it.
+
+        Args:
+            text: The prompt.
+            cut: Whether the next block cuts to it.
+            wanted: Returns whether the prompt is still wanted, after it was encoded; if not, nothing changes.
+        """
+
+        def command() -> None:
+            self._playable.encode_prompts([text])
+            if wanted():
+                self._playable.set_prompt(text, cut=cut)
+
+        return self._enqueue(command)
+
+    def _replace(self, command: Callable[[], Info]) -> Future[Info]:
+        """Enqueue a command that replaces what is on show; until it is done, no other block is begun to be shown."""
+        with self._wake:
+            self._replacements += 1
+        future = self._enqueue(command)
+        future.add_done_callback(self._end_replacement)
+        return future
+
+    def _end_replacement(self, _: Future[Info]) -> None:
+        with self._wake:
+            self._replacements -= 1
 
     def _enqueue(self, command: Callable[[], Any]) -> Future[Any]:
         future: Future[Any] = Future()
@@ -180,7 +208,7 @@ class Stream:
         """Begin to show a block when the one on show has ended or is to be replaced. The caller holds the lock."""
         frame_s, start_s = self.pace.frame_s(len(block.frames)), now
         if self._playback is not None and not block.immediate:
-            if now < self._playback.end_s or (self.paused and not self._single_steps):
+            if now < self._playback.end_s or self._replacements or (self.paused and not self._single_steps):
                 return
             self._single_steps = max(0, self._single_steps - 1)
             if now - self._playback.end_s < frame_s:
@@ -286,6 +314,8 @@ class Stream:
             self._newest = observation, info
             self._waiting_block = BlockFrames(valid_frames(observation, info), info, immediate)
             self.generating = False
+            if immediate:
+                self._on_replaced()
             if immediate and not self._counts_all and self._written is not None:
                 self._blocks_left = max(0, self._written - 1 - info["block"])
             elif self._blocks_left and not restored:  # a restored block was counted when it was generated

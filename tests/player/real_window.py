@@ -104,6 +104,8 @@ class RealWindow:
 
 def main(state_file: str, block_s: float, encode_s: float) -> None:
     """Play until the window is closed."""
+    import pygame
+
     from infrope_env.player.session import PlaySession, keyboard_for
     from infrope_env.player.window import DisplayWindow
     from tests.player.fakes import FakeEnv
@@ -116,6 +118,7 @@ def main(state_file: str, block_s: float, encode_s: float) -> None:
 
     env = SlowEnv(lambda: time.sleep(block_s))
     window = DisplayWindow((96, 160), scale=3)
+    pygame.scrap.put_text("a robot\njumps")
     session = PlaySession(env, keyboard_for(env.action_set), window)
     session._blank_frame = session._blank_frame.repeat(16, axis=0).repeat(16, axis=1)
     session.stream.pace.fps = 100

@@ -88,3 +88,43 @@ def test_shortcuts_of_the_desktop_are_not_keys_of_the_game(game: RealWindow) -> 
     assert set(game.tap("ctrl+d", "super+1", "ctrl+p", "super+t", "ctrl+Return")) == {"stand"}
     assert game.state["typed"] is None and not game.state["paused"]
     assert [entry[0] for entry in game.state["log"]].count("reset") <= 1
+
+
+def typed(game: RealWindow, text: str) -> None:
+    game.until(lambda: game.state["typed"] == text, repr(text))
+
+
+def test_the_key_that_opens_the_prompt_line_types_nothing_while_it_is_held(game: RealWindow) -> None:
+    game.xdotool("keydown", "t", "sleep", "1.2", "keyup", "t")  # X repeats a held key after 0.66 s
+    typed(game, "")
+    game.xdotool("type", "ttt")
+    typed(game, "ttt")
+
+
+def test_the_prompt_line_has_a_caret_and_key_repeat_and_paste(game: RealWindow) -> None:
+    game.keys("t")
+    typed(game, "")
+    game.xdotool("type", "a red fx")
+    game.keys("Left", "o", "End", "s", "Home", "Delete", "KP_Delete", "x", "Left", "X")
+    typed(game, "Xxred foxs")
+    game.keys("End", "ctrl+v")
+    typed(game, "Xxred foxsa robot jumps")
+    game.xdotool("keydown", "BackSpace", "sleep", "2.5", "keyup", "BackSpace")
+    typed(game, "")
+
+
+def test_shortcuts_are_not_letters_in_the_prompt_line(game: RealWindow) -> None:
+    game.keys("t")
+    typed(game, "")
+    game.keys("a", "super+b", "ctrl+c", "super+ctrl+d", "e")
+    typed(game, "ae")
+
+
+def test_letters_of_other_layouts_are_typed(game: RealWindow) -> None:
+    game.tool("setxkbmap", "ru")
+    game.keys(PLACE_OF_T)
+    typed(game, "")
+    game.keys(PLACE_OF_A, PLACE_OF_D)
+    typed(game, "фв")
+    game.keys("Escape")
+    game.until(lambda: game.state["typed"] is None, "the line to close")
