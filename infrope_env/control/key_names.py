@@ -15,7 +15,7 @@ class WindowCommand:
     Attributes:
         name: Identifier, for example "save".
         keys: Names of the keys that trigger it, lower case.
-        label: The key as help and overlay show it.
+        label: The key as help and overlay show it; empty without reserved keys.
         effect: What it does, in a few words.
         also: Names of further keys that trigger it, unless the action set binds them.
     """
@@ -35,6 +35,7 @@ WINDOW_COMMANDS = (
     WindowCommand("restore", ("f9",), "F9", "restore"),
     WindowCommand("type_prompt", ("t",), "T", "type a prompt"),
     WindowCommand("overlay", ("h",), "H", "overlay"),
+    WindowCommand("fullscreen", (), "", "fullscreen", also=("f11",)),
     WindowCommand("quit", ("escape", "esc"), "Esc", "quit"),
 )
 RESERVED_KEYS = frozenset(key for command in WINDOW_COMMANDS for key in command.keys)

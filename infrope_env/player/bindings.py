@@ -16,7 +16,8 @@ def list_bindings(action_set: ActionSet) -> tuple[tuple[str, str], ...]:
         if action.keys
     ]
     bound = {key for keys in action_set.keys_to_action() for key in keys}
-    return (*actions, *((_label(command, bound), command.effect) for command in WINDOW_COMMANDS))
+    commands = [(_label(command, bound), command.effect) for command in WINDOW_COMMANDS]
+    return (*actions, *((label, effect) for label, effect in commands if label))
 
 
 def format_bindings(action_set: ActionSet) -> str:
@@ -29,4 +30,4 @@ def format_bindings(action_set: ActionSet) -> str:
 def _label(command: WindowCommand, bound: Collection[str]) -> str:
     """Return the keys of a command as help and overlay show them."""
     also = next((key.title() for key in command.also if key not in bound), None)
-    return "/".join(label for label in (command.label, also) if label)
+    return "/".join(label for label in (also, command.label) if label)

@@ -27,20 +27,28 @@ class Fonts:
         """
         self._size = size
         self._own = Font(pygame.font.Font(None, size))
+        self._by_letter: dict[str, Font | None] = {}  # None: no font has it
 
-    def font_for(self, text: str) -> pygame.font.Font:
-        """Return the first font that has every letter of the text, or else the one that has the most of them."""
-        missing = {letter for letter in text if not self._own.has(letter)}
-        if not missing:
-            return self._own.font
-        fonts = [self._own, *self._installed]
-        return max(fonts, key=lambda font: sum(font.has(letter) for letter in set(text))).font
+    def runs(self, text: str) -> list[tuple[pygame.font.Font, str]]:
+        """Split a text into parts with the font of each: the first that has its letters, or else pygame's own."""
+        runs: list[tuple[pygame.font.Font, str]] = []
+        for letter in text:
+            font = (self._font_of(letter) or self._own).font
+            if runs and runs[-1][0] is font:
+                runs[-1] = font, runs[-1][1] + letter
+            else:
+                runs.append((font, letter))
+        return runs
 
     def missing_letters(self, text: str) -> str:
-        """Return the letters of the text that its font lacks, in order and each once."""
-        font = self.font_for(text)
-        chosen = next(known for known in (self._own, *self._installed) if known.font is font)
-        return "".join(letter for letter in dict.fromkeys(text) if not chosen.has(letter))
+        """Return the letters of the text that no font has, in order and each once."""
+        return "".join(letter for letter in dict.fromkeys(text) if self._font_of(letter) is None)
+
+    def _font_of(self, letter: str) -> Font | None:
+        if letter not in self._by_letter:
+            fonts = (self._own,) if self._own.has(letter) else self._installed
+            self._by_letter[letter] = next((font for font in fonts if font.has(letter)), None)
+        return self._by_letter[letter]
 
     @cached_property
     def _installed(self) -> tuple[Font, ...]:

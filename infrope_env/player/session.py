@@ -102,6 +102,7 @@ class PlaySession:
             "restore": self._restore,
             "type_prompt": self._type_prompt,
             "overlay": self._toggle_overlay,
+            "fullscreen": self.window.toggle_fullscreen,
             "quit": self.quit,
         }
         bound = {key for keys in playable(env).action_set.keys_to_action() for key in keys}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ class DisplayWindow:
         height, width = frame_size
         scale = scale or max(1, PREFERRED_WIDTH // width)
         self._frame_size = frame_size
+        self._fullscreen = False
         pygame.display.set_caption(title)
         self._screen = pygame.display.set_mode((width * scale, height * scale), pygame.RESIZABLE)
         pygame.key.stop_text_input()  # otherwise the key that opens a text line is also its first letter
@@ -107,6 +109,20 @@ class DisplayWindow:
         if draw_over is not None:
             draw_over(self._screen)
         pygame.display.flip()
+
+    def toggle_fullscreen(self) -> None:
+        """Fill the screen, or go back to the window as it was, with its size and place."""
+        import pygame
+
+        with warnings.catch_warnings():  # set_mode and toggle_fullscreen would make another window at another place
+            warnings.simplefilter("ignore", DeprecationWarning)
+            window = pygame.Window.from_display_module()
+        if self._fullscreen:
+            window.set_windowed()
+        else:
+            window.set_fullscreen(desktop=True)
+        self._fullscreen = not self._fullscreen
+        pygame.event.pump()  # resizes the surface
 
     def play_frames(self, frames: Iterable[Frames], fps: float) -> None:
         """Show pixel frames, each for 1 / fps seconds; return after the last one."""

@@ -88,5 +88,5 @@ def test_a_font_has_the_letters_or_a_sentence_says_that_none_has() -> None:
     lines = _prompt_lines(Readout(typed="a \U0010fffe fox"), renderer, 600, 0.0)
     assert "No installed font shows U+10FFFE." in "".join(text for line in lines for text, _ in line)
     chinese = "\u4e2d"
-    shown = fonts.missing_letters(chinese) == ""
-    assert shown == any(font.has(chinese) for font in fonts._installed)
+    assert (fonts.missing_letters(chinese) == "") == any(font.has(chinese) for font in fonts._installed)
+    assert "".join(part for _, part in fonts.runs("a \u0436 \u4e2d fox")) == "a \u0436 \u4e2d fox"

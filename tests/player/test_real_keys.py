@@ -128,3 +128,28 @@ def test_letters_of_other_layouts_are_typed(game: RealWindow) -> None:
     typed(game, "фв")
     game.keys("Escape")
     game.until(lambda: game.state["typed"] is None, "the line to close")
+
+
+def place(game: RealWindow) -> str:
+    """Return position and size of the window on the screen."""
+    return game.xdotool("getwindowgeometry", game.window)
+
+
+def test_f11_fills_the_screen_and_goes_back_to_the_window_as_it_was(game: RealWindow) -> None:
+    game.xdotool("windowmove", game.window, "70", "50", "windowsize", "--sync", game.window, "500", "320")
+    game.until(lambda: game.state["size"] == [500, 320], "the size")
+    before = place(game)
+    for _ in range(2):
+        game.keys("F11")
+        game.until(lambda: game.state["size"] == [1280, 800], "fullscreen")
+        game.xdotool("windowfocus", game.window)
+        assert "walk_right" in game.tap("Right")
+        game.keys("F11")
+        game.until(lambda: game.state["size"] == [500, 320], "the window")
+        game.xdotool("windowfocus", game.window)
+    assert place(game) == before
+    assert set(game.wait_blocks()) == {"stand"}
+    game.keys("t")
+    typed(game, "")
+    game.xdotool("type", "a fox")
+    typed(game, "a fox")
