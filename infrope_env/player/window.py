@@ -124,16 +124,25 @@ class DisplayWindow:
         self._fullscreen = not self._fullscreen
         pygame.event.pump()  # resizes the surface
 
-    def play_frames(self, frames: Iterable[Frames], fps: float) -> None:
-        """Show pixel frames, each for 1 / fps seconds; return after the last one."""
+    def play_frames(self, frames: Iterable[Frames], fps: float) -> bool:
+        """Show pixel frames, each for 1 / fps seconds.
+
+        All other events stay in pygame's queue, for the program that steps the environment.
+
+        Returns:
+            Whether the player closed the window, by its button or Esc; the frames that are left are then not shown.
+        """
         import pygame
 
         due_s = time.monotonic()
         for frame in frames:
             pygame.event.pump()
+            if pygame.key.get_just_pressed()[pygame.K_ESCAPE] or pygame.event.get(pygame.QUIT, pump=False):
+                return True
             self.show(frame)
             due_s += 1 / fps
             time.sleep(max(0.0, due_s - time.monotonic()))
+        return False
 
     def screenshot(self) -> Frames:
         """Return the content of the window with its overlay: height width 3 uint8, in window pixels."""
