@@ -133,6 +133,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.picture: Frames | None = None
         self._unrendered: list[Frames] = []
         self._display: DisplayWindow | None = None
+        self._window_closed = False  # by the player, in this episode
 
     def make_rollout(self) -> Rollout:
         """Return a rollout of the model under the window; experiments override this."""
@@ -161,7 +162,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.picture = None if start.image is None else self._codec.load_picture(start.image)
         super().reset(seed=seed)
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        self.names_used = start.texts
+        self.names_used, self._window_closed = start.texts, False
         frames = self._make_block(steering, Transition.START)
         return self._present(frames, self._describe(frames, Transition.START, None) | {"seed": self.seed_used})
 
@@ -172,7 +173,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             observation: t H W 3, a fresh array.
             reward: 0.0 without a reward function.
             terminated: True only if a reward function ends the episode; the world is endless.
-            truncated: Whether `max_blocks` blocks have been made.
+            truncated: Whether `max_blocks` blocks have been made, or the player closed the window of "human".
             info: Info of the block.
 
         Raises:
@@ -190,7 +191,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         frames = self._make_block(steering, transition)
         observation, info = self._present(frames, self._describe(frames, transition, ActionIndex(action)))
         reward, terminated = compute_reward(self._reward, observation, info)
-        truncated = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
+        truncated = self._window_closed or (self.max_blocks is not None and self._rollout.next_block >= self.max_blocks)
         return observation, reward, terminated, truncated, info
 
     def render(self) -> Frames | list[Frames] | None:  # type: ignore[override]
@@ -333,12 +334,14 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.newest = observation, info
         if self.render_mode == "rgb_array_list":
             self._unrendered.append(frames)
-        if self.render_mode == "human":
+        if self.render_mode == "human" and not self._window_closed:
             if self._display is None:
                 from infrope_env.player.window import DisplayWindow
 
                 self._display = DisplayWindow(self.model.frame_size, title=f"infrope: {self.model.name}")
-            self._display.play_frames(frames, FRAMES_PER_SECOND)
+            self._window_closed = bool(self._display.play_frames(frames, FRAMES_PER_SECOND))
+            if self._window_closed:
+                self.close()
         return observation.copy(), dict(info)
 
     def _require_reset(self, wanted: str) -> tuple[Frames, dict[str, Any]]:

@@ -224,6 +224,8 @@ def test_the_window_shows_the_recorded_pixels_enlarged(player: Player) -> None:
     with_overlay = player.screenshot()
     player.xdotool("key", "period")
     player.xdotool("key", "h")
+    player.still_screenshot()
+    player.xdotool("key", "n")  # shows the block that was under way, or another one: the newest is on show
     shot = player.still_screenshot()
     frame = replayed(player, upto=player.blocks()[-1]["block"])[-1]
     scale = shot.shape[0] // frame.shape[0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pygame
 
 from controllers.keyboard import Receipt
+from infrope_env.player.fonts import Fonts
 
 Colour = tuple[int, int, int]
 Span = tuple[str, Colour]
@@ -22,6 +23,7 @@ KEY: Colour = (255, 214, 120)
 WARNING: Colour = (255, 150, 120)
 TRANSITIONS: dict[str, Colour] = {"switch": (130, 200, 255), "cut": (255, 170, 90)}
 PANEL_ALPHA = 170
+PROMPT_HINT = "Enter sets it, Shift+Enter cuts to it, Esc cancels"
 RECEIPT_S = 4.0
 NOTICE_S = 5.0
 FADE_S = 1.0
@@ -42,6 +44,8 @@ class Readout:
         notice: The result of a command, such as "saved at block 12".
         notice_s: Time of the notice, in seconds on the clock of the session.
         typed: Text of the prompt being typed; None while no prompt is typed.
+        caret: Index in `typed` of the caret; None means its end.
+        waiting: Whether that prompt was submitted and is being encoded.
         bindings: Pairs of keys and their effect.
     """
 
@@ -54,6 +58,8 @@ class Readout:
     notice: str = ""
     notice_s: float = 0.0
     typed: str | None = None
+    caret: int | None = None
+    waiting: bool = False
     bindings: tuple[tuple[str, str], ...] = ()
 
 
@@ -72,24 +78,22 @@ class Overlay:
             now: Time in seconds, which decides how far receipts and the notice have faded.
         """
         renderer = self._renderer(surface)
-        margin, height = renderer.size // 2, surface.get_height()
-        width = surface.get_width() - 4 * margin
-        status = renderer.panel(_status(readout, renderer, width))
-        surface.blit(status, (margin, margin))
-        _draw_receipts(surface, renderer, readout.receipts, now, top=margin * 2 + status.get_height())
-        bottom = height - margin
-        if readout.bindings:
-            pairs: list[Line] = [[(keys, KEY), (f" {effect}", DIM)] for keys, effect in readout.bindings]
-            bar = renderer.panel(renderer.flow(pairs, width, ("    ", DIM)))
-            bottom -= bar.get_height()
-            surface.blit(bar, (margin, bottom))
-            bottom -= margin
-        _draw_essentials(surface, renderer, readout, now, bottom)
+        stack = _PanelStack(surface, renderer)
+        essentials = stack.reserve(_essential_lines(readout, renderer, stack.width, now, stack.lines_left))
+        status = stack.reserve(_status(readout, renderer, stack.width, stack.lines_left))
+        pairs: list[Line] = [[(keys, KEY), (f" {effect}", DIM)] for keys, effect in readout.bindings]
+        bindings = renderer.flow(pairs, stack.width, ("    ", DIM)) if pairs else []
+        stack.draw_at_bottom(stack.reserve(bindings if len(bindings) <= stack.lines_left else []))
+        stack.draw_at_bottom(essentials)
+        stack.draw_at_top(status)
+        for receipt, alpha in _visible(readout.receipts, now, stack.receipts_left):
+            stack.draw_at_top([_receipt_line(receipt)], alpha)
 
     def draw_essentials(self, surface: pygame.Surface, readout: Readout, now: float) -> None:
         """Draw only the text line and the notice, which are shown with the overlay off as well."""
         renderer = self._renderer(surface)
-        _draw_essentials(surface, renderer, readout, now, surface.get_height() - renderer.size // 2)
+        stack = _PanelStack(surface, renderer)
+        stack.draw_at_bottom(_essential_lines(readout, renderer, stack.width, now, stack.lines_left))
 
     def _renderer(self, surface: pygame.Surface) -> TextRenderer:
         size = min(22, max(12, surface.get_width() // 60))
@@ -99,19 +103,54 @@ class Overlay:
 
 
 class TextRenderer:
-    """Layout and rendering of coloured text in one size."""
+    """Layout and rendering of coloured text in one size.
+
+    Attributes:
+        size: Size of the text in pixels, about that of a capital letter with its gap.
+        step: Distance of two lines in pixels.
+    """
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self._font = pygame.font.Font(None, size + 4)  # the built-in face is small for its size
+        self.size, self.step = size, round(size * 1.25)
+        self._fonts = Fonts(size + 4)  # the built-in face is small for its size
 
     def width(self, line: Line) -> int:
         """Return the width of a line in pixels."""
-        return sum(self._font.size(text)[0] for text, _ in line)
+        return sum(font.size(part)[0] for text, _ in line for font, part in self._fonts.runs(text))
+
+    def missing_letters(self, text: str) -> str:
+        """Return the letters of a text that no font here has."""
+        return self._fonts.missing_letters(text)
 
     def wrap(self, line: Line, width: int) -> list[Line]:
-        """Break a line between words into lines of at most `width` pixels."""
-        return self.flow([[(word, colour)] for text, colour in line for word in text.split()], width, (" ", DIM))
+        """Break a line between words, and words that are too long, into lines of at most `width` pixels."""
+        words = [(word, colour) for text, colour in line for word in text.split()]
+        parts = [[(part, colour)] for word, colour in words for part in self._break(word, width)]
+        return self.flow(parts, width, (" ", DIM))
+
+    def scroll(self, text: str, caret: int, width: int) -> tuple[str, str]:
+        """Return what is shown of a text before and after its caret, so that both fit into `width` pixels."""
+        start, end = 0, len(text)
+        while True:
+            before = ("..." if start else "") + text[start:caret]
+            after = text[caret:end] + ("..." if end < len(text) else "")
+            excess = self.width([(before, BRIGHT), ("|", BRIGHT), (after, BRIGHT)]) - width
+            if excess <= 0 or (start >= caret and end <= caret):
+                return before, after
+            letters = 1 + excess // (2 * self.size)
+            if end - caret > (caret - start) // 3:  # a quarter of the line shows what follows the caret
+                end = max(caret, end - letters)
+            else:
+                start = min(caret, start + letters)
+
+    def _break(self, word: str, width: int) -> list[str]:
+        """Return the parts of a word that each fit into `width` pixels."""
+        parts = [""]
+        for letter in word if self.width([(word, DIM)]) > width else ():
+            if parts[-1] and self.width([(parts[-1] + letter, DIM)]) > width:
+                parts.append("")
+            parts[-1] += letter
+        return parts if parts[-1] else [word]
 
     def flow(self, parts: Sequence[Line], width: int, gap: Span) -> list[Line]:
         """Arrange parts, `gap` between them, in lines of at most `width` pixels without breaking a part."""
@@ -124,40 +163,93 @@ class TextRenderer:
                 lines[-1] = longer
         return list(lines)
 
+    def panel_height(self, lines: int) -> int:
+        """Return the height of a panel in pixels."""
+        return lines * self.step + self.size // 2
+
     def panel(self, lines: Sequence[Line]) -> pygame.Surface:
         """Render lines of text on a translucent rounded rectangle."""
-        padding, step = self.size // 2, round(self.size * 1.25)
+        padding = self.size // 2
         width = max(self.width(line) for line in lines) + 2 * padding
-        panel = pygame.Surface((width, len(lines) * step + padding), pygame.SRCALPHA)
+        panel = pygame.Surface((width, self.panel_height(len(lines))), pygame.SRCALPHA)
         pygame.draw.rect(panel, (0, 0, 0, PANEL_ALPHA), panel.get_rect(), border_radius=padding)
         for row, line in enumerate(lines):
             left = padding
             for text, colour in line:
-                left += panel.blit(self._font.render(text, True, colour), (left, padding // 2 + row * step + 1)).width
+                for font, part in self._fonts.runs(text):
+                    rendered = font.render(part, True, colour)
+                    middle = padding // 2 + row * self.step + 1 + (self.step - rendered.get_height()) // 2
+                    left += panel.blit(rendered, (left, middle)).width
         return panel
 
 
-def _status(readout: Readout, renderer: TextRenderer, width: int) -> list[Line]:
+class _PanelStack:
+    """Panels from the top and the bottom of a window, which cover at most half of its height together.
+
+    Attributes:
+        width: Width of a line of text at most, in pixels.
+        lines_left: Lines that one more panel can have.
+        receipts_left: Panels of one line that can be added.
+    """
+
+    def __init__(self, surface: pygame.Surface, renderer: TextRenderer) -> None:
+        self._surface, self._renderer, self._margin = surface, renderer, renderer.size // 2
+        self.width = surface.get_width() - 4 * self._margin
+        self._room = surface.get_height() // 2  # pixels of height that may be covered
+        self._top, self._bottom = self._margin, surface.get_height() - self._margin
+
+    @property
+    def lines_left(self) -> int:
+        return max(0, (self._room - self._renderer.panel_height(0)) // self._renderer.step)
+
+    @property
+    def receipts_left(self) -> int:
+        return max(0, self._room // self._renderer.panel_height(1))
+
+    def reserve(self, lines: list[Line]) -> list[Line]:
+        """Count a panel of these lines as covered, and return them."""
+        self._room -= self._renderer.panel_height(len(lines)) if lines else 0
+        return lines
+
+    def draw_at_bottom(self, lines: list[Line]) -> None:
+        """Draw a panel above those at the bottom; none without lines."""
+        if lines:
+            panel = self._renderer.panel(lines)
+            self._bottom -= panel.get_height()
+            self._surface.blit(panel, (self._margin, self._bottom))
+            self._bottom -= self._margin
+
+    def draw_at_top(self, lines: list[Line], alpha: int = 255) -> None:
+        """Draw a panel below those at the top; none without lines."""
+        if lines:
+            panel = self._renderer.panel(lines)
+            panel.set_alpha(alpha)
+            self._surface.blit(panel, (self._margin, self._top))
+            self._top += panel.get_height() + self._margin // 2
+
+
+def _status(readout: Readout, renderer: TextRenderer, width: int, most: int) -> list[Line]:
+    """Return at most `most` lines: the prompt in force, shortened if need be, and the facts of the block."""
     facts: list[Span] = [
         (f"block {readout.block}", BRIGHT),
         (f"   {readout.transition}", TRANSITIONS.get(readout.transition, DIM)),
         (f"   {readout.fps:.1f} fps", DIM),
     ]
     if readout.paused:
-        facts.append(("   paused", KEY))
-    return [*renderer.wrap([(readout.prompt, BRIGHT)], width), facts]
+        facts.insert(1, ("   paused", KEY))
+    prompt = renderer.wrap([(readout.prompt, BRIGHT)], width)
+    shown = prompt[: max(0, most - 1)]
+    if shown and len(shown) < len(prompt):
+        shown[-1] = [*shown[-1], (" ...", DIM)]
+    return [*shown, facts][-most:] if most else []
 
 
-def _draw_receipts(
-    surface: pygame.Surface, renderer: TextRenderer, receipts: Sequence[Receipt], now: float, top: int
-) -> None:
-    """Draw the newest receipts below the status, each in its own panel, so that each fades separately."""
-    visible = [receipt for receipt in receipts if _alpha(receipt.shown_s, now, RECEIPT_S) > 0]
-    for receipt in visible[-RECEIPTS_SHOWN:]:
-        panel = renderer.panel([_receipt_line(receipt)])
-        panel.set_alpha(_alpha(receipt.shown_s, now, RECEIPT_S))
-        surface.blit(panel, (renderer.size // 2, top))
-        top += panel.get_height() + renderer.size // 4
+def _visible(receipts: Sequence[Receipt], now: float, most: int) -> list[tuple[Receipt, int]]:
+    """Return the newest receipts and the opacity of each; each has its own panel, so that it fades separately."""
+    opacities = [(receipt, _alpha(receipt.shown_s, now, RECEIPT_S)) for receipt in receipts]
+    visible = [(receipt, alpha) for receipt, alpha in opacities if alpha > 0]
+    most = min(most, RECEIPTS_SHOWN)
+    return visible[-most:] if most else []
 
 
 def _receipt_line(receipt: Receipt) -> Line:
@@ -169,26 +261,30 @@ def _receipt_line(receipt: Receipt) -> Line:
     return [*spans, (f"  block {receipt.block}  {1000 * receipt.latency_s:.0f} ms", DIM)]
 
 
-def _draw_essentials(
-    surface: pygame.Surface, renderer: TextRenderer, readout: Readout, now: float, bottom: int
-) -> None:
-    margin = renderer.size // 2
-    lines: list[Line] = []
+def _essential_lines(readout: Readout, renderer: TextRenderer, width: int, now: float, most: int) -> list[Line]:
+    """Return at most `most` lines: the notice and the prompt being typed, whose text has priority over hints."""
+    prompt = [] if readout.typed is None else _prompt_lines(readout, renderer, width, now)
+    notice: list[Line] = []
     if readout.notice and _alpha(readout.notice_s, now, NOTICE_S):
-        lines += renderer.wrap([(readout.notice, WARNING)], surface.get_width() - 4 * margin)
-    if readout.typed is not None:
-        lines += _prompt_lines(readout.typed, now)
-    if lines:
-        panel = renderer.panel(lines)
-        surface.blit(panel, (margin, bottom - panel.get_height()))
+        notice = renderer.wrap([(readout.notice, WARNING)], width)
+    prompt = prompt[: max(1, most - len(notice))]
+    return [*notice[: max(0, most - len(prompt))], *prompt][:most]
 
 
-def _prompt_lines(typed: str, now: float) -> list[Line]:
-    cursor = "|" if now % 1 < 0.5 else " "
-    return [
-        [("prompt  ", KEY), (typed + cursor, BRIGHT)],
-        [("Enter sets it    Shift+Enter cuts to it    Esc cancels", DIM)],
-    ]
+def _prompt_lines(readout: Readout, renderer: TextRenderer, width: int, now: float) -> list[Line]:
+    typed = readout.typed or ""
+    caret = len(typed) if readout.caret is None else readout.caret
+    label: Span = ("prompt  ", KEY)
+    before, after = renderer.scroll(typed, caret, width - renderer.width([label]))
+    colour = DIM if readout.waiting else BRIGHT
+    mark = "|" if now % 1 < 0.5 and not readout.waiting else " "
+    lines: list[Line] = [[label, (before, colour), (mark, BRIGHT), (after, colour)]]
+    hint = "encoding the prompt ..., Esc cancels" if readout.waiting else PROMPT_HINT
+    lines += renderer.wrap([(hint, DIM)], width)
+    if missing := renderer.missing_letters(typed):
+        codes = ", ".join(f"U+{ord(letter):04X}" for letter in missing[:4])
+        lines += renderer.wrap([(f"No installed font shows {codes}. The prompt keeps these letters.", WARNING)], width)
+    return lines
 
 
 def _alpha(since_s: float | None, now: float, lasts_s: float) -> int:

@@ -18,15 +18,19 @@ from controllers.keyboard import KeyboardController
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames
-from infrope_env.control.key_names import WINDOW_COMMANDS, key_name
+from infrope_env.control.key_names import command_keys
 from infrope_env.control.playable import playable
 from infrope_env.player.bindings import list_bindings
+from infrope_env.player.keys import KeyReader
 from infrope_env.player.overlay import Overlay, Readout
 from infrope_env.player.pace import FrameRate
-from infrope_env.player.stream import ShownFrame, Stream
+from infrope_env.player.playback import ShownFrame
+from infrope_env.player.prompt_line import PromptLine
+from infrope_env.player.stream import Stream
 from infrope_env.player.window import DisplayWindow
 
 POLL_S = 0.005
+SAME_PRESS_S = 0.3  # an Enter this soon after the last one is the same one
 REDRAW_S = 1 / 16  # period of the overlay while the picture stands still
 
 
@@ -34,37 +38,6 @@ def keyboard_for(action_set: ActionSet) -> KeyboardController:
     """Return a keyboard controller with the bindings of an action set; a cut acts once per key press."""
     cuts = [index for index, action in enumerate(action_set.actions) if action.scene is not None]
     return KeyboardController(action_set.keys_to_action(), cuts, action_set.names)
-
-
-class TextLine:
-    """A prompt that is being typed.
-
-    Attributes:
-        text: The text so far; None while the line is closed and keys are bindings.
-    """
-
-    def __init__(self) -> None:
-        self.text: str | None = None
-
-    def open(self) -> None:
-        """Open an empty line."""
-        self.text = ""
-        pygame.key.start_text_input()
-
-    def close(self) -> None:
-        """Close the line."""
-        self.text = None
-        pygame.key.stop_text_input()
-
-    def append(self, text: str) -> None:
-        """Append typed text, if the line is open."""
-        if self.text is not None:
-            self.text += text
-
-    def erase(self) -> None:
-        """Remove the last character."""
-        if self.text:
-            self.text = self.text[:-1]
 
 
 class PlaySession:
@@ -94,27 +67,32 @@ class PlaySession:
             controller: Chooses the actions. A KeyboardController receives the key presses; with any other controller
                 the commands of the window still work.
             window: An open window.
-            blocks: Number of blocks after which the session ends, the first included; None plays until the player
-                quits.
+            blocks: Number of blocks after which the session ends, those of new worlds included. None plays a script
+                or storyboard to its end in the world on show, or else until the player quits.
             problem: Returns the reason why recording stopped, or None; a new reason is shown as a notice.
             clock: Returns seconds.
         """
         self.window = window
-        self.stream = Stream(env, controller, blocks=blocks, clock=clock)
+        written = getattr(controller, "total_blocks", None)
+        self._keyboard = controller if isinstance(controller, KeyboardController) else None
+        forget = (lambda: None) if self._keyboard is None else self._keyboard.forget_unshown
+        self.stream = Stream(env, controller, blocks=blocks, written=written, clock=clock, on_replaced=forget)
         self.shown: ShownFrame | None = None
         self.overlay_on = True
         self._blank_frame: Frames = np.zeros(playable(env).block_shape[1:], np.uint8)
-        self._keyboard = controller if isinstance(controller, KeyboardController) else None
         self._bindings = list_bindings(playable(env).action_set)
         self._clock = clock
         self._frame_rate = FrameRate()
-        self._text_line = TextLine()
+        self._line: PromptLine | None = None  # the prompt being typed; None while keys are bindings
+        self._pressed: int | None = None  # code of the newest key that went down
+        self._entered_s = -SAME_PRESS_S  # time of the newest Enter
+        self._world_asked: Future[Any] | None = None  # the newest new world
         self._overlay = Overlay()
         self._notice, self._notice_s = "", 0.0
         self._problem = problem
         self._last_problem: str | None = None
         self._drawn_s = -REDRAW_S
-        self._pending: list[tuple[Future[Any], Callable[[Any], str]]] = []  # with the notice for each result
+        self._pending: list[tuple[Future[Any], Callable[[Future[Any]], str | None]]] = []  # with the notice for each
         self._quit = False
         commands: dict[str, Callable[[], None]] = {
             "new_world": self._new_world,
@@ -124,9 +102,12 @@ class PlaySession:
             "restore": self._restore,
             "type_prompt": self._type_prompt,
             "overlay": self._toggle_overlay,
+            "fullscreen": self.window.toggle_fullscreen,
             "quit": self.quit,
         }
-        self._commands = {key: commands[command.name] for command in WINDOW_COMMANDS for key in command.keys}
+        bound = {key for keys in playable(env).action_set.keys_to_action() for key in keys}
+        self._commands = {key: commands[name] for key, name in command_keys(bound).items()}
+        self._keys = KeyReader(bound | self._commands.keys())
 
     def run(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Play until the session ends, then close the window and wait for the block that is being generated.
@@ -155,6 +136,8 @@ class PlaySession:
         for event in pygame.event.get():
             self._handle_event(event)
         now = self._clock()
+        if self._line is not None:
+            self._line.repeat(now)
         self._show_results(now)
         frame = self.stream.frame_to_show(now)
         if frame is not None and frame != self.shown:
@@ -183,7 +166,9 @@ class PlaySession:
             receipts=() if self._keyboard is None else self._keyboard.receipts,
             notice=self._notice,
             notice_s=self._notice_s,
-            typed=self._text_line.text,
+            typed=None if self._line is None else self._line.text,
+            caret=None if self._line is None else self._line.caret,
+            waiting=self._line is not None and self._line.waiting,
             bindings=self._bindings,
         )
 
@@ -201,47 +186,75 @@ class PlaySession:
             self.quit()
         elif event.type == pygame.WINDOWFOCUSLOST:
             self._release_all_keys()
-        elif event.type == pygame.TEXTINPUT:
-            self._text_line.append(event.text)
-        elif event.type == pygame.KEYDOWN and self._text_line.text is not None:
-            self._edit_prompt(event)
+        elif event.type == pygame.KEYUP:
+            self._release_key(event)
+        elif self._line is not None and event.type in (pygame.TEXTINPUT, pygame.KEYDOWN):
+            self._edit_prompt(self._line, event)
         elif event.type == pygame.KEYDOWN:
-            self._press_key(key_name(pygame.key.name(event.key)))
-        elif event.type == pygame.KEYUP and self._keyboard is not None:
-            self._keyboard.release(key_name(pygame.key.name(event.key)))
+            self._press_key(event)
 
-    def _press_key(self, key: str) -> None:
+    def _press_key(self, event: pygame.event.Event) -> None:
+        if self._keys.is_chord(event):
+            return
+        key = self._keys.press(event)
+        self._pressed = event.key
         if command := self._commands.get(key):
             command()
         elif self._keyboard is not None:
             self._keyboard.press(key, self._clock(), self.stream.generating)
 
+    def _release_key(self, event: pygame.event.Event) -> None:
+        if self._line is not None:
+            self._line.release(event)
+        key = self._keys.release(event)
+        if key is not None and self._keyboard is not None:
+            self._keyboard.release(key)
+
     def _release_all_keys(self) -> None:
+        self._keys.release_all()
+        if self._line is not None:
+            self._line.release_all()
         if self._keyboard is not None:
             self._keyboard.release_all()
 
-    def _edit_prompt(self, event: pygame.event.Event) -> None:
-        if event.key == pygame.K_ESCAPE:
-            self._text_line.close()
-        elif event.key == pygame.K_BACKSPACE:
-            self._text_line.erase()
+    def _edit_prompt(self, line: PromptLine, event: pygame.event.Event) -> None:
+        if event.type == pygame.TEXTINPUT:
+            line.type(event.text)
+        elif event.key == pygame.K_ESCAPE:
+            self._close_line()
         elif event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
-            self._submit_prompt(cut=bool(event.mod & pygame.KMOD_SHIFT))
+            self._is_new_enter()
+            self._submit_prompt(line, cut=bool(event.mod & pygame.KMOD_SHIFT))
+        else:
+            line.press(event, self._clock())
+
+    def _is_new_enter(self) -> bool:
+        """Register an Enter; return whether it is more than the end of a double press."""
+        now, before_s = self._clock(), self._entered_s
+        self._entered_s = now
+        return now - before_s >= SAME_PRESS_S
 
     # Commands. The stream completes their Futures later; `_show_results` turns the results into notices.
 
     def _new_world(self) -> None:
-        future = self.stream.new_world()
-        self._forget_unshown_receipts(future)
-        self._pending.append((future, lambda _: "a new world"))
+        if self._is_new_enter() and (self._world_asked is None or self._world_asked.done()):
+            self._world_asked = self.stream.new_world()
+            self._answer(self._world_asked, lambda _: "a new world")
 
     def _save(self) -> None:
-        self._pending.append((self.stream.save(), lambda info: f"saved at block {info['block']}"))
+        self._answer(self.stream.save(), lambda info: f"saved at block {info['block']}")
 
     def _restore(self) -> None:
-        future = self.stream.restore()
-        self._forget_unshown_receipts(future)
-        self._pending.append((future, lambda info: f"back at block {info['block']}"))
+        self._answer(self.stream.restore(), lambda info: f"back at block {info['block']}")
+
+    def _answer(self, future: Future[Any], describe: Callable[[Any], str]) -> None:
+        """Show the result of a command, or the reason why it failed, as a notice once it is done."""
+
+        def notice(done: Future[Any]) -> str:
+            error = done.exception()
+            return describe(done.result()) if error is None else str(error)
+
+        self._pending.append((future, notice))
 
     def _toggle_overlay(self) -> None:
         self.overlay_on = not self.overlay_on
@@ -249,41 +262,44 @@ class PlaySession:
 
     def _type_prompt(self) -> None:
         self._release_all_keys()
-        self._text_line.open()
+        self._line = PromptLine(opener=self._pressed)
 
-    def _submit_prompt(self, cut: bool) -> None:
-        """Set the typed prompt. The line stays open if the prompt is refused, so that the player can correct it."""
+    def _close_line(self) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line = None
 
-        def accept(_: object) -> str:
-            self._text_line.close()
-            return ""
+    def _submit_prompt(self, line: PromptLine, cut: bool) -> None:
+        """Set the typed prompt. The line waits; if the prompt is refused, it stays open for the player to correct.
 
-        if self._text_line.text and self._text_line.text.strip():
-            self._pending.append((self.stream.set_prompt(self._text_line.text.strip(), cut), accept))
-        else:
-            self._text_line.close()
-
-    def _forget_unshown_receipts(self, future: Future[Any]) -> None:
-        """Drop the receipts of unshown blocks that a reset or a restore has replaced, once it has succeeded.
-
-        The worker runs this when it completes the Future, before the next action is chosen.
+        The answer concerns this line only: after Esc, the prompt is not put in force and no notice is shown.
         """
-        if (keyboard := self._keyboard) is None:
+        text = line.text.strip()
+        if not text:
+            self._close_line()
+        if not text or line.waiting:
             return
+        line.waiting = True
 
-        def forget(done: Future[Any]) -> None:
-            if not done.cancelled() and done.exception() is None:  # cancelled: the window is closing
-                keyboard.forget_unshown()
+        def notice(done: Future[None]) -> str | None:
+            if not line.is_open:
+                return None
+            line.waiting = False
+            if (error := done.exception()) is not None:
+                line.refusal = str(error)
+                return line.refusal
+            self._close_line()
+            return "" if self._notice == line.refusal else None
 
-        future.add_done_callback(forget)
+        self._pending.append((self.stream.set_prompt(text, cut, wanted=lambda: line.is_open), notice))
 
     def _show_results(self, now: float) -> None:
         """Turn finished commands, and a recording that stopped, into the notice."""
         for finished in [pending for pending in self._pending if pending[0].done()]:
             self._pending.remove(finished)
             future, describe = finished
-            error = future.exception()
-            self._notice, self._notice_s = describe(future.result()) if error is None else str(error), now
+            if (notice := describe(future)) is not None:
+                self._notice, self._notice_s = notice, now
         problem = self._problem()
         if problem != self._last_problem:
             self._last_problem = problem

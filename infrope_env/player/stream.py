@@ -9,9 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,70 +20,11 @@ from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.player.pace import Pace
-
-Info = Mapping[str, Any]
+from infrope_env.player.playback import BlockFrames, Info, Playback, ShownFrame
 
 
 class StreamError(RuntimeError):
     """Generating a block failed; the message gives the reason in one sentence."""
-
-
-@dataclass(frozen=True, eq=False)
-class BlockFrames:
-    """The pixel frames of one block, ready to be shown.
-
-    Attributes:
-        frames: Valid pixel frames, t H W 3 uint8.
-        info: Info of the environment.
-        immediate: Whether the block replaces the one on show at once, because of a reset or restore by the player.
-    """
-
-    frames: Frames
-    info: Info
-    immediate: bool = False
-
-
-@dataclass(frozen=True)
-class ShownFrame:
-    """The pixel frame on show.
-
-    Attributes:
-        block: The block it belongs to.
-        index: Its index among the block's frames.
-    """
-
-    block: BlockFrames
-    index: int
-
-    @property
-    def pixels(self) -> Frames:
-        """The image, H W 3 uint8."""
-        return self.block.frames[self.index]
-
-
-@dataclass(frozen=True)
-class Playback:
-    """A block on show. Its last pixel frame stays until another block begins.
-
-    Attributes:
-        block: The block.
-        start_s: Time at which its first pixel frame is shown, in seconds on the clock of the stream.
-        frame_s: Seconds for which each pixel frame is shown.
-    """
-
-    block: BlockFrames
-    start_s: float
-    frame_s: float
-
-    @property
-    def end_s(self) -> float:
-        """Time at which the next block is due, in seconds on the same clock."""
-        return self.start_s + len(self.block.frames) * self.frame_s
-
-    def frame_at(self, now: float) -> ShownFrame:
-        """Return the pixel frame on show at `now`, in seconds."""
-        index = int((now - self.start_s) / self.frame_s + 1e-6)
-        return ShownFrame(self.block, min(max(index, 0), len(self.block.frames) - 1))
 
 
 class Stream:
@@ -95,7 +35,7 @@ class Stream:
 
     Attributes:
         pace: Timing of the blocks.
-        paused: Whether blocks begin only by `single_step`.
+        paused: Whether blocks begin and are shown only by `single_step`, a reset or a restore.
         generating: Whether a block is being generated: a key pressed now acts on the block after it.
     """
 
@@ -105,23 +45,30 @@ class Stream:
         controller: Controller,
         *,
         blocks: int | None = None,
+        written: int | None = None,
         fps: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `start` begins the first block.
 
         Args:
             env: The environment; nothing else may use it until `close`.
             controller: Chooses the action of a block right before the block begins, in the worker thread.
-            blocks: Number of blocks to generate, those of resets included; None has no end.
+            blocks: Number of blocks to generate, those of resets included; None has no end but that of `written`.
+            written: Number of blocks of the script or storyboard that the controller plays, block 0 included. Without
+                `blocks`, the stream ends with the last of them in the world on show: the player's reset begins it
+                again, and a restored state goes on with the rest. None without a script.
             fps: Pixel frames per second where the model is fast enough; by default the environment's.
             clock: Returns seconds.
+            on_replaced: Called by the worker when a reset or a restore by the player has replaced the blocks that are
+                not on show yet, before the next action is chosen.
         """
         self.pace = Pace(fps or env.metadata["render_fps"])
         self.paused = self.generating = False
         self._env, self._playable = env, playable(env)
         self._controller = controller
-        self._clock = clock
+        self._clock, self._on_replaced = clock, on_replaced
         self._newest: tuple[Frames, Info] | None = None  # observation and info; None before the first reset
         self._saved: object | None = None
         self._start_prompt: dict[str, Any] = {}  # reset option of every new world
@@ -131,8 +78,12 @@ class Stream:
         self._playback: Playback | None = None
         self._closing = False
         self._rollout_ended = False  # the next block is the first of another rollout
-        self._single_steps = 0  # blocks to generate while paused
-        self._blocks_left = blocks
+        self._replacements = 0  # resets and restores asked for and not done
+        self._running = False  # a command is being executed
+        self._single_steps = 0  # blocks to show while paused
+        self._counts_all = blocks is not None
+        self._written = written
+        self._blocks_left = written if blocks is None else blocks
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -180,31 +131,35 @@ class Stream:
             return None if self._playback is None else self._playback.frame_at(now)
 
     def is_finished(self, now: float) -> bool:
-        """Return whether all `blocks` have been generated and shown to their end."""
+        """Return whether all blocks have been generated and shown to their end; a pause holds the last one."""
         with self._wake:
             all_on_show = self._blocks_left == 0 and self._waiting_block is None
-            return all_on_show and self._playback is not None and now >= self._playback.end_s
+            busy = self.paused or self._commands or self._running
+            return all_on_show and not busy and self._playback is not None and now >= self._playback.end_s
 
     def pause(self, paused: bool) -> None:
-        """Stop beginning blocks, or continue. The block on show plays to its end."""
+        """Stop beginning and showing blocks, or continue. The block on show plays to its end.
+
+        A block that is under way when the pause begins is the next one shown.
+        """
         with self._wake:
             self.paused = paused
             self._single_steps = 0
             self._wake.notify_all()
 
     def single_step(self) -> None:
-        """Generate one block while paused."""
+        """Show one more block while paused: the one that was under way, or else a new one."""
         with self._wake:
             self._single_steps += self.paused
             self._wake.notify_all()
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Future[Info]:
         """Begin a new rollout and show it at once; returns the info of its first block."""
-        return self._enqueue(lambda: self._begin_rollout(lambda: self._env.reset(seed=seed, options=options)))
+        return self._replace(lambda: self._begin_rollout(lambda: self._env.reset(seed=seed, options=options)))
 
     def new_world(self) -> Future[Info]:
         """Begin a new rollout with another seed, the same subject and the same scene; returns its first info."""
-        return self._enqueue(lambda: self._begin_rollout(self._reset_to_same_scene))
+        return self._replace(lambda: self._begin_rollout(self._reset_to_same_scene))
 
     def save(self) -> Future[Info]:
         """Save the state after the newest block; returns that block's info."""
@@ -212,11 +167,35 @@ class Stream:
 
     def restore(self) -> Future[Info]:
         """Restore the saved state and show its block, whose info is returned; ValueError when nothing was saved."""
-        return self._enqueue(self._restore)
+        return self._replace(self._restore)
 
-    def set_prompt(self, text: str, cut: bool = False) -> Future[None]:
-        """Put free text in force from the next block on; ValueError when the text encoder cannot read it."""
-        return self._enqueue(lambda: self._playable.set_prompt(text, cut=cut))
+    def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
+        """Put free text in force from the next block on; ValueError when the text encoder cannot read it.
+
+        Args:
+            text: The prompt.
+            cut: Whether the next block cuts to it.
+            wanted: Returns whether the prompt is still wanted, after it was encoded; if not, nothing changes.
+        """
+
+        def command() -> None:
+            self._playable.encode_prompts([text])
+            if wanted():
+                self._playable.set_prompt(text, cut=cut)
+
+        return self._enqueue(command)
+
+    def _replace(self, command: Callable[[], Info]) -> Future[Info]:
+        """Enqueue a command that replaces what is on show; until it is done, no other block is begun to be shown."""
+        with self._wake:
+            self._replacements += 1
+        future = self._enqueue(command)
+        future.add_done_callback(self._end_replacement)
+        return future
+
+    def _end_replacement(self, _: Future[Info]) -> None:
+        with self._wake:
+            self._replacements -= 1
 
     def _enqueue(self, command: Callable[[], Any]) -> Future[Any]:
         future: Future[Any] = Future()
@@ -229,8 +208,9 @@ class Stream:
         """Begin to show a block when the one on show has ended or is to be replaced. The caller holds the lock."""
         frame_s, start_s = self.pace.frame_s(len(block.frames)), now
         if self._playback is not None and not block.immediate:
-            if now < self._playback.end_s:
+            if now < self._playback.end_s or self._replacements or (self.paused and not self._single_steps):
                 return
+            self._single_steps = max(0, self._single_steps - 1)
             if now - self._playback.end_s < frame_s:
                 start_s = self._playback.end_s  # a call that is a little late does not shift the blocks after it
         self._playback, self._waiting_block = Playback(block, start_s, frame_s), None
@@ -251,15 +231,25 @@ class Stream:
         """Run the oldest command, or else generate the next block if it is due; return False when neither is."""
         with self._wake:
             if self._commands:
-                job: Callable[[], object] = partial(_run_command, *self._commands.popleft())
+                job: Callable[[], object] = partial(self._run_command, *self._commands.popleft())
+                self._running = True
             elif (start_s := self._next_start_s()) is not None and start_s <= self._clock():
-                self._single_steps = max(0, self._single_steps - 1)
                 self.generating = True
                 job = self._generate_block
             else:
                 return False
         job()
         return True
+
+    def _run_command(self, command: Callable[[], object], future: Future[Any]) -> None:
+        """Run a command and complete its Future; an error belongs to the caller and does not stop the stream."""
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(command())
+            except Exception as error:
+                future.set_exception(error)
+        with self._wake:
+            self._running = False
 
     def _sleep(self) -> None:
         with self._wake:
@@ -290,6 +280,8 @@ class Stream:
         self._rollout_ended = terminated or truncated
 
     def _begin_rollout(self, reset: Callable[[], tuple[Frames, Info]], immediate: bool = True) -> Info:
+        if immediate and self._counts_all and self._blocks_left == 0:
+            raise ValueError("no new world: the last block of the number to play has been made")
         began_s = self._clock()
         observation, info = reset()
         self.pace.add(self._clock() - began_s, first=True)
@@ -313,24 +305,18 @@ class Stream:
             raise ValueError("nothing to restore yet: save first")
         observation, info = self._playable.restore_state(self._saved)
         self._rollout_ended = False
-        self._publish(observation, info, immediate=True, counted=False)  # it was counted when it was generated
+        self._publish(observation, info, immediate=True, restored=True)
         return info
 
-    def _publish(self, observation: Frames, info: Info, immediate: bool = False, counted: bool = True) -> None:
+    def _publish(self, observation: Frames, info: Info, immediate: bool = False, restored: bool = False) -> None:
         """Make a block the newest one and pass it to the thread that shows the pixel frames."""
         with self._wake:
             self._newest = observation, info
             self._waiting_block = BlockFrames(valid_frames(observation, info), info, immediate)
             self.generating = False
-            if self._blocks_left and counted:
+            if immediate:
+                self._on_replaced()
+            if immediate and not self._counts_all and self._written is not None:
+                self._blocks_left = max(0, self._written - 1 - info["block"])
+            elif self._blocks_left and not restored:  # a restored block was counted when it was generated
                 self._blocks_left -= 1
-
-
-def _run_command(command: Callable[[], object], future: Future[Any]) -> None:
-    """Run a command and complete its Future; an error belongs to the caller and does not stop the stream."""
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(command())
-    except Exception as error:
-        future.set_exception(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ class DisplayWindow:
         height, width = frame_size
         scale = scale or max(1, PREFERRED_WIDTH // width)
         self._frame_size = frame_size
+        self._fullscreen = False
         pygame.display.set_caption(title)
         self._screen = pygame.display.set_mode((width * scale, height * scale), pygame.RESIZABLE)
         pygame.key.stop_text_input()  # otherwise the key that opens a text line is also its first letter
@@ -108,16 +110,39 @@ class DisplayWindow:
             draw_over(self._screen)
         pygame.display.flip()
 
-    def play_frames(self, frames: Iterable[Frames], fps: float) -> None:
-        """Show pixel frames, each for 1 / fps seconds; return after the last one."""
+    def toggle_fullscreen(self) -> None:
+        """Fill the screen, or go back to the window as it was, with its size and place."""
+        import pygame
+
+        with warnings.catch_warnings():  # set_mode and toggle_fullscreen would make another window at another place
+            warnings.simplefilter("ignore", DeprecationWarning)
+            window = pygame.Window.from_display_module()
+        if self._fullscreen:
+            window.set_windowed()
+        else:
+            window.set_fullscreen(desktop=True)
+        self._fullscreen = not self._fullscreen
+        pygame.event.pump()  # resizes the surface
+
+    def play_frames(self, frames: Iterable[Frames], fps: float) -> bool:
+        """Show pixel frames, each for 1 / fps seconds.
+
+        All other events stay in pygame's queue, for the program that steps the environment.
+
+        Returns:
+            Whether the player closed the window, by its button or Esc; the frames that are left are then not shown.
+        """
         import pygame
 
         due_s = time.monotonic()
         for frame in frames:
             pygame.event.pump()
+            if pygame.key.get_just_pressed()[pygame.K_ESCAPE] or pygame.event.get(pygame.QUIT, pump=False):
+                return True
             self.show(frame)
             due_s += 1 / fps
             time.sleep(max(0.0, due_s - time.monotonic()))
+        return False
 
     def screenshot(self) -> Frames:
         """Return the content of the window with its overlay: height width 3 uint8, in window pixels."""

@@ -120,7 +120,8 @@ def replay(
     Args:
         folder: Folder of one episode, DIR/episode_000.
         out: Folder in which the replay is recorded, together with the episodes that this one continues.
-        render_mode: "human" shows the replay in a window.
+        render_mode: "human" shows the replay in a window. Closing it, or Esc, ends the replay; the report then
+            counts the blocks shown so far.
         threads: Number of torch threads during the replay; by default the recorded one, because bytes depend on it.
         overrides: Arguments of the environment in place of the recorded ones: `weights`, `device`, `offload`.
 
@@ -179,8 +180,10 @@ def _replay_episode(env: gymnasium.Env[Any, Any], recording: Recording) -> Itera
     for record in records:
         if record.asked is not None:
             playable(env).set_prompt(record.asked.text, cut=record.asked.cut)
-        observation, _, _, _, info = env.step(record.action)
+        observation, _, _, closed, info = env.step(record.action)
         yield record, frames_digest(valid_frames(observation, info))
+        if closed:  # the player closed the window; nothing else truncates a replay
+            return
 
 
 def _compare(env: gymnasium.Env[Any, Any], lineage: list[Recording]) -> tuple[int, tuple[int, ...], tuple[str, ...]]:

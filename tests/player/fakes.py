@@ -30,6 +30,7 @@ class FakeEnv(gymnasium.Env):
         self.steering = self.action_set.start()
         self.newest: tuple[Any, dict[str, Any]] | None = None
         self.restores = 0
+        self.encode: Callable[[], None] = lambda: None  # called once per encoding and takes its time
         self.log: list[tuple[Any, ...]] = []  # calls, in order
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -55,7 +56,7 @@ class FakeEnv(gymnasium.Env):
         self.steering = self.action_set.set_prompt(self.steering, text)
 
     def encode_prompts(self, texts: Iterable[str]) -> None:
-        pass
+        self.encode()
 
     def save_state(self) -> tuple[int, Any]:
         return self.block, self.steering

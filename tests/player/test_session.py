@@ -196,16 +196,18 @@ def test_enter_makes_a_new_world_with_the_same_subject_and_scene(game: Game) -> 
     assert ("reset", None, {"subject": "fox", "scene": "desert"}) in game.env.log
 
 
-def test_pause_stops_after_a_block_and_n_generates_one(game: Game) -> None:
-    game.tap(pygame.K_PERIOD)
+@pytest.mark.parametrize("key", [pygame.K_PERIOD, pygame.K_p, pygame.K_PAUSE])
+def test_pause_holds_the_block_on_show_and_n_shows_one(game: Game, key: int) -> None:
+    game.tap(key)
     game.until(lambda: game.session.readout().paused)
+    on_show = game.session.readout().block
     for _ in range(100):
         game.session.tick()
         time.sleep(0.001)
-    made = len(game.env.actions)
+    assert game.session.readout().block == on_show
     game.tap(pygame.K_n)
-    game.until(lambda: game.session.readout().block == made + 1)
-    assert len(game.env.actions) == made + 1
+    game.until(lambda: game.session.readout().block == on_show + 1)
+    assert len(game.env.actions) == on_show + 1
 
 
 def test_a_recording_that_stopped_is_a_notice_and_play_continues(game: Game) -> None:

@@ -1,53 +1,13 @@
 import threading
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from infrope_env.player.pace import Pace
 from infrope_env.player.stream import Stream, StreamError
-from tests.player.fakes import FakeClock, FakeEnv
-
-STAND, LEFT, RIGHT, JUMP = range(4)
-FRAME_S = 1 / 16
-
-
-class Simulation:
-    """A stream without threads; the window polls at every tick, also while a block is being generated."""
-
-    def __init__(self, block_s: float | Iterator[float] = 0.5, **settings: int) -> None:
-        self.clock = FakeClock()
-        self.clock.watch = self.look
-        times = block_s if isinstance(block_s, Iterator) else iter(lambda: block_s, None)
-        self.env = FakeEnv(lambda: self.clock.pass_time(next(times)))
-        self.begun: list[float] = []
-        self.stream = Stream(self.env, self.choose, clock=self.clock, **settings)
-        self.shown: list[tuple[float, int, int]] = []  # time, block, index of each change of the picture
-        self.action = STAND
-        self.stream.reset(seed=1)
-
-    def choose(self, observation: np.ndarray, info: dict) -> int:
-        self.begun.append(self.clock.now)
-        return self.action
-
-    def look(self, now: float) -> None:
-        frame = self.stream.frame_to_show(now)
-        if frame and (not self.shown or self.shown[-1][1:] != (frame.block.info["block"], frame.index)):
-            self.shown.append((now, frame.block.info["block"], frame.index))
-
-    def run(self, seconds: float) -> "Simulation":
-        end = self.clock.now + seconds
-        while self.clock.now < end:
-            self.look(self.clock.now)
-            if not self.stream.run_due():
-                self.clock.pass_time(self.clock.tick_s)
-        return self
-
-    def steps(self) -> np.ndarray:
-        """Return the seconds between changes of the picture, from block 3 on."""
-        times = [now for now, block, _ in self.shown if block >= 3]
-        return np.diff(times)
+from tests.player.fakes import FakeEnv
+from tests.player.simulation import FRAME_S, JUMP, RIGHT, STAND, Simulation
 
 
 def test_a_fast_model_plays_at_16_pixel_frames_per_second_without_a_gap() -> None:
@@ -121,20 +81,6 @@ def test_the_first_block_counts_only_until_there_is_another() -> None:
     assert pace.p95_s == 0.5
 
 
-def test_a_pause_begins_after_a_block_and_each_single_step_generates_one() -> None:
-    simulation = Simulation(0.3).run(3)
-    simulation.stream.pause(True)
-    simulation.run(3)
-    made = len(simulation.env.actions)
-    assert simulation.shown[-1][1:] == (made, 11)
-    simulation.stream.single_step()
-    simulation.run(3)
-    assert simulation.shown[-1][1:] == (made + 1, 11)
-    simulation.stream.pause(False)
-    simulation.run(3)
-    assert simulation.shown[-1][1] > made + 2
-
-
 def test_a_new_world_is_shown_at_once_with_the_same_subject_and_scene() -> None:
     simulation = Simulation(0.3).run(2)
     while simulation.shown[-1][2] != 0:
@@ -154,15 +100,6 @@ def test_a_new_world_begins_with_the_prompt_of_the_first_reset() -> None:
     stream.new_world().result(10)
     stream.close()
     assert env.log[-1] == ("reset", None, {"subject": "fox", "scene": "snow", "prompt": "a fox waves"})
-
-
-def test_a_restored_block_is_not_counted_again() -> None:
-    simulation = Simulation(0.3, blocks=6).run(2)
-    simulation.stream.save()
-    simulation.run(0.2)
-    simulation.stream.restore()
-    simulation.run(9)
-    assert simulation.stream.is_finished(simulation.clock.now) and len(simulation.env.actions) == 5
 
 
 def test_free_prompt_is_true_in_info_before_the_typed_prompt_is_shown() -> None:
@@ -217,15 +154,6 @@ def test_a_rollout_that_ends_is_shown_to_its_end_before_the_next_begins() -> Non
     assert [(block, i) for _, block, i in simulation.shown][:34] == [
         *((0, i) for i in range(9)), *((1, i) for i in range(12)), *((2, i) for i in range(12)), (0, 0)
     ]  # fmt: skip
-
-
-def test_the_stream_ends_after_the_given_number_of_blocks() -> None:
-    simulation = Simulation(0.3, blocks=3)
-    simulation.run(1)
-    assert not simulation.stream.is_finished(simulation.clock.now)
-    simulation.run(5)
-    assert simulation.env.actions == ["stand", "stand"]
-    assert simulation.stream.is_finished(simulation.clock.now)
 
 
 def test_an_error_of_the_first_reset_is_set_on_its_future() -> None:

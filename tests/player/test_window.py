@@ -126,9 +126,52 @@ def test_bindings_come_from_the_action_set_and_the_window() -> None:
     text = format_bindings(ActionSet.load("pocket"))
     for line in ("left/a      walk left", "space/up/w  jump", "3           cut to snow"):
         assert line in text
-    assert all(f"{command.label:<12}{command.effect}" in text for command in WINDOW_COMMANDS)
+    assert all(command.effect in text for command in WINDOW_COMMANDS)
+    assert "P/.         pause" in text and "F11         fullscreen" in text and "Enter       new world" in text
 
 
 @pytest.mark.parametrize(("pygame_name", "name"), [("left shift", "shift"), ("[1]", "1"), ("left", "left"), ("D", "d")])
 def test_pygame_key_names_become_those_of_action_sets(pygame_name: str, name: str) -> None:
     assert key_name(pygame_name) == name
+
+
+FULL = {
+    "receipts": tuple(Receipt(("right",), 2, "walk_right", 0.0) for _ in range(6)),
+    "notice": "The prompt has words that the text encoder does not know: kitchen, hen.",
+    "typed": "a green frog waves hello in a dark cave",
+    "bindings": list_bindings(ActionSet.load("pocket")),
+}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 24), (160, 96), (320, 192), (200, 900), (900, 120), (960, 576)])
+@pytest.mark.parametrize("left_out", [(), ("typed",), ("typed", "notice"), ("typed", "notice", "receipts")])
+def test_the_overlay_leaves_half_of_the_picture_visible(
+    window: DisplayWindow, size: tuple[int, int], left_out: tuple[str, ...]
+) -> None:
+    pygame.display.set_mode(size, pygame.RESIZABLE)
+    content = {name: value for name, value in FULL.items() if name not in left_out}
+    window.show(FRAME)
+    plain = window.screenshot()
+    shot = draw(window, readout(prompt="a red robot walks to the right in a sandy desert", **content))
+    assert (shot != plain).any(axis=2).mean() <= 0.5
+    if size[0] >= 160:
+        assert (shot != plain).any()
+
+
+def test_a_prompt_that_is_typed_is_seen_in_a_small_window(window: DisplayWindow) -> None:
+    pygame.display.set_mode((160, 96), pygame.RESIZABLE)
+    shots = [draw(window, readout(**(FULL | {"typed": text}))) for text in ("a fox", "a fog")]
+    assert not np.array_equal(*shots)
+
+
+def test_fullscreen_and_back_is_the_window_as_it_was(window: DisplayWindow) -> None:
+    pygame.display.set_mode((90, 70), pygame.RESIZABLE)
+    window.show(FRAME)
+    before = window.screenshot()
+    for _ in range(2):
+        window.toggle_fullscreen()
+        window.show(FRAME)
+        assert window.size == pygame.display.get_desktop_sizes()[0]
+        window.toggle_fullscreen()
+        window.show(FRAME)
+        assert np.array_equal(window.screenshot(), before)

@@ -1,0 +1,98 @@
+"""Closing the window of render_mode="human": the episode ends, and so does a replay."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pygame
+import pytest
+
+from infrope_env.env import InfinityRopeEnv
+from infrope_env.player.window import DisplayWindow
+from tests.player.real_window import PATIENCE_S, ROOT, x_server
+
+FRAME = np.zeros((6, 10, 3), np.uint8)
+COMMAND = "import sys; from infrope_env import cli; sys.exit(cli.main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[DisplayWindow]:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    window = DisplayWindow((6, 10), scale=8)
+    yield window
+    window.close()
+
+
+def test_the_close_button_ends_the_frames_and_other_events_stay_in_the_queue(window: DisplayWindow) -> None:
+    assert not window.play_frames([FRAME] * 2, fps=1000)
+    pygame.event.clear()
+    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_a, mod=0))
+    pygame.event.post(pygame.event.Event(pygame.QUIT))
+    assert window.play_frames(itertools.repeat(FRAME), fps=1000)  # endless otherwise
+    assert [event.key for event in pygame.event.get(pygame.KEYDOWN)] == [pygame.K_a]
+
+
+def test_an_episode_whose_window_was_closed_is_truncated_and_the_next_one_opens_another(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[DisplayWindow] = []
+
+    class FakeDisplay:
+        closed = False
+
+        def __init__(self, frame_size: tuple[int, int], title: str) -> None:
+            opened.append(self)  # type: ignore[arg-type]
+            self.blocks = 0
+
+        def play_frames(self, frames: np.ndarray, fps: float) -> bool:
+            self.blocks += 1
+            return self.blocks == 2
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr("infrope_env.player.window.DisplayWindow", FakeDisplay)
+    env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", render_mode="human")
+    env.reset(seed=0)
+    assert env.step(0)[2:4] == (False, True)
+    assert opened[0].closed and len(opened) == 1  # type: ignore[attr-defined]
+    assert env.step(0)[3] and len(opened) == 1  # it stays closed until a reset
+    env.reset(seed=0)
+    assert len(opened) == 2
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    with x_server() as name:
+        yield name
+
+
+def test_a_replay_in_a_window_ends_by_escape(display: str, tiny_weights: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11", "OMP_NUM_THREADS": "1"}
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", COMMAND, *arguments]
+        return subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+
+    def xdotool(*command: str) -> str:
+        return subprocess.run(["xdotool", *command], env=environment, capture_output=True, text=True).stdout
+
+    record = start("record", "--weights", str(tiny_weights), "--out", str(tmp_path), "--blocks", "40", "--seed", "1")
+    record.communicate(timeout=2 * PATIENCE_S)
+    replay = start("replay", str(tmp_path / "episode_000"), "--weights", str(tiny_weights))
+    end = time.monotonic() + PATIENCE_S
+    while not (window := xdotool("search", "--onlyvisible", "--class", ".").split()):
+        assert time.monotonic() < end and replay.poll() is None
+        time.sleep(0.05)
+    xdotool("windowfocus", "--sync", window[0])
+    time.sleep(1)
+    xdotool("key", "Escape")
+    output, _ = replay.communicate(timeout=15)  # 40 blocks take 30 s
+    assert replay.returncode == 0
+    blocks = int(output.split("episode_000: ")[1].split()[0])
+    assert 0 < blocks < 40 and "every block is the same" in output
