@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -22,6 +22,7 @@ from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.reset_options import ResetOptions
 from infrope_env.dynamics.rollout import Rollout
+from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer
 from infrope_env.env_state import ActionIndex, EnvState, PromptRequest, StateOrigin
 from infrope_env.models.block_codec import BlockCodec
 from infrope_env.models.options import LoadOptions
@@ -29,12 +30,6 @@ from infrope_env.models.resolve import load_model
 from infrope_env.player.key_codes import key_code
 from infrope_env.reward import compute_reward, find_reward
 from infrope_env.text.prompt_cache import PromptCache
-
-if TYPE_CHECKING:
-    from infrope_env.player.window import DisplayWindow
-
-FRAMES_PER_SECOND = 16
-RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
 
 
 class InfinityRopeEnv(gymnasium.Env[Frames, int]):
@@ -132,8 +127,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.seed_used = 0
         self.names_used: dict[str, str] = {}
         self.picture: Frames | None = None
-        self._unrendered: list[Frames] = []
-        self._display: DisplayWindow | None = None
+        self._renderer = Renderer(self.model.frame_size, title=f"infrope: {self.model.name}")
 
     def make_rollout(self) -> Rollout:
         """Return a rollout of the model under the window; experiments override this."""
@@ -197,20 +191,11 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
     def render(self) -> Frames | list[Frames] | None:  # type: ignore[override]
         """Return the newest pixel frame ("rgb_array") or all since the last call ("rgb_array_list"); otherwise None."""
         observation, _ = self._require_reset("render")
-        if self.render_mode == "rgb_array":
-            return observation[-1].copy()
-        if self.render_mode == "rgb_array_list":
-            blocks, self._unrendered = self._unrendered, []
-            return [frame.copy() for frames in blocks for frame in frames]
-        if self.render_mode is None:
-            gymnasium.logger.warn("render() shows nothing: the environment was made without a render_mode.")
-        return None
+        return self._renderer.render(observation, self.render_mode)
 
     def close(self) -> None:
         """Close the window if there is one; closing twice is fine."""
-        if self._display is not None:
-            self._display.close()
-            self._display = None
+        self._renderer.close()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Return the action of every key binding in pygame's key codes, as `gymnasium.utils.play` expects it."""
@@ -331,14 +316,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         missing = self.block_shape[0] - len(frames)  # only in the first block
         observation = np.concatenate([np.repeat(frames[:1], missing, axis=0), frames])
         self.newest = observation, info
-        if self.render_mode == "rgb_array_list":
-            self._unrendered.append(frames)
-        if self.render_mode == "human":
-            if self._display is None:
-                from infrope_env.player.window import DisplayWindow
-
-                self._display = DisplayWindow(self.model.frame_size, title=f"infrope: {self.model.name}")
-            self._display.play_frames(frames, FRAMES_PER_SECOND)
+        self._renderer.add_block(frames, self.render_mode)
         return observation.copy(), dict(info)
 
     def _require_reset(self, wanted: str) -> tuple[Frames, dict[str, Any]]:

@@ -27,6 +27,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("infrope_env.dynamics", "infrope_env.text", "controllers"),
     ("infrope_env.player", "infrope_env.models"),
     (
+        "infrope_env.env_render",
         "infrope_env.env_state",
         "infrope_env.reward",
     ),

@@ -1,0 +1,58 @@
+"""Rendering of an environment: the newest pixel frame, a list of frames, or a window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import gymnasium
+
+from infrope_env.control.frames import Frames
+
+if TYPE_CHECKING:
+    from infrope_env.player.window import DisplayWindow
+
+FRAMES_PER_SECOND = 16
+RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
+
+
+class Renderer:
+    """What an environment shows of its blocks."""
+
+    def __init__(self, frame_size: tuple[int, int], title: str) -> None:
+        """Show nothing yet.
+
+        Args:
+            frame_size: Height and width of a pixel frame.
+            title: Text in the title bar of the window.
+        """
+        self._frame_size, self._title = frame_size, title
+        self._unrendered: list[Frames] = []
+        self._display: DisplayWindow | None = None
+
+    def add_block(self, frames: Frames, mode: str | None) -> None:
+        """Keep the valid frames of a new block for the list, or play them in the window."""
+        if mode == "rgb_array_list":
+            self._unrendered.append(frames)
+        if mode == "human":
+            if self._display is None:
+                from infrope_env.player.window import DisplayWindow
+
+                self._display = DisplayWindow(self._frame_size, title=self._title)
+            self._display.play_frames(frames, FRAMES_PER_SECOND)
+
+    def render(self, observation: Frames, mode: str | None) -> Frames | list[Frames] | None:
+        """Return what `InfinityRopeEnv.render` returns when `observation` is the newest block."""
+        if mode == "rgb_array":
+            return observation[-1].copy()
+        if mode == "rgb_array_list":
+            blocks, self._unrendered = self._unrendered, []
+            return [frame.copy() for frames in blocks for frame in frames]
+        if mode is None:
+            gymnasium.logger.warn("render() shows nothing: the environment was made without a render_mode.")
+        return None
+
+    def close(self) -> None:
+        """Close the window if there is one; the next block opens another."""
+        if self._display is not None:
+            self._display.close()
+            self._display = None
