@@ -2,8 +2,8 @@
 
 The modules in the order in which an action becomes pixels; each imports only from modules above it:
 
-    errors.py, cache_dir.py, atomic_file.py, tensor_files.py
-                      the bottom: errors, the cache folder, safe writing and reading of files
+    errors.py, cache_dir.py, atomic_file.py, tensor_files.py, forked.py
+                      the bottom: errors, the cache folder, safe writing and reading of files, forked processes
     config.py         shape of the model, attention window, sampler
     control/          the player's requests: actions, prompts, storyboards, the Controller type
     text/             text to embedding: text encoders and the prompt cache

@@ -24,6 +24,7 @@ from infrope_env.control.reset_options import ResetOptions
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer
 from infrope_env.env_state import ActionIndex, EnvState, PromptRequest, StateOrigin
+from infrope_env.forked import limit_threads
 from infrope_env.models.block_codec import BlockCodec
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
@@ -34,6 +35,8 @@ from infrope_env.text.prompt_cache import PromptCache
 
 class InfinityRopeEnv(gymnasium.Env[Frames, int]):
     """An endless video world that a player steers; one step makes one block of pixel frames.
+
+    In a forked process it sets torch to one thread, see `infrope_env.forked`.
 
     Attributes:
         model: The loaded weights, shared by the environments of a process.
@@ -106,6 +109,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
+        limit_threads()
         options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile)
         self.model = load_model(weights, options, self.action_set.prompts())
         self.window = Window.parse(window, default=self.model.window)
@@ -150,6 +154,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             ValueError: An option or name is unknown, the text encoder cannot read the prompt, the image is not a
                 picture, or the model has no encoder for one.
         """
+        limit_threads()
         start = ResetOptions.parse(options)
         steering = self.action_set.start(**start.texts)
         self._prompt_cache.embedding(steering.prompt)  # raises before anything has changed
@@ -208,6 +213,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         Raises:
             ValueError: The text encoder cannot read one of them.
         """
+        limit_threads()
         self._prompt_cache.encode_all(texts)
 
     def set_prompt(self, text: str, cut: bool = False) -> None:
@@ -263,6 +269,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         Raises:
             ValueError: It was saved under another `origin`.
         """
+        limit_threads()
         if state.origin != self.origin:
             settings = "weights, device, dtype, window, action set and decode"
             raise ValueError(f"expected a state of the same {settings} as this environment's")
@@ -324,4 +331,5 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         if self.newest is None:
             reason = "there is no rollout yet, or its last block was interrupted"
             raise ResetNeeded(f"Cannot call {wanted}() before reset(): {reason}. Call reset() first.")
+        limit_threads()
         return self.newest

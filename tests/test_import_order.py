@@ -20,6 +20,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "infrope_env.cache_dir",
         "infrope_env.atomic_file",
         "infrope_env.config",
+        "infrope_env.forked",
     ),
     ("infrope_env.tensor_files",),
     ("infrope_env.control",),
