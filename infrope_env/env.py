@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete
+from gymnasium.utils.seeding import np_random
 from torch import Tensor
 
 from infrope_env.config import Window
@@ -36,7 +37,9 @@ from infrope_env.text.prompt_cache import PromptCache
 class InfinityRopeEnv(gymnasium.Env[Frames, int]):
     """An endless video world that a player steers; one step makes one block of pixel frames.
 
-    In a forked process it sets torch to one thread, see `infrope_env.forked`.
+    An environment serves one thread at a time; environments of one model can serve a thread each. A call that Ctrl-C
+    ends has either done nothing, or made its block, or left the environment without one: then `newest` is None, and
+    every call but reset and restore_state raises ResetNeeded. In a forked process torch is set to one thread.
 
     Attributes:
         model: The loaded weights, shared by the environments of a process.
@@ -157,8 +160,10 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         limit_threads()
         start = ResetOptions.parse(options)
         steering = self.action_set.start(**start.texts)
-        self._prompt_cache.embedding(steering.prompt)  # raises before anything has changed
-        self.picture = None if start.image is None else self._codec.load_picture(start.image)
+        self._prompt_cache.embedding(steering.prompt)  # these three raise before anything has changed
+        picture = None if start.image is None else self._codec.load_picture(start.image)
+        np_random(seed)
+        self.newest, self.picture = None, picture
         super().reset(seed=seed)
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         self.names_used = start.texts
@@ -199,7 +204,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         return self._renderer.render(observation, self.render_mode)
 
     def close(self) -> None:
-        """Close the window if there is one; closing twice is fine."""
+        """Close the window if there is one. The environment stays usable; its next block opens another window."""
         self._renderer.close()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
@@ -229,8 +234,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         _, shown = self._require_reset("set_prompt")
         self._prompt_cache.embedding(text)
         names_shown = replace(self.steering, subject=shown["subject"], scene=shown["scene"])
-        self.steering = self.action_set.set_prompt(names_shown, text)
-        self.pending_prompt = PromptRequest(text, cut)
+        steering, request = self.action_set.set_prompt(names_shown, text), PromptRequest(text, cut)
+        self.steering, self.pending_prompt = steering, request  # in one line, so that Ctrl-C does not part them
 
     @property
     def latents(self) -> Tensor:
@@ -273,7 +278,12 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         if state.origin != self.origin:
             settings = "weights, device, dtype, window, action set and decode"
             raise ValueError(f"expected a state of the same {settings} as this environment's")
-        self._rollout.restore(state.rollout)
+        before, self.newest = self.newest, None
+        try:
+            self._rollout.restore(state.rollout)
+        except ValueError:  # a state that does not fit has changed nothing
+            self.newest = before
+            raise
         self._codec.restore(state.decoder_state)
         self._latents = state.latents.clone()
         self.steering, self.pending_prompt = state.steering, state.pending_prompt
