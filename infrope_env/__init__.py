@@ -25,7 +25,14 @@ typed) and transition. It depends on weights, seed and actions only.
 Importing this package registers the environments and imports none of its modules.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import gymnasium
+
+if TYPE_CHECKING:
+    from infrope_env.env import InfinityRopeEnv
 
 __version__ = "0.1.0"
 
@@ -39,3 +46,29 @@ gymnasium.register(
     entry_point="infrope_env.env:InfinityRopeEnv",
     kwargs={"actions": "wan", "weights": "wan"},
 )
+
+
+def make(id: str = "infrope/PocketWorld-v0", **kwargs: Any) -> InfinityRopeEnv:
+    """Return the environment that `gymnasium.make` returns, without its wrappers and with its type.
+
+    Type checkers know `action_names`, `set_prompt` or `save_state` of it. Wrappers of Gymnasium and of this package can
+    be put around it.
+
+    Args:
+        id: A registered id.
+        kwargs: Arguments of the environment, see `InfinityRopeEnv`.
+
+    Raises:
+        ValueError: The id or the arguments ask for a wrapper, which would be lost, or for another environment.
+    """
+    from infrope_env.env import InfinityRopeEnv
+
+    env = gymnasium.make(id, disable_env_checker=True, **kwargs)
+    if not isinstance(env.unwrapped, InfinityRopeEnv):
+        raise ValueError(f"expected the id of an infrope environment, got {id!r}")
+    while isinstance(env, gymnasium.Wrapper):
+        if not isinstance(env, gymnasium.wrappers.OrderEnforcing):
+            name = type(env).__name__
+            raise ValueError(f"infrope_env.make returns no wrappers, and {id!r} has {name}: use gymnasium.make for it")
+        env = env.env
+    return env.unwrapped

@@ -33,8 +33,11 @@ from infrope_env.player.key_codes import key_code
 from infrope_env.reward import compute_reward, find_reward
 from infrope_env.text.prompt_cache import PromptCache
 
+Action = int | np.integer[Any]
+"""Index of an action."""
 
-class InfinityRopeEnv(gymnasium.Env[Frames, int]):
+
+class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
     """An endless video world that a player steers; one step makes one block of pixel frames.
 
     An environment serves one thread at a time; environments of one model can serve a thread each. A call that Ctrl-C
@@ -125,7 +128,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self._codec = BlockCodec(self.model, self.window.block, decode)
         self.block_shape = self._codec.block_shape
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
-        self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # of NumPy integers, or ints
+        self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # draws int64
         self.steering = self.action_set.start()
         self.pending_prompt: PromptRequest | None = None
         self.newest: tuple[Frames, dict[str, Any]] | None = None
@@ -170,7 +173,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         frames = self._make_block(steering, Transition.START)
         return self._present(frames, self._describe(frames, Transition.START, None) | {"seed": self.seed_used})
 
-    def step(self, action: int) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """Make the next block under an action.
 
         Returns:
