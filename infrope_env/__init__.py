@@ -15,13 +15,13 @@ The modules in the order in which an action becomes pixels; each imports only fr
                       env_state.py has the states that it saves, env_render.py shows its blocks,
                       reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
-    wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames
+    wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info
     bench.py          the time of a block, by part
     cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
 
 The package `controllers` beside this one steers an environment: keyboard, script, storyboard, random walk.
-The `info` of a block has block, num_frames, action, subject, scene, motion, prompt, free_prompt (whether the prompt was
-typed) and transition. It depends on weights, seed and actions only.
+The `info` of every block has block, num_frames, action (-1 at a reset), subject, scene, motion, prompt, free_prompt
+(whether the prompt was typed), transition and seed. It depends on weights, seed and actions only.
 Importing this package registers the environments and imports none of its modules.
 """
 
@@ -64,11 +64,12 @@ def make(id: str = "infrope/PocketWorld-v0", **kwargs: Any) -> InfinityRopeEnv:
     from infrope_env.env import InfinityRopeEnv
 
     env = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    if not isinstance(env.unwrapped, InfinityRopeEnv):
+    inner = env.unwrapped
+    if not isinstance(inner, InfinityRopeEnv):
         raise ValueError(f"expected the id of an infrope environment, got {id!r}")
     while isinstance(env, gymnasium.Wrapper):
         if not isinstance(env, gymnasium.wrappers.OrderEnforcing):
             name = type(env).__name__
             raise ValueError(f"infrope_env.make returns no wrappers, and {id!r} has {name}: use gymnasium.make for it")
         env = env.env
-    return env.unwrapped
+    return inner

@@ -23,18 +23,16 @@ from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.reset_options import ResetOptions
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer
-from infrope_env.env_state import ActionIndex, EnvState, PromptRequest, StateOrigin
+from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer, check_render_mode
+from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateOrigin
 from infrope_env.forked import limit_threads
 from infrope_env.models.block_codec import BlockCodec
+from infrope_env.models.compile import compile_model
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.player.key_codes import key_code
 from infrope_env.reward import compute_reward, find_reward
 from infrope_env.text.prompt_cache import PromptCache
-
-Action = int | np.integer[Any]
-"""Index of an action."""
 
 
 class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
@@ -106,9 +104,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
         """
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            known = ", ".join(RENDER_MODES)
-            raise ValueError(f"expected render_mode to be None or one of {known}, got {render_mode!r}")
+        check_render_mode(render_mode)
         if max_blocks is not None and (not isinstance(max_blocks, int) or max_blocks < 2):
             raise ValueError(f"expected max_blocks to be at least 2 (reset makes the first block), got {max_blocks!r}")
         self.render_mode, self.max_blocks, self.decode = render_mode, max_blocks, decode
@@ -122,13 +118,11 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
         self._rollout = self.make_rollout()
         if compile:
-            from infrope_env.models.compile import compile_model
-
             compile_model(self.model, self._rollout)
         self._codec = BlockCodec(self.model, self.window.block, decode)
         self.block_shape = self._codec.block_shape
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
-        self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # draws int64
+        self.action_space = Discrete(len(self.action_names))
         self.steering = self.action_set.start()
         self.pending_prompt: PromptRequest | None = None
         self.newest: tuple[Frames, dict[str, Any]] | None = None
@@ -154,7 +148,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
 
         Returns:
             observation: Block 0, t H W 3. Its valid frames, 4 f - 3 from a causal decoder, are the last ones.
-            info: Info of block 0, and "seed".
+            info: Info of block 0; its "action" is RESET, -1.
 
         Raises:
             ValueError: An option or name is unknown, the text encoder cannot read the prompt, the image is not a
@@ -171,7 +165,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         self.names_used = start.texts
         frames = self._make_block(steering, Transition.START)
-        return self._present(frames, self._describe(frames, Transition.START, None) | {"seed": self.seed_used})
+        return self._present(frames, self._describe(frames, Transition.START, RESET))
 
     def step(self, action: Action) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """Make the next block under an action.
@@ -181,7 +175,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             reward: 0.0 without a reward function.
             terminated: True only if a reward function ends the episode; the world is endless.
             truncated: Whether `max_blocks` blocks have been made.
-            info: Info of the block.
+            info: Info of the block, with the keys of every block.
 
         Raises:
             ResetNeeded: Before the first reset, and after an interrupted block.
@@ -196,7 +190,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self.steering, int(action), shown_prompt=shown["prompt"], cut_requested=cut_requested
         )
         frames = self._make_block(steering, transition)
-        observation, info = self._present(frames, self._describe(frames, transition, ActionIndex(action)))
+        observation, info = self._present(frames, self._describe(frames, transition, int(action)))
         reward, terminated = compute_reward(self._reward, observation, info)
         truncated = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
         return observation, reward, terminated, truncated, info
@@ -320,7 +314,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.steering, self.pending_prompt = steering, None
         return frames
 
-    def _describe(self, frames: Frames, transition: Transition, action: ActionIndex | None) -> dict[str, Any]:
+    def _describe(self, frames: Frames, transition: Transition, action: int) -> dict[str, Any]:
         """Return the info of the block just made: a function of weights, seed and actions."""
         return {
             "block": self._rollout.next_block - 1,
@@ -329,6 +323,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             **{name: getattr(self.steering, name) for name in ("subject", "scene", "motion", "prompt")},
             "free_prompt": self.steering.free_text,
             "transition": transition.value,
+            "seed": self.seed_used,
         }
 
     def _present(self, frames: Frames, info: dict[str, Any]) -> tuple[Frames, dict[str, Any]]:

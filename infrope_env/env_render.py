@@ -15,6 +15,12 @@ FRAMES_PER_SECOND = 16
 RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
 
 
+def check_render_mode(mode: str | None) -> None:
+    """Raise ValueError for a render mode that no environment has."""
+    if mode is not None and mode not in RENDER_MODES:
+        raise ValueError(f"expected render_mode to be None or one of {', '.join(RENDER_MODES)}, got {mode!r}")
+
+
 class Renderer:
     """What an environment shows of its blocks."""
 
@@ -26,6 +32,8 @@ class Renderer:
             title: Text in the title bar of the window.
         """
         self._frame_size, self._title = frame_size, title
+        self._blocks_rendered = 0  # as a single frame
+        self._newest: Frames | None = None  # observation that was rendered last as a single frame
         self._unrendered: list[Frames] = []
         self._display: DisplayWindow | None = None
 
@@ -43,6 +51,7 @@ class Renderer:
     def render(self, observation: Frames, mode: str | None) -> Frames | list[Frames] | None:
         """Return what `InfinityRopeEnv.render` returns when `observation` is the newest block."""
         if mode == "rgb_array":
+            self._count_single_frames(observation)
             return observation[-1].copy()
         if mode == "rgb_array_list":
             blocks, self._unrendered = self._unrendered, []
@@ -50,6 +59,16 @@ class Renderer:
         if mode is None:
             gymnasium.logger.warn("render() shows nothing: the environment was made without a render_mode.")
         return None
+
+    def _count_single_frames(self, observation: Frames) -> None:
+        """Warn once, at the second block: a film of single frames lacks most frames, and plays too fast."""
+        if observation is not self._newest:
+            self._newest, self._blocks_rendered = observation, self._blocks_rendered + 1
+            if self._blocks_rendered == 2:
+                gymnasium.logger.warn(
+                    f"render() returns one of the {len(observation)} pixel frames of a block. For a film of all of "
+                    "them, as by RecordVideo, put infrope_env.wrappers.FrameByFrame around the environment first."
+                )
 
     def close(self) -> None:
         """Close the window if there is one; the next block opens another."""
