@@ -113,7 +113,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         frames = valid_frames(observation, info)
         record = BlockRecord(
             block=info["block"],
-            action=None if info["action"] is None else int(info["action"]),
+            action=None if info["action"] < 0 else int(info["action"]),
             asked=asked,
             subject=info["subject"],
             scene=info["scene"],
