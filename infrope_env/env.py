@@ -20,8 +20,8 @@ from torch import Tensor
 
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
-from infrope_env.control.frames import Frames, valid_frames
-from infrope_env.control.reset_options import ResetOptions
+from infrope_env.control.frames import Frames, fill_block, valid_frames
+from infrope_env.control.reset_options import ResetOptions, start_texts
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer, check_render_mode
 from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateOrigin
@@ -38,9 +38,8 @@ from infrope_env.text.prompt_cache import PromptCache
 class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
     """An endless video world that a player steers; one step makes one block of pixel frames.
 
-    An environment serves one thread at a time; environments of one model can serve a thread each. A call that Ctrl-C
-    ends has either done nothing, or made its block, or left the environment without one: then `newest` is None, and
-    every call but reset and restore_state raises ResetNeeded. In a forked process torch is set to one thread.
+    An environment serves one thread at a time; several of one model serve a thread each. A call that Ctrl-C ends has done
+    nothing, or made its block, or left none: then `newest` is None, and a reset or a restored state is needed.
 
     Attributes:
         model: The loaded weights, shared by the environments of a process.
@@ -78,6 +77,10 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         offload: bool = False,
         compile: bool = False,
         decode: bool = True,
+        subject: str | None = None,
+        scene: str | None = None,
+        motion: str | None = None,
+        prompt: str | None = None,
     ) -> None:
         """Load the model, or take it from the cache of loaded models.
 
@@ -100,6 +103,10 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             compile: Compile transformer and decoder for every shape of play before the first block, which takes
                 minutes the first time. A compiled model makes other bytes than one that is not compiled.
             decode: False skips decoding: observations are zeros of the same shape, `latents` are the same.
+            subject: Name of the subject at the start of every episode, unless a reset has it among its options.
+            scene: Name of the scene at the start, likewise.
+            motion: Name of the motion at the start, likewise.
+            prompt: Prompt at the start, which replaces that of the names, unless a reset has any text option.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
@@ -111,11 +118,14 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
+        self._start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
+        self.steering = self.action_set.start(**self._start)
         limit_threads()
         options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile)
-        self.model = load_model(weights, options, self.action_set.prompts())
+        self.model = load_model(weights, options, (*self.action_set.prompts(), self.steering.prompt))
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
+        self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()
         if compile:
             compile_model(self.model, self._rollout)
@@ -123,12 +133,10 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.block_shape = self._codec.block_shape
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
         self.action_space = Discrete(len(self.action_names))
-        self.steering = self.action_set.start()
         self.pending_prompt: PromptRequest | None = None
         self.newest: tuple[Frames, dict[str, Any]] | None = None
-        self.restores = 0
         self.timings: dict[str, float] = {}
-        self.seed_used = 0
+        self.restores = self.seed_used = 0
         self.names_used: dict[str, str] = {}
         self.picture: Frames | None = None
         self._renderer = Renderer(self.model.frame_size, title=f"infrope: {self.model.name}")
@@ -155,7 +163,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
                 picture, or the model has no encoder for one.
         """
         limit_threads()
-        start = ResetOptions.parse(options)
+        start = ResetOptions.parse(options).over(self._start)
         steering = self.action_set.start(**start.texts)
         self._prompt_cache.embedding(steering.prompt)  # these three raise before anything has changed
         picture = None if start.image is None else self._codec.load_picture(start.image)
@@ -273,8 +281,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         """
         limit_threads()
         if state.origin != self.origin:
-            settings = "weights, device, dtype, window, action set and decode"
-            raise ValueError(f"expected a state of the same {settings} as this environment's")
+            raise ValueError("expected a state of the same weights, device, dtype, window, action set and decode")
         before, self.newest = self.newest, None
         try:
             self._rollout.restore(state.rollout)
@@ -328,8 +335,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
 
     def _present(self, frames: Frames, info: dict[str, Any]) -> tuple[Frames, dict[str, Any]]:
         """Make a block the newest one, render it, and return fresh copies of observation and info."""
-        missing = self.block_shape[0] - len(frames)  # only in the first block
-        observation = np.concatenate([np.repeat(frames[:1], missing, axis=0), frames])
+        observation = fill_block(frames, self.block_shape[0])
         self.newest = observation, info
         self._renderer.add_block(frames, self.render_mode)
         return observation.copy(), dict(info)
@@ -337,7 +343,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
     def _require_reset(self, wanted: str) -> tuple[Frames, dict[str, Any]]:
         """Return observation and info of the newest block; ResetNeeded when there is none."""
         if self.newest is None:
-            reason = "there is no rollout yet, or its last block was interrupted"
-            raise ResetNeeded(f"Cannot call {wanted}() before reset(): {reason}. Call reset() first.")
+            reason = "there is no rollout yet, or its last block was interrupted. Call reset() first."
+            raise ResetNeeded(f"Cannot call {wanted}() before reset(): {reason}")
         limit_threads()
         return self.newest
