@@ -22,7 +22,8 @@ The modules in the order in which an action becomes pixels; each imports only fr
 The package `controllers` beside this one steers an environment: keyboard, script, storyboard, random walk.
 The `info` of every block has block, num_frames, action (-1 at a reset), subject, scene, motion, prompt, free_prompt
 (whether the prompt was typed), transition and seed. It depends on weights, seed and actions only.
-Importing this package registers the environments and imports none of its modules.
+Importing this package imports none of its modules and registers four ids: infrope/PocketWorld-v0 and infrope/Wan-v0,
+whose observations are blocks; infrope/PocketWorldImage-v0 and infrope/WanImage-v0, which observe the newest frame only.
 """
 
 from __future__ import annotations
@@ -30,22 +31,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+from gymnasium.envs.registration import WrapperSpec
 
 if TYPE_CHECKING:
     from infrope_env.env import InfinityRopeEnv
 
 __version__ = "0.1.0"
 
-gymnasium.register(
-    id="infrope/PocketWorld-v0",
-    entry_point="infrope_env.env:InfinityRopeEnv",
-    kwargs={"actions": "pocket", "weights": "pocket"},
-)
-gymnasium.register(
-    id="infrope/Wan-v0",
-    entry_point="infrope_env.env:InfinityRopeEnv",
-    kwargs={"actions": "wan", "weights": "wan"},
-)
+for _id, _name in (("PocketWorld", "pocket"), ("Wan", "wan")):
+    for _suffix, _wrappers in (("", ()), ("Image", (WrapperSpec("LastFrame", "infrope_env.wrappers:LastFrame", {}),))):
+        gymnasium.register(
+            id=f"infrope/{_id}{_suffix}-v0",
+            entry_point="infrope_env.env:InfinityRopeEnv",
+            additional_wrappers=_wrappers,
+            kwargs={"actions": _name, "weights": _name},
+        )
 
 
 def make(id: str = "infrope/PocketWorld-v0", **kwargs: Any) -> InfinityRopeEnv:

@@ -38,8 +38,8 @@ from infrope_env.text.prompt_cache import PromptCache
 class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
     """An endless video world that a player steers; one step makes one block of pixel frames.
 
-    An environment serves one thread at a time; several of one model serve a thread each. A call that Ctrl-C ends has done
-    nothing, or made its block, or left none: then `newest` is None, and a reset or a restored state is needed.
+    An environment serves one thread at a time; several of one model serve a thread each. A call that Ctrl-C ends has
+    done nothing, or made its block, or left none: then `newest` is None, and a reset or a restored state is needed.
 
     Attributes:
         model: The loaded weights, shared by the environments of a process.

@@ -161,6 +161,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     ("arguments", "expected"),
     [
         (["--script", "fly*2"], "'fly'"),
+        (["--env", "infrope/PocketWorldImage-v0"], "expected --env to observe whole blocks"),
         (["--storyboard", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
         (["--subject", "dog"], "expected subject to be one of robot"),
         (["--scene", "moon"], "'moon'"),

@@ -66,6 +66,8 @@ def test_make_returns_the_environment_itself(tiny_weights, tmp_path):
 def test_make_refuses_what_it_would_lose(tiny_weights):
     with pytest.raises(ValueError, match=r"'infrope/PocketWorld-v0' has TimeLimit: use gymnasium\.make"):
         infrope_env.make(weights=str(tiny_weights), max_episode_steps=3)
+    with pytest.raises(ValueError, match="'infrope/PocketWorldImage-v0' has LastFrame"):
+        infrope_env.make("infrope/PocketWorldImage-v0", weights=str(tiny_weights))
     with pytest.raises(ValueError, match="expected the id of an infrope environment, got 'CartPole-v1'"):
         infrope_env.make("CartPole-v1")
     with pytest.raises(gymnasium.error.Error):

@@ -236,6 +236,25 @@ def test_stacked_channels_are_the_newest_frames_oldest_first(tiny_weights, block
     assert all(np.array_equal(image[..., 3 * i : 3 * i + 3], blocks[1][LATER - 4 + i]) for i in range(4))
 
 
+def test_an_image_id_observes_the_newest_frame_as_its_wrapper_does(tiny_weights, blocks):
+    env = gymnasium.make("infrope/PocketWorldImage-v0", weights=str(tiny_weights), render_mode="rgb_array")
+    assert np.array_equal(env.reset(seed=4)[0], blocks[0][-1])
+    assert np.array_equal(env.step(WALK_RIGHT)[0], blocks[1][-1])
+    with pytest.warns(UserWarning, match="is different from the unwrapped version") as warned:
+        check_env(env, skip_render_check=True)
+    assert len(warned) == 1
+    assert isinstance(gymnasium.make(env.spec), LastFrame)
+    assert "infrope/WanImage-v0" in gymnasium.registry
+    vector = gymnasium.make_vec("infrope/PocketWorldImage-v0", num_envs=2, weights=str(tiny_weights))
+    assert vector.reset(seed=4)[0].shape == (2, 32, 48, 3)
+    vector.close()
+
+
+def test_stable_baselines_can_learn_from_an_id():
+    sb3 = pytest.importorskip("stable_baselines3")
+    sb3.PPO("CnnPolicy", "infrope/PocketWorldImage-v0", n_steps=2, batch_size=2, n_epochs=1, device="cpu").learn(2)
+
+
 @pytest.mark.parametrize("frames", [0, 13])
 def test_more_frames_than_a_block_has_cannot_be_stacked(tiny_weights, frames):
     with pytest.raises(ValueError, match=f"expected frames to be from 1 to 12, those of a block, got {frames}"):
