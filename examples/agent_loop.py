@@ -36,7 +36,7 @@ class CuriousAgent:
     def __call__(self, observation: NDArray[np.uint8], info: Mapping[str, Any]) -> int:
         """Learn from the newest block and choose the action of the next one."""
         novelty = self._novelty(observation[-1])
-        if info["action"] is not None:
+        if info["action"] >= 0:  # not after a reset
             self.tried[info["action"]] += 1
             self.gained[info["action"]] += novelty
         return int(np.argmax(self._upper_bounds()))

@@ -2,8 +2,8 @@
 
 The modules in the order in which an action becomes pixels; each imports only from modules above it:
 
-    errors.py, cache_dir.py, atomic_file.py, tensor_files.py
-                      the bottom: errors, the cache folder, safe writing and reading of files
+    errors.py, cache_dir.py, atomic_file.py, tensor_files.py, forked.py
+                      the bottom: errors, the cache folder, safe writing and reading of files, forked processes
     config.py         shape of the model, attention window, sampler
     control/          the player's requests: actions, prompts, storyboards, the Controller type
     text/             text to embedding: text encoders and the prompt cache
@@ -12,29 +12,64 @@ The modules in the order in which an action becomes pixels; each imports only fr
     models/           a model by its name: world folders; models/wan/ has the released Wan generators
     player/           a live session: stream, window, overlay, headless play
     env.py            InfinityRopeEnv joins these parts behind reset, step, render and close;
-                      env_state.py has the states that it saves, reward.py finds and calls a reward function
+                      env_state.py has the states that it saves, env_render.py shows its blocks,
+                      reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
-    wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames
+    wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info
     bench.py          the time of a block, by part
     cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
 
 The package `controllers` beside this one steers an environment: keyboard, script, storyboard, random walk.
-The `info` of a block has block, num_frames, action, subject, scene, motion, prompt, free_prompt (whether the prompt was
-typed) and transition. It depends on weights, seed and actions only.
-Importing this package registers the environments and imports none of its modules.
+The `info` of every block has block, num_frames, action (-1 at a reset), subject, scene, motion, prompt, free_prompt
+(whether the prompt was typed), transition and seed. It depends on weights, seed and actions only.
+Importing this package imports none of its modules and registers four ids: infrope/PocketWorld-v0 and infrope/Wan-v0,
+whose observations are blocks; infrope/PocketWorldImage-v0 and infrope/WanImage-v0, which observe the newest frame only.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import gymnasium
+from gymnasium.envs.registration import WrapperSpec
+
+if TYPE_CHECKING:
+    from infrope_env.env import InfinityRopeEnv
 
 __version__ = "0.1.0"
 
-gymnasium.register(
-    id="infrope/PocketWorld-v0",
-    entry_point="infrope_env.env:InfinityRopeEnv",
-    kwargs={"actions": "pocket", "weights": "pocket"},
-)
-gymnasium.register(
-    id="infrope/Wan-v0",
-    entry_point="infrope_env.env:InfinityRopeEnv",
-    kwargs={"actions": "wan", "weights": "wan"},
-)
+for _id, _name in (("PocketWorld", "pocket"), ("Wan", "wan")):
+    for _suffix, _wrappers in (("", ()), ("Image", (WrapperSpec("LastFrame", "infrope_env.wrappers:LastFrame", {}),))):
+        gymnasium.register(
+            id=f"infrope/{_id}{_suffix}-v0",
+            entry_point="infrope_env.env:InfinityRopeEnv",
+            additional_wrappers=_wrappers,
+            kwargs={"actions": _name, "weights": _name},
+        )
+
+
+def make(id: str = "infrope/PocketWorld-v0", **kwargs: Any) -> InfinityRopeEnv:
+    """Return the environment that `gymnasium.make` returns, without its wrappers and with its type.
+
+    Type checkers know `action_names`, `set_prompt` or `save_state` of it. Wrappers of Gymnasium and of this package can
+    be put around it.
+
+    Args:
+        id: A registered id.
+        kwargs: Arguments of the environment, see `InfinityRopeEnv`.
+
+    Raises:
+        ValueError: The id or the arguments ask for a wrapper, which would be lost, or for another environment.
+    """
+    from infrope_env.env import InfinityRopeEnv
+
+    env = gymnasium.make(id, disable_env_checker=True, **kwargs)
+    inner = env.unwrapped
+    if not isinstance(inner, InfinityRopeEnv):
+        raise ValueError(f"expected the id of an infrope environment, got {id!r}")
+    while isinstance(env, gymnasium.Wrapper):
+        if not isinstance(env, gymnasium.wrappers.OrderEnforcing):
+            name = type(env).__name__
+            raise ValueError(f"infrope_env.make returns no wrappers, and {id!r} has {name}: use gymnasium.make for it")
+        env = env.env
+    return inner

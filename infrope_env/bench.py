@@ -5,10 +5,10 @@ The report is a header (machine, versions, settings), a table, and one JSON line
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
-import resource
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -98,9 +98,13 @@ def _facts(env: InfinityRopeEnv) -> dict[str, Any]:
 
 
 def _peak_memory_mb(device: torch.device) -> dict[str, float]:
-    """Return the peak memory in MB of the process and, if there is one, of the GPU."""
-    unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024  # getrusage counts bytes there, kilobytes elsewhere
-    memory = {"process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)}
+    """Return the peak memory in MB of the process, except on Windows, and of the GPU if there is one."""
+    memory = {}
+    with contextlib.suppress(ImportError):
+        import resource
+
+        unit = 1e6 if sys.platform == "darwin" else 1e6 / 1024  # getrusage counts bytes there, kilobytes elsewhere
+        memory["process"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
     if device.type == "cuda":
         memory["gpu"] = round(torch.cuda.max_memory_allocated(device) / 1e6)
     return {name: float(value) for name, value in memory.items()}
@@ -128,6 +132,6 @@ def _table(facts: dict[str, Any]) -> list[str]:
         f"{part:8}{ms['p50']:10.1f}{ms['p95']:10.1f}{ms['p50'] / total_ms:8.0%}"
         for part, ms in facts["block_ms"].items()
     ]
-    memory = ", ".join(f"{name} {size:.0f} MB" for name, size in facts["memory_mb"].items())
+    memory = ", ".join(f"{name} {size:.0f} MB" for name, size in facts["memory_mb"].items()) or "unknown"
     speed = facts["frames_per_block"] / total_ms * 1000
     return [f"{'':8}{'p50 ms':>10}{'p95 ms':>10}{'share':>8}", *rows, f"{speed:.1f} frames/s; peak memory: {memory}"]

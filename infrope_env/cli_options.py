@@ -79,6 +79,8 @@ class EnvironmentOptions(MachineOptions):
             raise ValueError(f"--env {self.env} does not take {', '.join(arguments)}: {error}") from error
         if not isinstance(env.unwrapped, PlayableEnv):
             raise ValueError(f"expected --env to be an environment such as infrope/PocketWorld-v0, got {self.env}")
+        if env.observation_space.shape != env.unwrapped.block_shape:
+            raise ValueError(f"expected --env to observe whole blocks, as infrope/PocketWorld-v0 does, got {self.env}")
         return env
 
 

@@ -9,36 +9,37 @@ import time
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete
+from gymnasium.utils.seeding import np_random
 from torch import Tensor
 
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
-from infrope_env.control.frames import Frames, valid_frames
-from infrope_env.control.reset_options import ResetOptions
+from infrope_env.control.frames import Frames, fill_block, valid_frames
+from infrope_env.control.reset_options import ResetOptions, start_texts
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.env_state import ActionIndex, EnvState, PromptRequest, StateOrigin, new_block_id
+from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer, check_render_mode
+from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateOrigin, new_block_id
+from infrope_env.forked import limit_threads
 from infrope_env.models.block_codec import BlockCodec
+from infrope_env.models.compile import compile_model
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.player.key_codes import key_code
 from infrope_env.reward import compute_reward, find_reward
 from infrope_env.text.prompt_cache import PromptCache
 
-if TYPE_CHECKING:
-    from infrope_env.player.window import DisplayWindow
 
-FRAMES_PER_SECOND = 16
-RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
-
-
-class InfinityRopeEnv(gymnasium.Env[Frames, int]):
+class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
     """An endless video world that a player steers; one step makes one block of pixel frames.
+
+    An environment serves one thread at a time; several of one model serve a thread each. A call that Ctrl-C ends has
+    done nothing, or made its block, or left none: then `newest` is None, and a reset or a restored state is needed.
 
     Attributes:
         model: The loaded weights, shared by the environments of a process.
@@ -76,6 +77,10 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         offload: bool = False,
         compile: bool = False,
         decode: bool = True,
+        subject: str | None = None,
+        scene: str | None = None,
+        motion: str | None = None,
+        prompt: str | None = None,
     ) -> None:
         """Load the model, or take it from the cache of loaded models.
 
@@ -98,42 +103,42 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             compile: Compile transformer and decoder for every shape of play before the first block, which takes
                 minutes the first time. A compiled model makes other bytes than one that is not compiled.
             decode: False skips decoding: observations are zeros of the same shape, `latents` are the same.
+            subject: Name of the subject at the start of every episode, unless a reset has it among its options.
+            scene: Name of the scene at the start, likewise.
+            motion: Name of the motion at the start, likewise.
+            prompt: Prompt at the start, which replaces that of the names, unless a reset has any text option.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
         """
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            known = ", ".join(RENDER_MODES)
-            raise ValueError(f"expected render_mode to be None or one of {known}, got {render_mode!r}")
+        check_render_mode(render_mode)
         if max_blocks is not None and (not isinstance(max_blocks, int) or max_blocks < 2):
             raise ValueError(f"expected max_blocks to be at least 2 (reset makes the first block), got {max_blocks!r}")
         self.render_mode, self.max_blocks, self.decode = render_mode, max_blocks, decode
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
+        self._start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
+        self.steering = self.action_set.start(**self._start)
+        limit_threads()
         options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile)
-        self.model = load_model(weights, options, self.action_set.prompts())
+        self.model = load_model(weights, options, (*self.action_set.prompts(), self.steering.prompt))
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
+        self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()
         if compile:
-            from infrope_env.models.compile import compile_model
-
             compile_model(self.model, self._rollout)
         self._codec = BlockCodec(self.model, self.window.block, decode)
         self.block_shape = self._codec.block_shape
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
-        self.action_space = Discrete(len(self.action_names))  # type: ignore[assignment]  # of NumPy integers, or ints
-        self.steering = self.action_set.start()
+        self.action_space = Discrete(len(self.action_names))
         self.pending_prompt: PromptRequest | None = None
         self.newest: tuple[Frames, dict[str, Any]] | None = None
         self.restores, self.block_id, self.seed_used = 0, "", 0
-        self.timings: dict[str, float] = {}
-        self.names_used: dict[str, str] = {}
+        self.timings, self.names_used = dict[str, float](), dict[str, str]()
         self.picture: Frames | None = None
-        self._unrendered: list[Frames] = []
-        self._display: DisplayWindow | None = None
-        self._window_closed = False  # by the player, in this episode
+        self._renderer = Renderer(self.model.frame_size, title=f"infrope: {self.model.name}")
 
     def make_rollout(self) -> Rollout:
         """Return a rollout of the model under the window; experiments override this."""
@@ -150,23 +155,27 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
 
         Returns:
             observation: Block 0, t H W 3. Its valid frames, 4 f - 3 from a causal decoder, are the last ones.
-            info: Info of block 0, and "seed".
+            info: Info of block 0; its "action" is RESET, -1.
 
         Raises:
             ValueError: An option or name is unknown, the text encoder cannot read the prompt, the image is not a
                 picture, or the model has no encoder for one.
         """
-        start = ResetOptions.parse(options)
+        limit_threads()
+        start = ResetOptions.parse(options).over(self._start)
         steering = self.action_set.start(**start.texts)
-        self._prompt_cache.embedding(steering.prompt)  # raises before anything has changed
-        self.picture = None if start.image is None else self._codec.load_picture(start.image)
+        self._prompt_cache.embedding(steering.prompt)  # these three raise before anything has changed
+        picture = None if start.image is None else self._codec.load_picture(start.image)
+        np_random(seed)
+        self.newest, self.picture = None, picture
         super().reset(seed=seed)
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        self.names_used, self._window_closed = start.texts, False
+        self.names_used = start.texts
+        self._renderer.begin_episode()
         frames = self._make_block(steering, Transition.START)
-        return self._present(frames, self._describe(frames, Transition.START, None) | {"seed": self.seed_used})
+        return self._present(frames, self._describe(frames, Transition.START, RESET))
 
-    def step(self, action: int) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """Make the next block under an action.
 
         Returns:
@@ -174,7 +183,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             reward: 0.0 without a reward function.
             terminated: True only if a reward function ends the episode; the world is endless.
             truncated: Whether `max_blocks` blocks have been made, or the player closed the window of "human".
-            info: Info of the block.
+            info: Info of the block, with the keys of every block.
 
         Raises:
             ResetNeeded: Before the first reset, and after an interrupted block.
@@ -189,28 +198,19 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             self.steering, int(action), shown_prompt=shown["prompt"], cut_requested=cut_requested
         )
         frames = self._make_block(steering, transition)
-        observation, info = self._present(frames, self._describe(frames, transition, ActionIndex(action)))
+        observation, info = self._present(frames, self._describe(frames, transition, int(action)))
         reward, terminated = compute_reward(self._reward, observation, info)
-        truncated = self._window_closed or (self.max_blocks is not None and self._rollout.next_block >= self.max_blocks)
-        return observation, reward, terminated, truncated, info
+        is_last = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
+        return observation, reward, terminated, is_last or self._renderer.window_closed, info
 
     def render(self) -> Frames | list[Frames] | None:  # type: ignore[override]
         """Return the newest pixel frame ("rgb_array") or all since the last call ("rgb_array_list"); otherwise None."""
         observation, _ = self._require_reset("render")
-        if self.render_mode == "rgb_array":
-            return observation[-1].copy()
-        if self.render_mode == "rgb_array_list":
-            blocks, self._unrendered = self._unrendered, []
-            return [frame.copy() for frames in blocks for frame in frames]
-        if self.render_mode is None:
-            gymnasium.logger.warn("render() shows nothing: the environment was made without a render_mode.")
-        return None
+        return self._renderer.render(observation, self.render_mode)
 
     def close(self) -> None:
-        """Close the window if there is one; closing twice is fine."""
-        if self._display is not None:
-            self._display.close()
-            self._display = None
+        """Close the window if there is one. The environment stays usable; its next block opens another window."""
+        self._renderer.close()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Return the action of every key binding in pygame's key codes, as `gymnasium.utils.play` expects it."""
@@ -223,6 +223,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         Raises:
             ValueError: The text encoder cannot read one of them.
         """
+        limit_threads()
         self._prompt_cache.encode_all(texts)
 
     def set_prompt(self, text: str, cut: bool = False) -> None:
@@ -238,8 +239,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         _, shown = self._require_reset("set_prompt")
         self._prompt_cache.embedding(text)
         names_shown = replace(self.steering, subject=shown["subject"], scene=shown["scene"])
-        self.steering = self.action_set.set_prompt(names_shown, text)
-        self.pending_prompt = PromptRequest(text, cut)
+        steering, request = self.action_set.set_prompt(names_shown, text), PromptRequest(text, cut)
+        self.steering, self.pending_prompt = steering, request  # in one line, so that Ctrl-C does not part them
 
     @property
     def latents(self) -> Tensor:
@@ -279,10 +280,15 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         Raises:
             ValueError: It was saved under another `origin`.
         """
+        limit_threads()
         if state.origin != self.origin:
-            settings = "weights, device, dtype, window, action set and decode"
-            raise ValueError(f"expected a state of the same {settings} as this environment's")
-        self._rollout.restore(state.rollout)
+            raise ValueError("expected a state of the same weights, device, dtype, window, action set and decode")
+        before, self.newest = self.newest, None
+        try:
+            self._rollout.restore(state.rollout)
+        except ValueError:  # a state that does not fit has changed nothing
+            self.newest = before
+            raise
         self._codec.restore(state.decoder_state)
         self._latents = state.latents.clone()
         self.steering, self.pending_prompt = state.steering, state.pending_prompt
@@ -316,7 +322,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
         self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
         return frames
 
-    def _describe(self, frames: Frames, transition: Transition, action: ActionIndex | None) -> dict[str, Any]:
+    def _describe(self, frames: Frames, transition: Transition, action: int) -> dict[str, Any]:
         """Return the info of the block just made: a function of weights, seed and actions."""
         return {
             "block": self._rollout.next_block - 1,
@@ -325,28 +331,20 @@ class InfinityRopeEnv(gymnasium.Env[Frames, int]):
             **{name: getattr(self.steering, name) for name in ("subject", "scene", "motion", "prompt")},
             "free_prompt": self.steering.free_text,
             "transition": transition.value,
+            "seed": self.seed_used,
         }
 
     def _present(self, frames: Frames, info: dict[str, Any]) -> tuple[Frames, dict[str, Any]]:
         """Make a block the newest one, render it, and return fresh copies of observation and info."""
-        missing = self.block_shape[0] - len(frames)  # only in the first block
-        observation = np.concatenate([np.repeat(frames[:1], missing, axis=0), frames])
+        observation = fill_block(frames, self.block_shape[0])
         self.newest = observation, info
-        if self.render_mode == "rgb_array_list":
-            self._unrendered.append(frames)
-        if self.render_mode == "human" and not self._window_closed:
-            if self._display is None:
-                from infrope_env.player.window import DisplayWindow
-
-                self._display = DisplayWindow(self.model.frame_size, title=f"infrope: {self.model.name}")
-            self._window_closed = bool(self._display.play_frames(frames, FRAMES_PER_SECOND))
-            if self._window_closed:
-                self.close()
+        self._renderer.add_block(frames, self.render_mode)
         return observation.copy(), dict(info)
 
     def _require_reset(self, wanted: str) -> tuple[Frames, dict[str, Any]]:
         """Return observation and info of the newest block; ResetNeeded when there is none."""
         if self.newest is None:
-            reason = "there is no rollout yet, or its last block was interrupted"
-            raise ResetNeeded(f"Cannot call {wanted}() before reset(): {reason}. Call reset() first.")
+            reason = "there is no rollout yet, or its last block was interrupted. Call reset() first."
+            raise ResetNeeded(f"Cannot call {wanted}() before reset(): {reason}")
+        limit_threads()
         return self.newest

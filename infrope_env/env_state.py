@@ -1,4 +1,4 @@
-"""Data of the environment besides pixels: actions in `info`, prompt requests, saved states."""
+"""Data of the environment besides pixels: prompt requests and saved states."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from infrope_env.control.frames import Frames
 from infrope_env.dynamics.state import RolloutState
 from infrope_env.pixels.codec import DecoderState
 
+Action = int | np.integer[Any]
+"""Index of an action."""
 
-class ActionIndex(int):
-    """An action in `info`.
-
-    Vector environments collect plain ints in an int array, which cannot hold the None of a reset; they collect a
-    subclass in an object array.
-    """
+RESET = -1
+"""The action in the info of a block that `reset` made."""
 
 
 def new_block_id() -> str:

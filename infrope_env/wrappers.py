@@ -15,7 +15,7 @@ from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import newest_block_id
 from infrope_env.recording.wrapper import RecordRollout
 
-__all__ = ["FrameByFrame", "LastFrame", "RecordRollout", "StackChannels"]
+__all__ = ["FrameByFrame", "LastFrame", "NumericInfo", "RecordRollout", "StackChannels"]
 
 
 class FrameByFrame(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstructorArgs):
@@ -112,6 +112,30 @@ class StackChannels(gymnasium.ObservationWrapper[Frames, Any, Frames], RecordCon
     def observation(self, observation: Frames) -> Frames:
         """Return the newest frames as channels: t H W 3 -> H W (3 frames)."""
         return np.ascontiguousarray(rearrange(observation[-self.frames :], "t h w c -> h w (t c)"))
+
+
+class NumericInfo(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """A wrapper that keeps only the numbers of an info, for tools that store infos as arrays; a bool becomes 0 or 1."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        """Wrap an environment, with other wrappers or without."""
+        RecordConstructorArgs.__init__(self)
+        gymnasium.Wrapper.__init__(self, env)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment; return its observation and the numbers of its info."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return observation, _numbers(info)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step the environment; return what it returns, with the numbers of its info."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated, truncated, _numbers(info)
+
+
+def _numbers(info: dict[str, Any]) -> dict[str, Any]:
+    numbers = {name: value for name, value in info.items() if isinstance(value, int | float | np.number | np.bool_)}
+    return {name: int(value) if isinstance(value, bool | np.bool_) else value for name, value in numbers.items()}
 
 
 def _images(env: gymnasium.Env[Frames, Any], channels: int) -> Space[Frames]:

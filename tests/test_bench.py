@@ -1,4 +1,5 @@
 import json
+import sys
 
 import gymnasium
 import pytest
@@ -24,6 +25,12 @@ def test_the_report_ends_in_its_numbers_as_json(env):
     assert all(0 <= part["p50"] <= part["p95"] for part in parts.values())
     assert parts["total"]["p50"] > parts["denoise"]["p50"] > 0
     assert f"{parts['decode']['p95']:.1f}" in next(line for line in report if line.startswith("decode"))
+
+
+def test_without_the_resource_module_as_on_windows_memory_is_left_out(env, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    report = bench(env, blocks=1).splitlines()
+    assert json.loads(report[-1])["memory_mb"] == {} and any("peak memory: unknown" in line for line in report)
 
 
 def test_random_actions_continue_motions_and_have_switches_and_cuts():

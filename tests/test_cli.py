@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from infrope_env import cli
 from infrope_env.recording.video import VideoWriter
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -161,6 +164,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     ("arguments", "expected"),
     [
         (["--script", "fly*2"], "'fly'"),
+        (["--env", "infrope/PocketWorldImage-v0"], "expected --env to observe whole blocks"),
         (["--storyboard", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
         (["--subject", "dog"], "expected subject to be one of robot"),
         (["--scene", "moon"], "'moon'"),
@@ -183,6 +187,33 @@ def test_without_a_display_play_fails_before_loading(
         monkeypatch.delenv(name, raising=False)
     sentence = refused(["play", "--weights", "/nowhere"], capsys)
     assert sentence == "infrope: no display: set DISPLAY, or run with --headless"
+
+
+def test_what_uninstalling_pygame_leaves_of_pygame_ce_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pygame", ModuleType("pygame"))
+    sentence = refused(["play", "--weights", "/nowhere"], capsys)
+    assert sentence == "infrope: pygame is damaged: pip install --force-reinstall pygame-ce"
+
+
+@pytest.mark.parametrize("steering", [["--random"], ["--script", "jump"], []])
+def test_a_user_s_own_controllers_module_breaks_nothing_or_is_named(
+    steering: list[str], weights: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "controllers.py").write_text("mine = 1\n")
+    code = "import sys; from infrope_env import cli; sys.exit(cli.main(sys.argv[1:]))"
+    arguments = ["play", "--headless", "--blocks", "2", *steering, *weights]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    if steering:
+        where = tmp_path / "controllers.py"
+        said = f"infrope: this package's controllers are hidden by another module of that name, {where}: rename it, or"
+        assert ran.returncode == 2 and ran.stderr.startswith(said) and len(ran.stderr.splitlines()) == 1
+    else:
+        assert ran.returncode == 0 and "2 blocks" in ran.stdout
 
 
 def test_a_script_plays_in_a_window_and_ends(

@@ -70,7 +70,7 @@ def test_info_says_what_a_block_shows(env):
     assert info == {
         "block": 0,
         "num_frames": 9,
-        "action": None,
+        "action": -1,
         "subject": "frog",
         "scene": "cave",
         "motion": "stand",
@@ -90,8 +90,22 @@ def test_info_says_what_a_block_shows(env):
         "prompt": "a green frog stands still in a snowy field",
         "free_prompt": False,
         "transition": "cut",
+        "seed": 5,
     }
     assert json.loads(json.dumps(info)) == info
+
+
+def test_info_has_the_same_keys_and_types_in_every_block(env):
+    kinds = [{name: type(value) for name, value in info.items()} for info in infos_of_play(env)]
+    assert kinds == [kinds[0]] * len(kinds) and list(kinds[0])[-1] == "seed"
+
+
+def infos_of_play(env):
+    yield env.reset(seed=5)[1]
+    yield from (env.step(action)[-1] for action in (STAND, np.int64(CUT_SNOW)))
+    env.set_prompt("a green frog stands still in a dark cave")
+    yield env.step(STAND)[-1]
+    yield env.restore_state(env.save_state())[1]
 
 
 def test_transitions_follow_the_prompt(env):
@@ -218,5 +232,5 @@ def test_environments_whose_episodes_end_apart_make_a_vector(tiny_weights):
     vector = gymnasium.vector.SyncVectorEnv(makers)
     vector.reset(seed=0)
     actions = [vector.step(np.array([WALK_RIGHT, STAND]))[-1]["action"].tolist() for _ in range(4)]
-    assert actions == [[2, 0], [None, 0], [2, None], [None, 0]]
+    assert actions == [[2, 0], [-1, 0], [2, -1], [-1, 0]]
     vector.close()

@@ -29,6 +29,10 @@ def test_a_wheel_holds_every_asset(wheel: zipfile.ZipFile) -> None:
     assert assets <= set(wheel.namelist())
 
 
+def test_a_wheel_tells_type_checkers_that_both_packages_have_types(wheel: zipfile.ZipFile) -> None:
+    assert {"infrope_env/py.typed", "controllers/py.typed"} <= set(wheel.namelist())
+
+
 def test_bundled_weights_are_complete(wheel: zipfile.ZipFile) -> None:
     weights = {Path(name).name for name in wheel.namelist() if name.startswith("infrope_env/assets/pocket/")}
     assert {"generator.safetensors", "text_encoder.safetensors", "decoder.safetensors", "card.json"} <= weights

@@ -7,7 +7,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import infrope_env  # noqa: F401  registers the worlds
-from infrope_env.wrappers import FrameByFrame, LastFrame, StackChannels
+from infrope_env.wrappers import FrameByFrame, LastFrame, NumericInfo, StackChannels
 from tests.tiny_world import tiny_world
 
 STAND, WALK_RIGHT, JUMP = 0, 2, 3
@@ -193,6 +193,34 @@ def test_gymnasium_s_own_player_works_with_keys(tiny_weights, monkeypatch):
     assert [info["action"] for info in infos[-LATER - 2 :]] == [WALK_RIGHT] * LATER + [STAND] * 2
 
 
+def test_record_video_around_the_environment_itself_warns_that_frames_are_lost(tiny_weights, tmp_path):
+    pytest.importorskip("moviepy")
+    env = gymnasium.wrappers.RecordVideo(make(tiny_weights, render_mode="rgb_array"), str(tmp_path / "videos"))
+    env.reset(seed=4)
+    with pytest.warns(UserWarning, match="one of the 12 pixel frames of a block.*FrameByFrame") as warned:
+        env.step(STAND)
+        env.step(STAND)
+    assert len(warned) == 1
+    env.close()
+
+
+def test_rendering_one_block_twice_warns_of_nothing(tiny_weights, recwarn):
+    env = make(tiny_weights, render_mode="rgb_array")
+    env.reset(seed=4)
+    assert np.array_equal(env.render(), env.render()) and not recwarn.list
+
+
+def test_numeric_info_keeps_the_numbers_of_every_block(tiny_weights):
+    env = NumericInfo(FrameByFrame(make(tiny_weights)))
+    infos = [env.reset(seed=4)[1]] + [env.step(JUMP)[-1] for _ in range(FIRST)]
+    assert infos[0] == {"block": 0, "num_frames": FIRST, "action": -1, "free_prompt": 0, "seed": 4, "frame": 0}
+    assert infos[-1] == {"block": 1, "num_frames": LATER, "action": JUMP, "free_prompt": 0, "seed": 4, "frame": 0}
+    assert {type(value) for info in infos for value in info.values()} == {int}
+    vector = gymnasium.vector.SyncVectorEnv([lambda: NumericInfo(make(tiny_weights))] * 2)
+    assert {value.dtype.kind for value in vector.reset(seed=0)[1].values()} <= {"i", "b"}
+    vector.close()
+
+
 def test_last_frame_is_the_newest(tiny_weights, blocks):
     env = LastFrame(make(tiny_weights))
     assert np.array_equal(env.reset(seed=4)[0], blocks[0][-1])
@@ -208,6 +236,25 @@ def test_stacked_channels_are_the_newest_frames_oldest_first(tiny_weights, block
     assert all(np.array_equal(image[..., 3 * i : 3 * i + 3], blocks[1][LATER - 4 + i]) for i in range(4))
 
 
+def test_an_image_id_observes_the_newest_frame_as_its_wrapper_does(tiny_weights, blocks):
+    env = gymnasium.make("infrope/PocketWorldImage-v0", weights=str(tiny_weights), render_mode="rgb_array")
+    assert np.array_equal(env.reset(seed=4)[0], blocks[0][-1])
+    assert np.array_equal(env.step(WALK_RIGHT)[0], blocks[1][-1])
+    with pytest.warns(UserWarning, match="is different from the unwrapped version") as warned:
+        check_env(env, skip_render_check=True)
+    assert len(warned) == 1
+    assert isinstance(gymnasium.make(env.spec), LastFrame)
+    assert "infrope/WanImage-v0" in gymnasium.registry
+    vector = gymnasium.make_vec("infrope/PocketWorldImage-v0", num_envs=2, weights=str(tiny_weights))
+    assert vector.reset(seed=4)[0].shape == (2, 32, 48, 3)
+    vector.close()
+
+
+def test_stable_baselines_can_learn_from_an_id():
+    sb3 = pytest.importorskip("stable_baselines3")
+    sb3.PPO("CnnPolicy", "infrope/PocketWorldImage-v0", n_steps=2, batch_size=2, n_epochs=1, device="cpu").learn(2)
+
+
 @pytest.mark.parametrize("frames", [0, 13])
 def test_more_frames_than_a_block_has_cannot_be_stacked(tiny_weights, frames):
     with pytest.raises(ValueError, match=f"expected frames to be from 1 to 12, those of a block, got {frames}"):
@@ -220,7 +267,7 @@ def test_wrappers_require_blocks(wrapper):
         wrapper(gymnasium.make("CartPole-v1"))
 
 
-@pytest.mark.parametrize("wrapper", [FrameByFrame, LastFrame, StackChannels])
+@pytest.mark.parametrize("wrapper", [FrameByFrame, LastFrame, StackChannels, NumericInfo])
 def test_wrapped_environments_pass_check_env_and_can_be_made_again(tiny_weights, wrapper):
     env = wrapper(make(tiny_weights, render_mode="rgb_array"))
     with pytest.warns(UserWarning, match="is different from the unwrapped version") as warned:

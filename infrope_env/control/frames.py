@@ -18,3 +18,8 @@ def valid_frames(observation: Frames, info: Mapping[str, Any]) -> Frames:
     A first block has 9 valid frames of 12; the first three are copies that fill the array.
     """
     return observation[len(observation) - info["num_frames"] :]
+
+
+def fill_block(frames: Frames, length: int) -> Frames:
+    """Return an observation of `length` frames: the valid frames behind copies of the first, a new array."""
+    return np.concatenate([np.repeat(frames[:1], length - len(frames), axis=0), frames])

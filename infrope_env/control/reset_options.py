@@ -32,3 +32,16 @@ class ResetOptions:
             if key in TEXT_OPTIONS and not isinstance(value, str):
                 raise ValueError(f"expected reset option {key!r} to be a string, got {value!r}")
         return cls({key: value for key, value in given.items() if key in TEXT_OPTIONS}, given.get("image"))
+
+    def over(self, texts: Mapping[str, str]) -> ResetOptions:
+        """Return these options over the texts with which every episode starts.
+
+        A text among these options replaces the prompt of `texts`, which would hide it.
+        """
+        kept = {key: text for key, text in texts.items() if key != "prompt" or not self.texts}
+        return ResetOptions(kept | self.texts, self.image)
+
+
+def start_texts(**texts: str | None) -> dict[str, str]:
+    """Return the texts of a start that are not None; ValueError as in `ResetOptions.parse`."""
+    return ResetOptions.parse({key: text for key, text in texts.items() if text is not None}).texts

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,17 @@ from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, Checkpoint, find_
 from infrope_env.models.wan.parts import holds_part
 from infrope_env.models.world_folder import BUNDLED, CARD, load_world
 from infrope_env.models.world_model import WorldModel
+
+_loading = threading.Lock()  # held while a model is loaded, so that two threads do not load it twice
+
+
+def _unlock_in_forked_process() -> None:
+    global _loading
+    _loading = threading.Lock()  # a thread that held the old one is not in this process
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_forked_process)
 
 
 @dataclass(frozen=True)
@@ -95,8 +108,10 @@ def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prom
     if not isinstance(found, WorldFolder):
         from infrope_env.models.wan.load import load_wan
 
-        return load_wan(found, options, prompts)
+        with _loading:
+            return load_wan(found, options, prompts)
     for name in ("text_device", "text_dtype", "offload"):
         if value := getattr(options, name):
             raise WeightsError(f"{name}={value!r} is for Wan: the parts of the world {str(weights)!r} are small.")
-    return load_world(found.path, options)
+    with _loading:
+        return load_world(found.path, options)

@@ -66,7 +66,7 @@ def drive(
             observation, _, terminated, truncated, info = env.step(controller(observation, info))
             ended = terminated or truncated
         duration_s = time.perf_counter() - began
-        yield TimedBlock("reset" if info["action"] is None else names[info["action"]], info, duration_s)
+        yield TimedBlock("reset" if info["action"] < 0 else names[info["action"]], info, duration_s)
 
 
 def print_block(block: TimedBlock, count: int, total: int) -> None:

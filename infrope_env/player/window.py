@@ -40,6 +40,8 @@ def open_display() -> None:
         import pygame
     except ImportError as error:
         raise ImportError("a window needs pygame: pip install pygame-ce") from error
+    if not hasattr(pygame, "display"):  # pip uninstall pygame removes the files that pygame-ce shares with it
+        raise ImportError("pygame is damaged: pip install --force-reinstall pygame-ce")
     driver_set = os.environ.get("SDL_VIDEODRIVER", os.environ.get("SDL_VIDEO_DRIVER", ""))
     if sys.platform == "linux" and not (driver_set or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise NoDisplayError  # before SDL is initialized, whose drivers print to stderr

@@ -69,10 +69,11 @@ class LazyTextEncoder:
         if self.device == REFUSE:
             reason = "the text encoder is switched off (its device is 'refuse')"
             raise TextEncoderAbsent(texts, reason, "Take a prompt used before, or 'cpu', 'cuda' or 'auto'.")
-        if self._encoder is None:
+        encoder = self._encoder  # another thread may release it meanwhile
+        if encoder is None:
             device = pick_device(self._bytes) if self.device == AUTO else self.device
-            self._encoder = UMT5TextEncoder.from_folder(self.folder, device=device, dtype=self.dtype)
-        return self._encoder(texts)
+            encoder = self._encoder = UMT5TextEncoder.from_folder(self.folder, device=device, dtype=self.dtype)
+        return encoder(texts)
 
     def release(self) -> None:
         """Unload the weights; the next text loads them again."""

@@ -38,7 +38,7 @@ class FakeEnv(gymnasium.Env):
         self.steering = self.action_set.start(**(options or {}))
         self.block = 0
         self.work()
-        return self._present("start", None, 9)
+        return self._present("start", -1, 9)
 
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.log.append(("step", self.action_names[action]))
@@ -67,7 +67,7 @@ class FakeEnv(gymnasium.Env):
         self.block, self.steering = state
         return self._present("continue", 0, 12)
 
-    def _present(self, transition: str, action: int | None, num_frames: int) -> tuple[Any, dict[str, Any]]:
+    def _present(self, transition: str, action: int, num_frames: int) -> tuple[Any, dict[str, Any]]:
         names = {"subject": self.steering.subject, "scene": self.steering.scene, "motion": self.steering.motion}
         info = {"block": self.block, "num_frames": num_frames, "action": action, "transition": transition}
         info |= names | {"prompt": self.steering.prompt, "free_prompt": self.steering.free_text}

@@ -64,9 +64,9 @@ class OffloadedDecoder:
     @contextmanager
     def _on_device(self) -> Iterator[None]:
         """Put the decoder in the generator's place; an error brings the generator back too."""
-        self._generator.to_cpu()
-        self._network.to_device()
         try:
+            self._generator.to_cpu()
+            self._network.to_device()
             yield
         finally:
             self._network.to_cpu()
