@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from infrope_env.control.frames import Frames
+from infrope_env.control.length import check_length
 from infrope_env.control.storyboard import Storyboard, parse
+
+MOST_DIGITS = 100
+"""Digits of a count that are read; any count of more is too long by far."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,15 @@ class ScriptedController:
             names: Name of every action, by index.
 
         Raises:
-            ValueError: The script is empty, or has an unknown action or a count below 1; the message quotes the word.
+            ValueError: The script is empty or too long, or has an unknown action or a count below 1; the message quotes
+                the word.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"expected the script to be a text, got {type(text).__name__}")
         words = [_parse_word(word, names) for word in text.split()]
         if not words:
             raise ValueError('the script is empty, expected something like "walk_right*8 jump*2"')
+        check_length(1 + sum(count for _, count in words), "the script")
         return cls(tuple(action for action, count in words for _ in range(count)))
 
     @property
@@ -141,7 +149,9 @@ def _parse_word(word: str, names: Sequence[str]) -> tuple[int, int]:
     """Return action and number of blocks of one word of a script, such as "jump*2"."""
     name, _, count = word.partition("*")
     if name not in names:
-        raise ValueError(f"expected actions among {', '.join(names)} in the script, got {name!r}")
-    if "*" in word and not (count.isascii() and count.isdigit() and int(count)):
-        raise ValueError(f'expected a number of blocks after "*" in the script, got {word!r}')
-    return names.index(name), int(count or 1)
+        raise ValueError(f"expected actions among {', '.join(names)} in the script, got {name[:80]!r}")
+    if "*" not in word:
+        return names.index(name), 1
+    if not (count.isascii() and count.isdigit() and count.strip("0")):
+        raise ValueError(f'expected a number of blocks after "*" in the script, got {word[:80]!r}')
+    return names.index(name), int(count.lstrip("0")[:MOST_DIGITS])

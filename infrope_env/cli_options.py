@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infrope_env.player.headless import BlockCallback
 
 DEFAULT_BLOCKS = 20  # of a headless rollout that no other option ends
+MOST_THREADS = 1024  # torch aborts the process where the system refuses it more
 MACHINE_ARGUMENTS = ("weights", "device", "text_device", "text_dtype", "offload")
 
 
@@ -69,8 +70,8 @@ class EnvironmentOptions(MachineOptions):
         import gymnasium
         import torch
 
-        if self.threads < 1:
-            raise ValueError(f"expected --threads to be at least 1, got {self.threads}")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"expected --threads to be at least 1 and at most {MOST_THREADS}, got {self.threads}")
         torch.set_num_threads(self.threads)  # the bytes of a rollout depend on it
         arguments = self.env_arguments("actions", "decoder", "compile", "window")
         try:

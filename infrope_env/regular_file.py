@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 from infrope_env.errors import shown
 
@@ -34,7 +34,7 @@ def as_path(given: object, what: str) -> Path:
         raise ValueError(f"expected {what} to be a path, got {shown(text)}: there is no such user") from error
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading; the caller closes it.
 
     A pipe without a writer does not block.

@@ -161,6 +161,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     ("arguments", "expected"),
     [
         (["--script", "fly*2"], "'fly'"),
+        (["--script", "jump*99999999999999"], "at most 1,000,000 blocks"),
+        (["--threads", "100000"], "expected --threads to be at least 1 and at most 1024, got 100000"),
         (["--storyboard", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
         (["--subject", "dog"], "expected subject to be one of robot"),
         (["--scene", "moon"], "'moon'"),

@@ -5,6 +5,8 @@
     toml_table.py    TOML tables whose errors name file, table and key
     mentions.py      the subject or scene that a typed prompt mentions
     storyboard.py    timed prompts on one line, "a fox runs[5s] | a fox waves[10s#]"
+    length.py        the longest rollout that a script or a storyboard may ask for
+    text_file.py     text files of any encoding and line ends, bounded in size
     key_names.py     names of keys, and the keys that the window reserves
     controller.py    the Controller type: (observation, info) -> action
     idle.py          the action that changes nothing

@@ -6,7 +6,6 @@ The state that a player steers is (subject, scene, motion). A TOML file, the act
 from __future__ import annotations
 
 import enum
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,7 +26,8 @@ from infrope_env.control.action_files import (
     to_toml_value,
 )
 from infrope_env.control.mentions import first_mentioned
-from infrope_env.control.toml_table import Table, chord
+from infrope_env.control.text_file import read_text
+from infrope_env.control.toml_table import Table, chord, parse_toml
 
 
 class Transition(enum.Enum):
@@ -103,12 +103,7 @@ class ActionSet:
             ValueError: There is no such set, or the file has a mistake; the message names file, table and key.
         """
         path = find_action_file(name_or_path)
-        try:
-            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not valid TOML: {error}") from error
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read: {error.strerror}. Pass the path of a TOML file.") from error
+        return cls.from_dict(parse_toml(read_text(path), path), source=str(path))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], source: str = "action set") -> ActionSet:

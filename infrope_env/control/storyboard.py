@@ -11,8 +11,12 @@ import re
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
+from infrope_env.control.length import check_length
+from infrope_env.errors import shown
+
 FPS = 16
 FRAMES_PER_LATENT = 4
+MOST_SECONDS = 1e15  # beyond it floating point loses blocks; far beyond what `check_length` allows
 UNTIMED_BLOCKS = 14  # blocks of a shot without a duration, at any block size (release)
 
 DURATION = re.compile(r"\[(\d+(?:\.\d*)?)\s*s(#?)\]")
@@ -157,10 +161,12 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     Raises:
         ValueError: The line has a mistake; the message names the shot, as "shot 2 of 3".
     """
+    if not isinstance(text, str):
+        raise TypeError(f"expected the storyboard to be a text, got {shown(text)}")
     if compat not in (None, "release"):
-        raise ValueError(f'expected compat to be None or "release", got {compat!r}')
-    if block < 1:
-        raise ValueError(f"expected block to be at least 1, got {block}")
+        raise ValueError(f'expected compat to be None or "release", got {shown(compat)}')
+    if not isinstance(block, int) or block < 1:
+        raise ValueError(f"expected block to be at least 1, got {shown(block)}")
     if compat is None:
         text = " ".join(text.split())
     prompts, subtitles, rest = f"{text};;".split(";", maxsplit=2)
@@ -172,6 +178,7 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     if compat == "release":
         flags = [False, *("#" in part for part in parts)]
         shots = tuple(replace(shot, cut=cut) for shot, cut in zip(shots, flags, strict=False))
+    check_length(sum(shot.blocks for shot in shots), "the storyboard")
     return Storyboard(shots, _fit(lines, shots), block, compat)
 
 
@@ -180,7 +187,7 @@ def _shot(part: str, block: int) -> Shot:
     duration = DURATION.search(part)
     if duration is None:
         return Shot(prompt, UNTIMED_BLOCKS, cut=False)
-    seconds = float(duration[1])
+    seconds = min(float(duration[1]), MOST_SECONDS)
     blocks = max(1, math.floor(seconds * FPS / (FRAMES_PER_LATENT * block)))
     return Shot(prompt, blocks, cut=duration[2] == "#", seconds=seconds)
 

@@ -177,6 +177,18 @@ def test_a_mistake_is_one_sentence_and_the_release_reads_on(line, sentence):
     assert isinstance(parse(line, compat="release"), Storyboard)
 
 
+@pytest.mark.parametrize("seconds", ["99999999999", "9" * 400, "750000", "0" * 5000 + "9" * 5000])
+@pytest.mark.parametrize("compat", [None, "release"])
+def test_a_storyboard_beyond_reason_is_refused(seconds, compat):
+    with pytest.raises(ValueError, match="the storyboard is too long: expected at most 1,000,000 blocks, got "):
+        parse(f"one[{seconds}s] | two[5s]", compat)
+
+
+def test_a_storyboard_that_is_no_text_is_refused():
+    with pytest.raises(TypeError, match="expected the storyboard to be a text, got 7"):
+        parse(7)
+
+
 def test_trailing_semicolons_are_no_mistake():
     assert parse("one[5s]; s1 ;").subtitles == ("s1",)
 
@@ -184,8 +196,9 @@ def test_trailing_semicolons_are_no_mistake():
 def test_unknown_dialects_and_block_sizes_are_refused():
     with pytest.raises(ValueError, match="compat to be None or \"release\", got 'official'"):
         parse("one", compat="official")
-    with pytest.raises(ValueError, match="block to be at least 1, got 0"):
-        parse("one", block=0)
+    for block in (0, "3", 1.5, None):
+        with pytest.raises(ValueError, match=f"block to be at least 1, got {block!r}"):
+            parse("one", block=block)
 
 
 def test_importing_the_module_does_not_import_torch():
