@@ -13,7 +13,8 @@ from typing import Any
 
 from infrope_env.control.frames import Frames
 from infrope_env.control.length import check_length
-from infrope_env.control.storyboard import Storyboard, parse
+from infrope_env.control.storyboard import Storyboard
+from infrope_env.control.storyboard_file import read_storyboard
 
 MOST_DIGITS = 100
 """Digits of a count that are read; any count of more is too long by far."""
@@ -90,36 +91,27 @@ class StoryboardController:
     @classmethod
     def from_file(
         cls,
-        path: Path,
+        path: str | Path,
         set_prompt: Callable[[str, bool], object],
         names: Sequence[str],
         compat: str | None = None,
         block: int = 3,
+        line: int | None = None,
     ) -> StoryboardController:
         """Read a storyboard file.
 
         Args:
-            path: Text file with one storyboard.
+            path: Text file with one storyboard, or one on every line.
             set_prompt: The environment's `set_prompt(text, cut)`.
             names: Name of every action, by index.
             compat: Dialect of the file, as in `storyboard.parse`.
             block: Latent frames per block.
+            line: Line of the file to play, from 1; None plays the whole file as one storyboard.
 
         Raises:
             ValueError: The file cannot be read or has a mistake; the message begins with its path.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-            lines = [line for line in text.splitlines() if line.strip()]
-            if compat == "release" and len(lines) > 1:
-                found = f"{len(lines)} storyboards, one on each line as the release reads it"
-                raise ValueError(f"{found}. Put the one to play in its own file.")
-            storyboard = parse(text.strip(), compat, block)
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-        return cls(storyboard, set_prompt, names)
+        return cls(read_storyboard(path, compat, block, line), set_prompt, names)
 
     @property
     def first_prompt(self) -> str:

@@ -91,6 +91,8 @@ class RolloutOptions(EnvironmentOptions):
     """Actions to play, such as "walk_right*8 jump*2 cut_desert stand*4"."""
     storyboard: Path | None = None
     """A file of timed prompts, such as "a red robot waves hello in a desert[5s] | a red robot jumps ...[10s#]"."""
+    line: int | None = None
+    """Line of the storyboard's file to play, from 1; without it the whole file is one storyboard."""
     compat: Literal["release"] | None = None
     """Read the storyboard as the ∞-RoPE release does."""
     random: bool = False
@@ -109,6 +111,8 @@ class RolloutOptions(EnvironmentOptions):
         steering = [name for name in ("script", "storyboard", "random") if getattr(self, name)]
         if len(steering) > 1:
             raise ValueError(f"give one of {' and '.join(f'--{name}' for name in steering)}, not both")
+        if self.line is not None and self.storyboard is None:
+            raise ValueError("--line chooses a line of a storyboard's file: give --storyboard too")
         if self.blocks is not None and self.blocks < 1:
             raise ValueError(f"expected --blocks to be at least 1, got {self.blocks}")
         if self.seed is not None and self.seed < 0:
@@ -129,7 +133,7 @@ class RolloutOptions(EnvironmentOptions):
             from infrope_env.recording.wrapper import find_recorder
 
             controller = StoryboardController.from_file(
-                self.storyboard, player.set_prompt, player.action_names, self.compat, player.window.block
+                self.storyboard, player.set_prompt, player.action_names, self.compat, player.window.block, self.line
             )
             player.encode_prompts(controller.prompts)
             if recorder := find_recorder(env):

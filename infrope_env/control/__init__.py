@@ -7,6 +7,7 @@
     storyboard.py    timed prompts on one line, "a fox runs[5s] | a fox waves[10s#]"
     length.py        the longest rollout that a script or a storyboard may ask for
     text_file.py     text files of any encoding and line ends, bounded in size
+    storyboard_file.py  a storyboard from a file, or from one line of it
     key_names.py     names of keys, and the keys that the window reserves
     controller.py    the Controller type: (observation, info) -> action
     idle.py          the action that changes nothing

@@ -152,7 +152,8 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     """Read a storyboard.
 
     Args:
-        text: The line; without `compat` it can be broken into several lines.
+        text: The line; without `compat` it can be broken into several lines, of which at least one begins or ends
+            with "|" or ";". Several lines without that are several storyboards or prompts, and refused.
         compat: None follows the README of ∞-RoPE and raises an error for probable mistakes. "release" reads any line
             as the code of the release does: "#" anywhere in a shot makes the NEXT shot begin with a cut, a duration
             that it cannot read is part of the prompt, and empty shots count.
@@ -168,6 +169,7 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     if not isinstance(block, int) or block < 1:
         raise ValueError(f"expected block to be at least 1, got {shown(block)}")
     if compat is None:
+        _refuse_several(text)
         text = " ".join(text.split())
     prompts, subtitles, rest = f"{text};;".split(";", maxsplit=2)
     parts = [part.strip() for part in prompts.split("|")]
@@ -197,6 +199,15 @@ def _fit(lines: list[str], shots: tuple[Shot, ...]) -> tuple[str, ...]:
     if not lines or any(shot.seconds is None for shot in shots):
         return tuple(lines)
     return tuple(lines[: len(shots)] + [""] * (len(shots) - len(lines)))
+
+
+def _refuse_several(text: str) -> None:
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) > 1 and not any(line[0] in "|;" or line[-1] in "|;" for line in lines):
+        raise ValueError(
+            f"{len(lines)} lines, each a storyboard or a prompt of its own. To make them one storyboard, begin each "
+            "line after the first with '|'."
+        )
 
 
 def _refuse_mistakes(parts: list[str], lines: list[str], rest: str) -> None:

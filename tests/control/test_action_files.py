@@ -79,6 +79,27 @@ def test_broken_toml_is_named_with_its_line(tmp_path):
         ActionSet.load(tmp_path / "mine.toml")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_file_of_any_editor_is_read(tmp_path, encoding, ends):
+    text = (BUNDLED / "pocket.toml").read_text().replace("an orange fox", "an orange\u2028fox")
+    (tmp_path / "mine.toml").write_bytes(text.replace("\n", ends).encode(encoding))
+    assert ActionSet.load(tmp_path / "mine.toml") == ActionSet.load("pocket")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"name = '\xff'", "mine.toml: expected text in UTF-8: "),
+        ("name = 'x'".encode("utf-16-le"), "mine.toml: expected text in UTF-8, got null characters"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused(tmp_path, data, sentence):
+    (tmp_path / "mine.toml").write_bytes(data)
+    with pytest.raises(ValueError, match=sentence):
+        ActionSet.load(tmp_path / "mine.toml")
+
+
 @pytest.mark.parametrize(
     "text",
     [

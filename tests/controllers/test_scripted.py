@@ -79,7 +79,9 @@ def test_the_error_of_a_storyboard_file_begins_with_its_path(tmp_path: Path) -> 
 def test_a_release_file_with_a_storyboard_on_each_line_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
     path.write_text("a fox runs[3s]\n\na frog jumps[3s]\n")
-    with pytest.raises(ValueError, match=r"prompts\.txt: 2 storyboards, one on each line as the release reads it"):
+    with pytest.raises(
+        ValueError, match=r"2 storyboards, one on each line as the release .* Choose one with --line 1 to --line 3\.$"
+    ):
         StoryboardController.from_file(path, FakeEnv("").set_prompt, NAMES, compat="release")
     path.write_text("\na fox runs[3s] | a fox waves[3s]\n")
     controller = StoryboardController.from_file(path, FakeEnv("").set_prompt, NAMES, compat="release")
