@@ -7,20 +7,18 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
+from infrope_env.control.durations import DURATION, almost_a_duration, has_lone_hash
 from infrope_env.control.length import check_length
 from infrope_env.errors import shown
 
 FPS = 16
 FRAMES_PER_LATENT = 4
+MOST_SHOTS = 10_000
 MOST_SECONDS = 1e15  # beyond it floating point loses blocks; far beyond what `check_length` allows
 UNTIMED_BLOCKS = 14  # blocks of a shot without a duration, at any block size (release)
-
-DURATION = re.compile(r"\[(\d+(?:\.\d*)?)\s*s(#?)\]")
-ALMOST_A_DURATION = re.compile(r"\[\s*[-+\d.,]+\s*(?:s|secs?|seconds?)?\s*#?\s*\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -173,6 +171,8 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
         text = " ".join(text.split())
     prompts, subtitles, rest = f"{text};;".split(";", maxsplit=2)
     parts = [part.strip() for part in prompts.split("|")]
+    if len(parts) > MOST_SHOTS:
+        raise ValueError(f"the storyboard is too long: expected at most {MOST_SHOTS:,} shots, got {len(parts):,}")
     lines = [line.strip() for line in subtitles.split("|")] if subtitles.strip() else []
     if compat is None:
         _refuse_mistakes(parts, lines, rest)
@@ -216,17 +216,24 @@ def _refuse_mistakes(parts: list[str], lines: list[str], rest: str) -> None:
     if len(lines) > len(parts):
         raise ValueError(f"expected at most one subtitle per shot, got {len(lines)} for {len(parts)} shots")
     if rest.strip(" ;"):
-        raise ValueError(f"expected one ';' between shots and subtitles, got another before {rest.strip(' ;')!r}")
+        raise ValueError(f"expected one ';' between shots and subtitles, got another before {shown(rest.strip(' ;'))}")
 
 
 def _refuse_shot(place: str, part: str) -> None:
     durations = [match[0] for match in DURATION.finditer(part)]
-    without = DURATION.sub("", part)
+    without = DURATION.sub(" ", part).strip()
     if not without.strip():
         raise ValueError(f"{place} has no prompt. Write one, such as 'a fox runs[5s]', or remove the '|'.")
     if len(durations) > 1:
-        raise ValueError(f"{place} has two durations, {' and '.join(durations)}. Put a '|' between two shots.")
+        found = " and ".join(duration[:60] for duration in durations[:2])
+        raise ValueError(
+            f"{place} has two durations, {found}. Keep one; if they are two shots, put a '|' between them."
+        )
     if durations and not float(DURATION.findall(part)[0][0]):
-        raise ValueError(f"{place} lasts {durations[0]}, expected more than 0 seconds")
-    if almost := ALMOST_A_DURATION.search(without):
-        raise ValueError(f"{place}: expected a duration such as [5s], or [5s#] to begin with a cut, got {almost[0]}")
+        raise ValueError(f"{place} lasts {durations[0][:60]}, expected more than 0 seconds")
+    if almost := almost_a_duration(without):
+        wanted = "expected a duration such as [5s], or [5s#] to begin with a cut"
+        raise ValueError(f"{place}: {wanted}, got {almost[0][:60]}. Write {almost[1]}.")
+    if has_lone_hash(without):
+        mend = f"{durations[0][:60].rstrip(']').rstrip('#')}#]" if durations else "[5s#]"
+        raise ValueError(f"{place} has a '#' outside the brackets. To begin it with a cut, write {mend}.")
