@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infrope_env.control.key_names import RESERVED_KEYS
+from infrope_env.control.mentions import is_text
 from infrope_env.errors import shown
 
 LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){20}""")
@@ -85,7 +86,7 @@ class Table:
     def text(self, key: str) -> str:
         """Return a string; ValueError when it is missing or blank."""
         value = self.values.get(key)
-        if not isinstance(value, str) or not value.strip():
+        if not is_text(value) or not value.strip():
             got = f"got {shown(value)}" if key in self.values else "but it is missing"
             raise self.mistake(key, f"expected a non-empty string, {got}")
         return value
@@ -97,7 +98,7 @@ class Table:
     def texts(self, key: str, kind: str = "strings") -> tuple[str, ...]:
         """Return a list of strings, empty when the key is missing; `kind` names them in the error message."""
         value = self.values.get(key, [])
-        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list | tuple) or not all(map(is_text, value)):
             raise self.mistake(key, f"expected a list of {kind}, got {shown(value)}")
         return tuple(value)
 
