@@ -97,11 +97,11 @@ def read_template(top: Table) -> str:
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise top.mistake("template", f"{error} in {template!r}") from error
+        raise top.mistake("template", f"{error} in {shown(template)}") from error
     for _, field, spec, conversion in pieces:
         if field is not None and (field not in PLACEHOLDERS or spec or conversion):
             allowed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-            raise top.mistake("template", f"unknown placeholder {{{field}}}, expected {allowed} only")
+            raise top.mistake("template", f"unknown placeholder {{{field[:60]}}}, expected {allowed} only")
     return template
 
 
@@ -148,7 +148,7 @@ def read_defaults(top: Table) -> Defaults:
         entries = top.table(f"{field}s").values
         name = start.text(field) if field in start.values else next(iter(entries))
         if name not in entries:
-            raise start.mistake(field, f"expected one of {', '.join(entries)}, got {name!r}")
+            raise start.mistake(field, f"expected one of {', '.join(entries)}, got {shown(name)}")
         names.append(name)
     return Defaults(*names)
 
