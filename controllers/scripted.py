@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from infrope_env.control.frames import Frames
-from infrope_env.control.storyboard import Storyboard, parse
+from infrope_env.control.length import check_length
+from infrope_env.control.storyboard import Storyboard
+from infrope_env.control.storyboard_file import read_storyboard
+
+MOST_DIGITS = 100
+"""Digits of a count that are read; any count of more is too long by far."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,15 @@ class ScriptedController:
             names: Name of every action, by index.
 
         Raises:
-            ValueError: The script is empty, or has an unknown action or a count below 1; the message quotes the word.
+            ValueError: The script is empty or too long, or has an unknown action or a count below 1; the message quotes
+                the word.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"expected the script to be a text, got {type(text).__name__}")
         words = [_parse_word(word, names) for word in text.split()]
         if not words:
             raise ValueError('the script is empty, expected something like "walk_right*8 jump*2"')
+        check_length(1 + sum(count for _, count in words), "the script")
         return cls(tuple(action for action, count in words for _ in range(count)))
 
     @property
@@ -82,36 +91,27 @@ class StoryboardController:
     @classmethod
     def from_file(
         cls,
-        path: Path,
+        path: str | Path,
         set_prompt: Callable[[str, bool], object],
         names: Sequence[str],
         compat: str | None = None,
         block: int = 3,
+        line: int | None = None,
     ) -> StoryboardController:
         """Read a storyboard file.
 
         Args:
-            path: Text file with one storyboard.
+            path: Text file with one storyboard, or one on every line.
             set_prompt: The environment's `set_prompt(text, cut)`.
             names: Name of every action, by index.
             compat: Dialect of the file, as in `storyboard.parse`.
             block: Latent frames per block.
+            line: Line of the file to play, from 1; None plays the whole file as one storyboard.
 
         Raises:
             ValueError: The file cannot be read or has a mistake; the message begins with its path.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-            lines = [line for line in text.splitlines() if line.strip()]
-            if compat == "release" and len(lines) > 1:
-                found = f"{len(lines)} storyboards, one on each line as the release reads it"
-                raise ValueError(f"{found}. Put the one to play in its own file.")
-            storyboard = parse(text.strip(), compat, block)
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-        return cls(storyboard, set_prompt, names)
+        return cls(read_storyboard(path, compat, block, line), set_prompt, names)
 
     @property
     def first_prompt(self) -> str:
@@ -141,7 +141,9 @@ def _parse_word(word: str, names: Sequence[str]) -> tuple[int, int]:
     """Return action and number of blocks of one word of a script, such as "jump*2"."""
     name, _, count = word.partition("*")
     if name not in names:
-        raise ValueError(f"expected actions among {', '.join(names)} in the script, got {name!r}")
-    if "*" in word and not (count.isascii() and count.isdigit() and int(count)):
-        raise ValueError(f'expected a number of blocks after "*" in the script, got {word!r}')
-    return names.index(name), int(count or 1)
+        raise ValueError(f"expected actions among {', '.join(names)} in the script, got {name[:80]!r}")
+    if "*" not in word:
+        return names.index(name), 1
+    if not (count.isascii() and count.isdigit() and count.strip("0")):
+        raise ValueError(f'expected a number of blocks after "*" in the script, got {word[:80]!r}')
+    return names.index(name), int(count.lstrip("0")[:MOST_DIGITS])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infrope_env.player.headless import BlockCallback
 
 DEFAULT_BLOCKS = 20  # of a headless rollout that no other option ends
+MOST_THREADS = 1024  # torch aborts the process where the system refuses it more
 MACHINE_ARGUMENTS = ("weights", "device", "text_device", "text_dtype", "offload")
 
 
@@ -69,8 +70,8 @@ class EnvironmentOptions(MachineOptions):
         import gymnasium
         import torch
 
-        if self.threads < 1:
-            raise ValueError(f"expected --threads to be at least 1, got {self.threads}")
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"expected --threads to be at least 1 and at most {MOST_THREADS}, got {self.threads}")
         torch.set_num_threads(self.threads)  # the bytes of a rollout depend on it
         arguments = self.env_arguments("actions", "decoder", "compile", "window")
         try:
@@ -92,6 +93,8 @@ class RolloutOptions(EnvironmentOptions):
     """Actions to play, such as "walk_right*8 jump*2 cut_desert stand*4"."""
     storyboard: Path | None = None
     """A file of timed prompts, such as "a red robot waves hello in a desert[5s] | a red robot jumps ...[10s#]"."""
+    line: int | None = None
+    """Line of the storyboard's file to play, from 1; without it the whole file is one storyboard."""
     compat: Literal["release"] | None = None
     """Read the storyboard as the ∞-RoPE release does."""
     random: bool = False
@@ -110,6 +113,8 @@ class RolloutOptions(EnvironmentOptions):
         steering = [name for name in ("script", "storyboard", "random") if getattr(self, name)]
         if len(steering) > 1:
             raise ValueError(f"give one of {' and '.join(f'--{name}' for name in steering)}, not both")
+        if self.line is not None and self.storyboard is None:
+            raise ValueError("--line chooses a line of a storyboard's file: give --storyboard too")
         if self.blocks is not None and self.blocks < 1:
             raise ValueError(f"expected --blocks to be at least 1, got {self.blocks}")
         if self.seed is not None and self.seed < 0:
@@ -130,7 +135,7 @@ class RolloutOptions(EnvironmentOptions):
             from infrope_env.recording.wrapper import find_recorder
 
             controller = StoryboardController.from_file(
-                self.storyboard, player.set_prompt, player.action_names, self.compat, player.window.block
+                self.storyboard, player.set_prompt, player.action_names, self.compat, player.window.block, self.line
             )
             player.encode_prompts(controller.prompts)
             if recorder := find_recorder(env):

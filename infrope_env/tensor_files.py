@@ -18,6 +18,7 @@ from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
 from infrope_env.errors import WeightsError
+from infrope_env.regular_file import open_regular
 
 Shapes = Mapping[str, tuple[int, ...]]
 ZIP, PICKLE = b"PK", b"\x80"
@@ -37,7 +38,7 @@ def read_entries(path: Path, *, old_pickles: bool = False) -> Mapping[str, objec
         WeightsError: The file is missing, truncated, of another kind, or needs code to be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(9)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}.") from error
@@ -103,11 +104,16 @@ def fill(
             compiler at its first arithmetic: a small network is loaded two seconds faster by "cpu".
 
     Raises:
-        WeightsError: Names or shapes differ.
+        WeightsError: Names or shapes differ, or whole numbers stand where fractions are expected.
     """
     with torch.device(device), torch.random.fork_rng(devices=()):
         network = make()
-    check_fit(shapes_of(tensors), shapes_of(network.state_dict()), path, expected, remedy)
+    wanted = network.state_dict()
+    check_fit(shapes_of(tensors), shapes_of(wanted), path, expected, remedy)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() != wanted[name].is_floating_point():
+            sentence = f"{path}: does not fit {expected}: {name!r} is of {tensor.dtype}, expected {wanted[name].dtype}."
+            raise WeightsError(f"{sentence} {remedy}".rstrip())
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(False)
 
@@ -136,8 +142,8 @@ def check_fit(shapes: Shapes, wanted: Shapes, path: Path, expected: str, remedy:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex digest of a file."""
-    with path.open("rb") as file:
+    """Return the hex digest of a file; OSError as in `open_regular`."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -150,7 +156,7 @@ def _load_pickle(path: Path, mapped: bool) -> Mapping[str, object]:
             f"{path}: holds more than tensors ({', '.join(sorted(names)[:SHOWN]) or 'unknown instructions'}), which "
             "reading would have to run. Only tensors are read: if you trust it, save its state dict alone."
         ) from error
-    except (RuntimeError, EOFError, KeyError, OSError, SafetensorError) as error:  # torch.load goes by the suffix too
+    except Exception as error:  # of every kind, from a damaged pickle; torch.load goes by the suffix too
         raise WeightsError(f"{path}: truncated or damaged. Get it again.") from error
     if not isinstance(entries, Mapping):
         raise WeightsError(f"{path}: expected a table of tensors, got {type(entries).__name__}.")

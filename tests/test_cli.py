@@ -64,6 +64,15 @@ BOARD = """a green frog waves hello in a dark cave[1.5s] | a green frog jumps up
 | a green frog stands still in a dark cave[1.5s]; Hello | Hop | Done"""
 
 
+def test_a_line_of_a_file_is_played(weights: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = tmp_path / "prompts.txt"
+    board.write_text("an orange fox waves hello in a dark cave\r\na green frog stands still in a sunny beach[0.5s]\r\n")
+    arguments = ["play", "--headless", "--storyboard", str(board), *weights]
+    assert "Choose one with --line 1 to --line 2." in refused(arguments, capsys)
+    assert cli.main([*arguments, "--line", "2"]) == 0
+    assert "1 blocks, 9 pixel frames" in capsys.readouterr().out  # the other line has 14
+
+
 def test_a_recorded_storyboard_has_its_subtitles_beside_the_video(weights: list[str], tmp_path: Path) -> None:
     (tmp_path / "board.txt").write_text(BOARD)
     given = ["record", "--storyboard", str(tmp_path / "board.txt"), *weights]
@@ -143,6 +152,7 @@ def test_weights_are_described(tiny_weights: Path, capsys: pytest.CaptureFixture
         (["play", "--headless", "--blocks", "0"], "expected --blocks to be at least 1, got 0"),
         (["play", "--headless", "--seed", "-1"], "expected --seed to be 0 or more, got -1"),
         (["play", "--headless", "--random", "--script", "jump"], "--script and --random"),
+        (["play", "--headless", "--line", "2"], "give --storyboard too"),
         (["play", "--headless", "--weights", "/nowhere"], "/nowhere"),
         (["play", "--headless", "--actions", "nosuch"], "nosuch"),
         (["play", "--headless", "--env", "no/Such-v0"], "no"),
@@ -165,6 +175,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     [
         (["--script", "fly*2"], "'fly'"),
         (["--env", "infrope/PocketWorldImage-v0"], "expected --env to observe whole blocks"),
+        (["--script", "jump*99999999999999"], "at most 1,000,000 blocks"),
+        (["--threads", "100000"], "expected --threads to be at least 1 and at most 1024, got 100000"),
         (["--storyboard", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
         (["--subject", "dog"], "expected subject to be one of robot"),
         (["--scene", "moon"], "'moon'"),

@@ -16,6 +16,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     (
         "infrope_env.cache_dir",
         "infrope_env.atomic_file",
+        "infrope_env.regular_file",
         "infrope_env.config",
         "infrope_env.forked",
     ),

@@ -5,6 +5,10 @@
     toml_table.py    TOML tables whose errors name file, table and key
     mentions.py      the subject or scene that a typed prompt mentions
     storyboard.py    timed prompts on one line, "a fox runs[5s] | a fox waves[10s#]"
+    durations.py     "[5s#]", and what looks like it
+    length.py        the longest rollout that a script or a storyboard may ask for
+    text_file.py     text files of any encoding and line ends, bounded in size
+    storyboard_file.py  a storyboard from a file, or from one line of it
     key_names.py     names of keys, and the keys that the window reserves
     controller.py    the Controller type: (observation, info) -> action
     idle.py          the action that changes nothing

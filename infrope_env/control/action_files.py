@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from infrope_env.control.toml_table import Table
+from infrope_env.errors import shown
+from infrope_env.regular_file import as_path
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "actions"
 NAME_FIELDS = ("subject", "scene", "motion")
@@ -73,15 +76,18 @@ def find_action_file(name_or_path: str | Path) -> Path:
     """Return the path of a bundled action set ("pocket"), or the given path of a TOML file.
 
     Raises:
+        TypeError: It is neither a name nor a path.
         ValueError: There is no bundled set of that name; the message lists the bundled ones.
     """
-    path = Path(name_or_path)
-    if path.suffix == ".toml" or path.name != str(name_or_path):
+    path = as_path(name_or_path, "an action set")
+    if path.suffix == ".toml" or path.name != os.fspath(name_or_path):
         return path
     bundled = sorted(file.stem for file in BUNDLED.glob("*.toml"))
-    if str(name_or_path) not in bundled:
+    if path.name not in bundled:
         known = ", ".join(bundled)
-        raise ValueError(f"No action set named {name_or_path!r}; bundled: {known}. Or pass the path of a .toml file.")
+        raise ValueError(
+            f"No action set named {shown(name_or_path)}; bundled: {known}. Or pass the path of a .toml file."
+        )
     return BUNDLED / f"{name_or_path}.toml"
 
 
@@ -91,11 +97,11 @@ def read_template(top: Table) -> str:
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise top.mistake("template", f"{error} in {template!r}") from error
+        raise top.mistake("template", f"{error} in {shown(template)}") from error
     for _, field, spec, conversion in pieces:
         if field is not None and (field not in PLACEHOLDERS or spec or conversion):
             allowed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-            raise top.mistake("template", f"unknown placeholder {{{field}}}, expected {allowed} only")
+            raise top.mistake("template", f"unknown placeholder {{{field[:60]}}}, expected {allowed} only")
     return template
 
 
@@ -142,7 +148,7 @@ def read_defaults(top: Table) -> Defaults:
         entries = top.table(f"{field}s").values
         name = start.text(field) if field in start.values else next(iter(entries))
         if name not in entries:
-            raise start.mistake(field, f"expected one of {', '.join(entries)}, got {name!r}")
+            raise start.mistake(field, f"expected one of {', '.join(entries)}, got {shown(name)}")
         names.append(name)
     return Defaults(*names)
 

@@ -6,12 +6,13 @@ The state that a player steers is (subject, scene, motion). A TOML file, the act
 from __future__ import annotations
 
 import enum
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+
+import numpy as np
 
 from infrope_env.control.action_files import (
     Defaults,
@@ -26,8 +27,10 @@ from infrope_env.control.action_files import (
     read_template,
     to_toml_value,
 )
-from infrope_env.control.mentions import first_mentioned
-from infrope_env.control.toml_table import Table, chord
+from infrope_env.control.mentions import first_mentioned, is_text
+from infrope_env.control.text_file import read_text
+from infrope_env.control.toml_table import Table, chord, parse_toml
+from infrope_env.errors import shown
 
 
 class Transition(enum.Enum):
@@ -100,15 +103,11 @@ class ActionSet:
         """Read a bundled action set by name ("pocket"), or any TOML file by path.
 
         Raises:
+            TypeError: It is neither a name nor a path.
             ValueError: There is no such set, or the file has a mistake; the message names file, table and key.
         """
         path = find_action_file(name_or_path)
-        try:
-            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")), source=str(path))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not valid TOML: {error}") from error
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read: {error.strerror}. Pass the path of a TOML file.") from error
+        return cls.from_dict(parse_toml(read_text(path), path), source=str(path))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object], source: str = "action set") -> ActionSet:
@@ -231,9 +230,9 @@ class ActionSet:
         Raises:
             ValueError: There is no such action.
         """
-        if not 0 <= action < len(self.actions):
-            raise ValueError(f"expected an action from 0 to {len(self.actions) - 1}, got {action}")
-        shown = steering.prompt if shown_prompt is None else shown_prompt
+        if not isinstance(action, int | np.integer) or not 0 <= action < len(self.actions):
+            raise ValueError(f"expected an action from 0 to {len(self.actions) - 1}, got {shown(action)}")
+        newest = steering.prompt if shown_prompt is None else shown_prompt
         chosen = self.actions[action]
         if chosen.scene is not None:
             steering = self._steering(steering.subject, chosen.scene, steering.motion)
@@ -241,14 +240,19 @@ class ActionSet:
             steering = self._steering(steering.subject, steering.scene, chosen.motion)
         if cut_requested or chosen.scene is not None:
             return steering, Transition.CUT
-        return steering, Transition.CONTINUE if steering.prompt == shown else Transition.SWITCH
+        return steering, Transition.CONTINUE if steering.prompt == newest else Transition.SWITCH
 
     def set_prompt(self, steering: Steering, text: str) -> Steering:
         """Return the steering with free text in force.
 
         A subject or scene that the text mentions becomes the current one. The motion in force stays, whatever the text
         says: after "a penguin waves", its action keeps the text.
+
+        Raises:
+            TypeError: `text` is no string.
         """
+        if not is_text(text):
+            raise TypeError(f"expected the prompt to be a text, got {shown(text)}")
         subject = first_mentioned(text, {name: _phrases(name, entry) for name, entry in self.subjects.items()})
         scene = first_mentioned(text, {name: _phrases(name, entry) for name, entry in self.scenes.items()})
         return replace(
@@ -263,8 +267,8 @@ class ActionSet:
 def _known(kind: str, name: str, names: Iterable[str]) -> str:
     """Return `name` if it is among `names`; ValueError lists them otherwise."""
     known = list(names)
-    if name not in known:
-        raise ValueError(f"expected {kind} to be one of {', '.join(known)}, got {name!r}")
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"expected {kind} to be one of {', '.join(known)}, got {shown(name)}")
     return name
 
 

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TypeGuard
 
 ARTICLES = ("a", "an", "the")
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is a string that can be hashed and saved: half a surrogate pair cannot."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def first_mentioned(text: str, phrases: Mapping[str, Iterable[str]]) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering
 from infrope_env.control.frames import Frames
+from infrope_env.errors import shown
 
 
 @runtime_checkable
@@ -51,9 +52,9 @@ def playable(env: Any) -> PlayableEnv:
     Raises:
         ValueError: The innermost environment cannot be steered.
     """
-    inner = env.unwrapped
+    inner = getattr(env, "unwrapped", env)
     if not isinstance(inner, PlayableEnv):
-        raise ValueError(f"expected an infrope environment such as infrope/PocketWorld-v0, got {inner}")
+        raise ValueError(f"expected an infrope environment such as infrope/PocketWorld-v0, got {shown(inner)}")
     return inner
 
 

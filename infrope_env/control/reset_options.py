@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infrope_env.control.mentions import is_text
+from infrope_env.errors import shown
+
 TEXT_OPTIONS = ("subject", "scene", "motion", "prompt")
 OPTIONS = (*TEXT_OPTIONS, "image")
 
@@ -24,13 +27,20 @@ class ResetOptions:
 
     @classmethod
     def parse(cls, options: Mapping[str, Any] | None) -> ResetOptions:
-        """Check the options of `reset`; ValueError for an unknown option or a name that is not a string."""
+        """Check the options of `reset`.
+
+        Raises:
+            TypeError: They are no table.
+            ValueError: An option is unknown, or its value is not a string of Unicode characters.
+        """
+        if options is not None and not isinstance(options, Mapping):
+            raise TypeError(f"expected reset options to be a dict, got {shown(options)}")
         given = dict(options or {})
         for key, value in given.items():
             if key not in OPTIONS:
-                raise ValueError(f"expected reset options to be among {', '.join(OPTIONS)}, got {key!r}")
-            if key in TEXT_OPTIONS and not isinstance(value, str):
-                raise ValueError(f"expected reset option {key!r} to be a string, got {value!r}")
+                raise ValueError(f"expected reset options to be among {', '.join(OPTIONS)}, got {shown(key)}")
+            if key in TEXT_OPTIONS and not is_text(value):
+                raise ValueError(f"expected reset option {key!r} to be a string, got {shown(value)}")
         return cls({key: value for key, value in given.items() if key in TEXT_OPTIONS}, given.get("image"))
 
     def over(self, texts: Mapping[str, str]) -> ResetOptions:

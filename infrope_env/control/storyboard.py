@@ -7,16 +7,18 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
+from infrope_env.control.durations import DURATION, almost_a_duration, has_lone_hash
+from infrope_env.control.length import check_length
+from infrope_env.errors import shown
+
 FPS = 16
 FRAMES_PER_LATENT = 4
+MOST_SHOTS = 10_000
+MOST_SECONDS = 1e15  # beyond it floating point loses blocks; far beyond what `check_length` allows
 UNTIMED_BLOCKS = 14  # blocks of a shot without a duration, at any block size (release)
-
-DURATION = re.compile(r"\[(\d+(?:\.\d*)?)\s*s(#?)\]")
-ALMOST_A_DURATION = re.compile(r"\[\s*[-+\d.,]+\s*(?:s|secs?|seconds?)?\s*#?\s*\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     """Read a storyboard.
 
     Args:
-        text: The line; without `compat` it can be broken into several lines.
+        text: The line; without `compat` it can be broken into several lines, of which at least one begins or ends
+            with "|" or ";". Several lines without that are several storyboards or prompts, and refused.
         compat: None follows the README of ∞-RoPE and raises an error for probable mistakes. "release" reads any line
             as the code of the release does: "#" anywhere in a shot makes the NEXT shot begin with a cut, a duration
             that it cannot read is part of the prompt, and empty shots count.
@@ -157,14 +160,19 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     Raises:
         ValueError: The line has a mistake; the message names the shot, as "shot 2 of 3".
     """
+    if not isinstance(text, str):
+        raise TypeError(f"expected the storyboard to be a text, got {shown(text)}")
     if compat not in (None, "release"):
-        raise ValueError(f'expected compat to be None or "release", got {compat!r}')
-    if block < 1:
-        raise ValueError(f"expected block to be at least 1, got {block}")
+        raise ValueError(f'expected compat to be None or "release", got {shown(compat)}')
+    if not isinstance(block, int) or block < 1:
+        raise ValueError(f"expected block to be at least 1, got {shown(block)}")
     if compat is None:
+        _refuse_several(text)
         text = " ".join(text.split())
     prompts, subtitles, rest = f"{text};;".split(";", maxsplit=2)
     parts = [part.strip() for part in prompts.split("|")]
+    if len(parts) > MOST_SHOTS:
+        raise ValueError(f"the storyboard is too long: expected at most {MOST_SHOTS:,} shots, got {len(parts):,}")
     lines = [line.strip() for line in subtitles.split("|")] if subtitles.strip() else []
     if compat is None:
         _refuse_mistakes(parts, lines, rest)
@@ -172,6 +180,7 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     if compat == "release":
         flags = [False, *("#" in part for part in parts)]
         shots = tuple(replace(shot, cut=cut) for shot, cut in zip(shots, flags, strict=False))
+    check_length(sum(shot.blocks for shot in shots), "the storyboard")
     return Storyboard(shots, _fit(lines, shots), block, compat)
 
 
@@ -180,7 +189,7 @@ def _shot(part: str, block: int) -> Shot:
     duration = DURATION.search(part)
     if duration is None:
         return Shot(prompt, UNTIMED_BLOCKS, cut=False)
-    seconds = float(duration[1])
+    seconds = min(float(duration[1]), MOST_SECONDS)
     blocks = max(1, math.floor(seconds * FPS / (FRAMES_PER_LATENT * block)))
     return Shot(prompt, blocks, cut=duration[2] == "#", seconds=seconds)
 
@@ -192,23 +201,39 @@ def _fit(lines: list[str], shots: tuple[Shot, ...]) -> tuple[str, ...]:
     return tuple(lines[: len(shots)] + [""] * (len(shots) - len(lines)))
 
 
+def _refuse_several(text: str) -> None:
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    if len(lines) > 1 and not any(line[0] in "|;" or line[-1] in "|;" for line in lines):
+        raise ValueError(
+            f"{len(lines)} lines, each a storyboard or a prompt of its own. To make them one storyboard, begin each "
+            "line after the first with '|'."
+        )
+
+
 def _refuse_mistakes(parts: list[str], lines: list[str], rest: str) -> None:
     for number, part in enumerate(parts, start=1):
         _refuse_shot(f"shot {number} of {len(parts)}", part)
     if len(lines) > len(parts):
         raise ValueError(f"expected at most one subtitle per shot, got {len(lines)} for {len(parts)} shots")
     if rest.strip(" ;"):
-        raise ValueError(f"expected one ';' between shots and subtitles, got another before {rest.strip(' ;')!r}")
+        raise ValueError(f"expected one ';' between shots and subtitles, got another before {shown(rest.strip(' ;'))}")
 
 
 def _refuse_shot(place: str, part: str) -> None:
     durations = [match[0] for match in DURATION.finditer(part)]
-    without = DURATION.sub("", part)
+    without = DURATION.sub(" ", part).strip()
     if not without.strip():
         raise ValueError(f"{place} has no prompt. Write one, such as 'a fox runs[5s]', or remove the '|'.")
     if len(durations) > 1:
-        raise ValueError(f"{place} has two durations, {' and '.join(durations)}. Put a '|' between two shots.")
+        found = " and ".join(duration[:60] for duration in durations[:2])
+        raise ValueError(
+            f"{place} has two durations, {found}. Keep one; if they are two shots, put a '|' between them."
+        )
     if durations and not float(DURATION.findall(part)[0][0]):
-        raise ValueError(f"{place} lasts {durations[0]}, expected more than 0 seconds")
-    if almost := ALMOST_A_DURATION.search(without):
-        raise ValueError(f"{place}: expected a duration such as [5s], or [5s#] to begin with a cut, got {almost[0]}")
+        raise ValueError(f"{place} lasts {durations[0][:60]}, expected more than 0 seconds")
+    if almost := almost_a_duration(without):
+        wanted = "expected a duration such as [5s], or [5s#] to begin with a cut"
+        raise ValueError(f"{place}: {wanted}, got {almost[0][:60]}. Write {almost[1]}.")
+    if has_lone_hash(without):
+        mend = f"{durations[0][:60].rstrip(']').rstrip('#')}#]" if durations else "[5s#]"
+        raise ValueError(f"{place} has a '#' outside the brackets. To begin it with a cut, write {mend}.")

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 from torch import nn
 
 from infrope_env.atomic_file import write_atomically
@@ -28,7 +28,8 @@ from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
-from infrope_env.tensor_files import fill, parse_safetensors
+from infrope_env.regular_file import MEGABYTE, read_regular
+from infrope_env.tensor_files import fill, parse_safetensors, sha256_of
 from infrope_env.text.encoder import PocketTextEncoder
 
 BUNDLED = Path(__file__).parents[1] / "assets"
@@ -36,6 +37,8 @@ GENERATOR, TEXT_ENCODER, DECODER = "generator.safetensors", "text_encoder.safete
 ENCODER = "encoder.safetensors"
 TOKENIZER, CARD = "tokenizer.json", "card.json"
 GENERATOR_PREFIX = "model."
+MOST_CARD_BYTES = MEGABYTE
+MOST_TOKENIZER_BYTES = 20 * MEGABYTE
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -51,12 +54,12 @@ def load_world(folder: Path, options: LoadOptions = DEFAULTS) -> WorldModel:
     if options.decoder is not None:
         raise WeightsError(f"No decoder named {options.decoder!r} for {folder}: it brings its own. Leave decoder out.")
     folder = folder.resolve()
-    return _load(folder, _read(folder / CARD).decode(), *options.device_and_dtype(), options.compile)
+    return _load(folder, _read_card(folder), *options.device_and_dtype(), options.compile)
 
 
 def load_card(folder: Path) -> Card:
     """Return the card of a world folder; WeightsError where it is missing or does not parse."""
-    return Card.parse(_read(folder / CARD).decode(), folder / CARD)
+    return Card.parse(_read_card(folder), folder / CARD)
 
 
 def describe_world(folder: Path) -> Iterator[str]:
@@ -66,8 +69,12 @@ def describe_world(folder: Path) -> Iterator[str]:
     yield f"{card.name}  {folder}"
     yield f"  {width}x{height} px, {card.model.num_layers} layers of {card.model.dim}"
     for name, sha256 in card.files.items():
-        data = _check(_read(folder / name), folder / name, card)
-        yield f"  {name:26}{len(data) / 1e6:9.2f} MB  sha256 {sha256[:16]}  intact"
+        try:
+            _check(sha256_of(folder / name), folder / name, card)
+            size = (folder / name).stat().st_size
+        except OSError as error:
+            raise WeightsError(f"{folder / name}: cannot be read: {error.strerror}.") from error
+        yield f"  {name:26}{size / 1e6:9.2f} MB  sha256 {sha256[:16]}  intact"
     yield from _describe_notes(card.training, "  ")
 
 
@@ -114,7 +121,7 @@ def _load(folder: Path, card_text: str, device: torch.device, dtype: torch.dtype
     """Load a folder. The card's text is part of the key, so a folder that is written again is loaded again."""
     card = Card.parse(card_text, folder / CARD)
     config = card.decoder
-    tokenizer = Tokenizer.from_str(_check(_read(folder / TOKENIZER), folder / TOKENIZER, card).decode())
+    tokenizer = _load_tokenizer(folder / TOKENIZER, card)
     text_encoder = _network(folder / TEXT_ENCODER, card, lambda: PocketTextEncoder(tokenizer, card.text_encoder))
     decoder = _network(folder / DECODER, card, lambda: _make_decoder(config))
     encoder = None
@@ -146,28 +153,57 @@ def _make_decoder(config: PatchCodecConfig | TAEHVConfig) -> Any:
     return codec
 
 
+def _load_tokenizer(path: Path, card: Card) -> Tokenizer:
+    """Return the tokenizer, of the kind that `build_tokenizer` makes: its ids are the rows of the embedding."""
+    data = _read(path, MOST_TOKENIZER_BYTES)
+    _check(hashlib.sha256(data).hexdigest(), path, card)
+    try:
+        tokenizer = Tokenizer.from_str(data.decode())
+    except Exception as error:  # the library raises nothing narrower
+        raise WeightsError(f"{path}: not a tokenizer ({error}). Get the folder again.") from error
+    parts = (tokenizer.normalizer, tokenizer.pre_tokenizer)
+    surplus = (tokenizer.post_processor, tokenizer.padding, tokenizer.truncation)
+    if not isinstance(tokenizer.model, models.WordLevel) or None in parts or any(part is not None for part in surplus):
+        raise WeightsError(f"{path}: expected a tokenizer with one id per word, as `build_tokenizer` makes it.")
+    ids = sorted(tokenizer.get_vocab().values())
+    if ids != list(range(len(ids))):
+        raise WeightsError(f"{path}: expected the ids of the {len(ids)} words to be 0 to {len(ids) - 1}.")
+    return tokenizer
+
+
 def _network(path: Path, card: Card, make: Callable[[], N]) -> N:
     """Return a network with the weights of its file. The bytes that are hashed are the bytes that are loaded."""
-    data = _read(path)
+    try:
+        with torch.device("meta"):
+            values = sum(tensor.numel() for tensor in make().state_dict().values())
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path.with_name(CARD)}: no network of these sizes can be made ({error}).") from error
+    data = _read(path, 8 * values + MEGABYTE)  # at most eight bytes per value, and a header
     tensors = parse_safetensors(data, path)
-    _check(data, path, card)
+    _check(hashlib.sha256(data).hexdigest(), path, card)
     prefix = GENERATOR_PREFIX if path.name == GENERATOR else ""
     plain = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return fill(make, plain, path, f"the sizes in {CARD}", device="cpu")
 
 
-def _check(data: bytes, path: Path, card: Card) -> bytes:
-    """Return the bytes of a file if the card has their digest; WeightsError where it does not."""
+def _check(digest: str, path: Path, card: Card) -> None:
+    """Raise WeightsError unless the card has this sha256 for the file."""
     if path.name not in card.files:
         raise WeightsError(f"{path.with_name(CARD)}: files has no sha256 for {path.name}.")
-    if hashlib.sha256(data).hexdigest() != card.files[path.name]:
+    if digest != card.files[path.name]:
         raise WeightsError(f"{path}: altered, its sha256 is not the one in {CARD}. Get the folder again.")
-    return data
 
 
-def _read(path: Path) -> bytes:
+def _read_card(folder: Path) -> str:
     try:
-        return path.read_bytes()
+        return _read(folder / CARD, MOST_CARD_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise WeightsError(f"{folder / CARD}: not valid JSON: {error}.") from error
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    try:
+        return read_regular(path, most_bytes)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}.") from error
 

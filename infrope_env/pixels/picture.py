@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-Picture = NDArray[np.uint8]
-"""RGB picture, H W 3."""
+from infrope_env.errors import shown
+from infrope_env.pixels.picture_file import Picture, check_size, read_picture
 
 
 def load_picture(source: object, frame_size: tuple[int, int]) -> Picture:
     """Return a picture in the size of a pixel frame.
 
     Args:
-        source: Path of a picture file (PNG, JPEG, WebP or another format that FFmpeg reads), which is rotated by its
-            EXIF orientation, or a uint8 array, H W 3.
+        source: Path of a picture file, as `read_picture` reads it, or a uint8 array, H W 3.
         frame_size: Height and width of a pixel frame.
 
     Raises:
-        ValueError: The file does not exist or holds no picture, or the array has another shape or type.
+        ValueError: The file does not exist or holds no picture, or the array has another shape or type; or the
+            picture is larger or narrower than `check_size` allows.
     """
-    if isinstance(source, str | Path):
-        return resize_and_crop(_read(Path(source).expanduser()), frame_size)
+    if isinstance(source, str | os.PathLike):
+        return resize_and_crop(read_picture(source), frame_size)
     if not isinstance(source, np.ndarray):
-        raise ValueError(f"expected an image to be a path or a uint8 array of shape (H, W, 3), got {source!r}")
+        raise ValueError(f"expected an image to be a path or a uint8 array of shape (H, W, 3), got {shown(source)}")
     if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
         got = f"{source.dtype} of shape {source.shape}"
         raise ValueError(f"expected an image to be a uint8 array of shape (H, W, 3), RGB from 0 to 255, got {got}")
+    check_size(source.shape[1], source.shape[0], "an image")
     return resize_and_crop(source, frame_size)
 
 
@@ -68,15 +68,3 @@ def to_png(picture: Picture) -> bytes:
     codec = av.CodecContext.create("png", "w")
     codec.width, codec.height, codec.pix_fmt, codec.time_base = width, height, "rgb24", Fraction(1)
     return b"".join(bytes(packet) for packet in codec.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-
-
-def _read(path: Path) -> Picture:
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            frame = next(container.decode(video=0))
-            pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-            return np.rot90(pixels, frame.rotation // 90)  # both count counterclockwise
-    except (av.FFmpegError, IndexError, StopIteration) as error:
-        raise ValueError(f"{path}: there is no picture that can be read ({error or 'it is empty'}).") from error

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import tomllib
 
 import pytest
@@ -76,6 +77,54 @@ def test_broken_toml_is_named_with_its_line(tmp_path):
     (tmp_path / "mine.toml").write_text('name = "x"\nname = "y"\n')
     with pytest.raises(ValueError, match=r"mine.toml: not valid TOML: .*line 2"):
         ActionSet.load(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_file_of_any_editor_is_read(tmp_path, encoding, ends):
+    text = (BUNDLED / "pocket.toml").read_text().replace("an orange fox", "an orange\u2028fox")
+    (tmp_path / "mine.toml").write_bytes(text.replace("\n", ends).encode(encoding))
+    assert ActionSet.load(tmp_path / "mine.toml") == ActionSet.load("pocket")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"name = '\xff'", "mine.toml: expected text in UTF-8: "),
+        ("name = 'x'".encode("utf-16-le"), "mine.toml: expected text in UTF-8, got null characters"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused(tmp_path, data, sentence):
+    (tmp_path / "mine.toml").write_bytes(data)
+    with pytest.raises(ValueError, match=sentence):
+        ActionSet.load(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"name = {'[' * 100_000}",
+        f"name = {'9' * 5000}",
+        f"name = 0x{'f' * 100_000}",
+        f"{'a.' * 100_000}a = 1",
+        f"[{'a.' * 100_000}a]",
+        f"name = {'{a=' * 100_000}",
+        "x" * 2_000_000,
+    ],
+)
+def test_hostile_toml_is_refused_at_once(tmp_path, text):
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(ValueError, match=r"mine.toml: .{1,300}$"):
+        ActionSet.load(tmp_path / "mine.toml")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for name, kind in {"pipe.toml": "a pipe", "zero.toml": "a device"}.items():
+        with pytest.raises(ValueError, match=rf"{name}: cannot be read: expected a regular file, it is {kind}"):
+            ActionSet.load(tmp_path / name)
 
 
 def changed(tables, path, value):

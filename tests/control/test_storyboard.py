@@ -160,8 +160,10 @@ def test_the_release_truncates_subtitles_and_we_refuse_them():
         ("[5s]", "shot 1 of 1 has no prompt"),
         ("one[5s] |", "shot 2 of 2 has no prompt"),
         ("one[5s] || two[5s]", "shot 2 of 3 has no prompt"),
-        ("one | x[5s][3s]", r"shot 2 of 2 has two durations, \[5s\] and \[3s\]"),
-        ("one[5s]\ntwo[5s]", r"two durations, .* Put a '\|' between two shots"),
+        ("one | x[5s][3s]", r"shot 2 of 2 has two durations, \[5s\] and \[3s\]\. Keep one"),
+        ("one[5s]\ntwo[5s]", "2 lines, each a storyboard or a prompt of its own"),
+        ("a fox runs\na fox waves\n\na frog sits", "3 lines, each a storyboard or a prompt of its own"),
+        ("a fox | a frog\na robot | a knight", "2 lines, each a storyboard or a prompt of its own"),
         ("one[0s]", r"shot 1 of 1 lasts \[0s\], expected more than 0 seconds"),
         ("one[5S]", r"expected a duration such as \[5s\], or \[5s#\] to begin with a cut, got \[5S\]"),
         ("one[5.5s #]", r"got \[5.5s #\]"),
@@ -177,6 +179,94 @@ def test_a_mistake_is_one_sentence_and_the_release_reads_on(line, sentence):
     assert isinstance(parse(line, compat="release"), Storyboard)
 
 
+@pytest.mark.parametrize("seconds", ["99999999999", "9" * 400, "750000", "0" * 5000 + "9" * 5000])
+@pytest.mark.parametrize("compat", [None, "release"])
+def test_a_storyboard_beyond_reason_is_refused(seconds, compat):
+    with pytest.raises(ValueError, match="the storyboard is too long: expected at most 1,000,000 blocks, got "):
+        parse(f"one[{seconds}s] | two[5s]", compat)
+
+
+def test_a_storyboard_of_too_many_shots_is_refused():
+    with pytest.raises(ValueError, match="expected at most 10,000 shots, got 300,001"):
+        parse("|" * 300_000)
+
+
+def test_a_storyboard_that_is_no_text_is_refused():
+    with pytest.raises(TypeError, match="expected the storyboard to be a text, got 7"):
+        parse(7)
+
+
+@pytest.mark.parametrize(
+    ("written", "mend"),
+    {
+        "[10#s]": "[10s#]",
+        "[#10s]": "[10s#]",
+        "[# 10s]": "[10s#]",
+        "[10s #]": "[10s#]",
+        "[10 s#]  [#]": None,
+        "[1m30s]": "[90s]",
+        "[1m 30s#]": "[90s#]",
+        "[1h2m3s]": "[3723s]",
+        "[2min]": "[120s]",
+        "[0:10]": "[10s]",
+        "[1:30#]": "[90s#]",
+        "[0:01:30]": "[90s]",
+        "(10s#)": "[10s#]",
+        "(10s)": "[10s]",
+        "(1.5 seconds)": "[1.5s]",
+        "{10s}": "[10s]",
+        "（10s#）": "[10s#]",
+        "［10s］": "[10s]",
+        "[5S]": "[5s]",
+        "[.5s]": "[0.5s]",
+        "[2,5s]": "[2.5s]",
+        "[5]": "[5s]",
+        "[-5s]": "[5s]",
+        "[1e3s]": "[1000s]",
+        "[10s": "[10s]",
+        " 10s#]": "[10s#]",
+        f"[{'9' * 40}]": "[5s]",
+    }.items(),
+)
+def test_what_looks_like_a_duration_is_refused_with_the_mend(written, mend):
+    with pytest.raises(ValueError) as caught:
+        parse(f"a fox runs | a fox waves{written}")
+    assert str(caught.value).startswith("shot 2 of 2")
+    assert mend is None or str(caught.value).endswith(f", got {written.strip()}. Write {mend}.")
+    assert isinstance(parse(f"a fox runs | a fox waves{written}", compat="release"), Storyboard)
+
+
+@pytest.mark.parametrize(
+    "shot", ["a fox[10s]#", "a fox[10s] #", "#[10s] a fox", "# a fox[10s]", "#a fox[10s]", "a fox#[10s]"]
+)
+def test_a_hash_outside_the_brackets_is_refused_with_the_mend(shot):
+    with pytest.raises(ValueError, match=r"shot 2 of 2 has a '#' outside the brackets.* write \[10s#\]\.$"):
+        parse(f"one[5s] | {shot}")
+    with pytest.raises(ValueError, match=r"write \[5s#\]\.$"):
+        parse("one | # two")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "#1 fan waves",
+        "a #1 fan waves",
+        "a #sunset poster",
+        "a film of (2019)",
+        "a (16:9) picture",
+        "[16 mm film] a fox",
+        "a lens (50mm)",
+        "a (100m) race",
+        "[50mm] a fox",
+        "[wide shot] a fox",
+        "a fox (running)",
+        "a fox in 4k [4k]",
+    ],
+)
+def test_hashes_numbers_and_brackets_of_a_prompt_stay_in_it(prompt):
+    assert parse(f"one[5s] | {prompt}[5s]").shots[1].prompt == prompt
+
+
 def test_trailing_semicolons_are_no_mistake():
     assert parse("one[5s]; s1 ;").subtitles == ("s1",)
 
@@ -184,8 +274,9 @@ def test_trailing_semicolons_are_no_mistake():
 def test_unknown_dialects_and_block_sizes_are_refused():
     with pytest.raises(ValueError, match="compat to be None or \"release\", got 'official'"):
         parse("one", compat="official")
-    with pytest.raises(ValueError, match="block to be at least 1, got 0"):
-        parse("one", block=0)
+    for block in (0, "3", 1.5, None):
+        with pytest.raises(ValueError, match=f"block to be at least 1, got {block!r}"):
+            parse("one", block=block)
 
 
 def test_importing_the_module_does_not_import_torch():

@@ -26,6 +26,17 @@ def test_the_error_of_a_script_quotes_the_word(text: str, named: str) -> None:
         ScriptedController.from_text(text, NAMES)
 
 
+@pytest.mark.parametrize("count", ["99999999999999", "9" * 5000, "1000000", "600000 jump*600000"])
+def test_a_script_beyond_reason_is_refused_before_it_is_laid_out(count: str) -> None:
+    with pytest.raises(ValueError, match="the script is too long: expected at most 1,000,000 blocks, got "):
+        ScriptedController.from_text(f"jump*{count}", NAMES)
+
+
+def test_a_script_that_is_no_text_is_refused() -> None:
+    with pytest.raises(TypeError, match="expected the script to be a text, got NoneType"):
+        ScriptedController.from_text(None, NAMES)  # type: ignore[arg-type]
+
+
 class FakeEnv:
     """The part of an environment that a storyboard uses: the info of the newest block, and `set_prompt`."""
 
@@ -68,7 +79,9 @@ def test_the_error_of_a_storyboard_file_begins_with_its_path(tmp_path: Path) -> 
 def test_a_release_file_with_a_storyboard_on_each_line_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
     path.write_text("a fox runs[3s]\n\na frog jumps[3s]\n")
-    with pytest.raises(ValueError, match=r"prompts\.txt: 2 storyboards, one on each line as the release reads it"):
+    with pytest.raises(
+        ValueError, match=r"2 storyboards, one on each line as the release .* Choose one with --line 1 to --line 3\.$"
+    ):
         StoryboardController.from_file(path, FakeEnv("").set_prompt, NAMES, compat="release")
     path.write_text("\na fox runs[3s] | a fox waves[3s]\n")
     controller = StoryboardController.from_file(path, FakeEnv("").set_prompt, NAMES, compat="release")

@@ -1,4 +1,6 @@
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from infrope_env.models.world_folder import (
     save_world,
 )
 from infrope_env.pixels.taehv import TAEHV
+from infrope_env.regular_file import read_regular
 from tests.tiny_world import TINY_MODEL, tiny_world
 
 CPU, FLOAT32 = LoadOptions(device="cpu"), LoadOptions(device="cpu", dtype="float32")
@@ -41,8 +44,6 @@ def edit_card(folder: Path, **entries: object) -> None:
 
 def save_unchecked(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> None:
     """Replace a file and its digest in the card."""
-    import hashlib
-
     save_file(tensors, folder / name)
     files = json.loads((folder / CARD).read_text())["files"]
     edit_card(folder, files=files | {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()})
@@ -165,6 +166,17 @@ def test_a_shape_that_does_not_fit_the_card_is_named(world_copy):
         ({"window": {"sink": -1}}, "card.json: window: .*sink"),
         ({"surprise": 1}, "card.json: unknown entry 'surprise'"),
         ({"files": {}}, "files has no sha256 for"),
+        ({"files": {"../../secret": "0"}}, r"files: expected names of files in the folder, got '\.\./\.\./secret'"),
+        ({"files": {"generator.safetensors": 3}}, "expected files to be an object of strings"),
+        ({"name": ["x"]}, "expected name to be a string"),
+        ({"sampler": {"steps": list(range(1000, 0, -1))}}, "expected steps to be a list of at most 100 entries"),
+        ({"sampler": {"steps": [1000, "500"]}}, "expected steps to be a list, each entry a whole number from 0"),
+        ({"sampler": {"steps": [1000, 10**4000]}}, "expected steps to be a list, each entry a whole number from 0"),
+        ({"sampler": {"shift": float("nan")}}, "expected shift to be a number, got nan"),
+        ({"sampler": {"shift": 10**4000}}, "expected shift to be a number, got a value of type int|, got 1000"),
+        ({"window": {"block": 2.5}}, "window: expected block to be a whole number from 0 to 65536, got 2.5"),
+        ({"window": {"coordinates": ["rank"]}}, "window: expected coordinates to be a string"),
+        ({"training": {"a": json.loads("[" * 30 + "]" * 30)}}, "card.json: not valid: more than 20 levels deep"),
     ],
 )
 def test_a_mistake_in_a_card_is_located(world_copy, entries, sentence):
@@ -173,9 +185,88 @@ def test_a_mistake_in_a_card_is_located(world_copy, entries, sentence):
         load_world(world_copy, CPU)
 
 
-def test_a_card_that_is_not_json_is_refused(world_copy):
-    (world_copy / CARD).write_text("{")
-    with pytest.raises(WeightsError, match=r"card\.json: not valid JSON"):
+@pytest.mark.parametrize(
+    "text", ["{", "[" * 100_000, '{"model": ' * 100_000, f'{{"name": {"9" * 5000}}}', "\ud800", "null", "\0"]
+)
+def test_a_card_that_is_not_json_is_refused(world_copy, text):
+    (world_copy / CARD).write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(WeightsError, match=r"card\.json: (not valid|expected an object)"):
+        load_world(world_copy, CPU)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "sentence"),
+    [
+        ("model", {"num_layers": 10**9}, "expected num_layers to be a whole number from 0 to 256, got 1000000000"),
+        ("model", {"dim": "48"}, "expected dim to be a whole number from 0 to 65536, got '48'"),
+        ("model", {"learned_grid": 1}, "expected learned_grid to be true or false, got 1"),
+        ("model", {"latent_size": [4]}, r"expected latent_size to be a list of 2 entries, got \[4\]"),
+        ("model", {"latent_size": [65536, 65536]}, "expected a block of 1 to 1000000000 values, got 12 frames of"),
+        ("model", {"text_dim": 8}, "expected text_dim to be the model's 8 everywhere, got 16"),
+        ("decoder", {"patch": 0}, "expected a block of 1 to 1000000000 values, got 12 frames of 0 x 0"),
+        ("decoder", {"decoder_widths": [0, 8, 8, 8]}, "card.json: no network of these sizes|does not fit the sizes"),
+    ],
+)
+def test_sizes_beyond_reason_are_refused_before_they_are_used(world_copy, part, changes, sentence):
+    edit_card(world_copy, **{part: json.loads((world_copy / CARD).read_text())[part] | changes})
+    with pytest.raises(WeightsError, match=sentence):
+        load_world(world_copy, CPU)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", [*FILES, CARD])
+def test_only_regular_files_are_read(world_copy, name):
+    for make, kind in {
+        lambda path: path.symlink_to("/dev/zero"): "a device",
+        os.mkfifo: "a pipe",
+        Path.mkdir: "a folder",
+    }.items():
+        (world_copy / name).unlink()
+        make(world_copy / name)
+        for check in (lambda: load_world(world_copy, CPU), lambda: list(describe_world(world_copy))):
+            with pytest.raises(WeightsError, match=rf"{name}: cannot be read: expected a regular file, it is {kind}"):
+                check()
+        (world_copy / name).rmdir() if kind == "a folder" else (world_copy / name).unlink()
+        (world_copy / name).touch()
+
+
+@pytest.mark.parametrize("name", [GENERATOR, TOKENIZER, CARD])
+def test_a_file_larger_than_expected_is_not_read_to_its_end(world_copy, name):
+    os.truncate(world_copy / name, 10**11)  # sparse: it takes no space on the disk
+    with pytest.raises(WeightsError, match=rf"{name}: cannot be read: expected at most [\d.]+ MB, it is larger"):
+        load_world(world_copy, CPU)
+
+
+def tokenizer_with(world_copy: Path, **changes: object) -> None:
+    """Change the tokenizer, and its digest in the card."""
+    data = json.dumps(json.loads((world_copy / TOKENIZER).read_text()) | changes).encode()
+    (world_copy / TOKENIZER).write_bytes(data)
+    files = json.loads((world_copy / CARD).read_text())["files"]
+    edit_card(world_copy, files=files | {TOKENIZER: hashlib.sha256(data).hexdigest()})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model": {"type": "nothing"}}, "not a tokenizer"),
+        ({"model": {"type": "BPE", "vocab": {}, "merges": []}}, "expected a tokenizer with one id per word"),
+        ({"normalizer": None}, "expected a tokenizer with one id per word"),
+        (
+            {"model": {"type": "WordLevel", "vocab": {"[UNK]": 1, "a": 700}, "unk_token": "[UNK]"}},
+            "expected the ids of the 2 words to be 0 to 1",
+        ),
+    ],
+)
+def test_a_damaged_tokenizer_is_refused(world_copy, changes, sentence):
+    tokenizer_with(world_copy, **changes)
+    with pytest.raises(WeightsError, match=rf"tokenizer\.json: {sentence}"):
+        load_world(world_copy, CPU)
+
+
+def test_weights_of_whole_numbers_are_refused(world_copy):
+    tensors = {name: tensor.to(torch.int64) for name, tensor in load_file(world_copy / GENERATOR).items()}
+    save_unchecked(world_copy, GENERATOR, tensors)
+    with pytest.raises(WeightsError, match=r"is of torch\.int64, expected torch\.float32"):
         load_world(world_copy, CPU)
 
 
@@ -202,8 +293,12 @@ def test_a_world_half_written_over_another_is_noticed(world_copy, tmp_path):
 
 def test_every_file_is_read_once_so_the_hashed_bytes_are_the_loaded_ones(world_copy, monkeypatch):
     reads = []
-    read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: reads.append(path.name) or read_bytes(path))
+
+    def read(path: Path, most_bytes: int) -> bytes:
+        reads.append(path.name)
+        return read_regular(path, most_bytes)
+
+    monkeypatch.setattr("infrope_env.models.world_folder.read_regular", read)
     load_world(world_copy, FLOAT32)
     assert sorted(reads) == sorted([*FILES, CARD])
 
