@@ -181,9 +181,9 @@ def check_line(content: object) -> None:
 
 
 def own_ids() -> list[str]:
-    """Return the ids that this package has registered."""
-    entry_points = {name: spec.entry_point for name, spec in gymnasium.registry.items()}
-    return [name for name, entry in entry_points.items() if isinstance(entry, str) and entry.startswith(PACKAGE)]
+    """Return the ids of this package whose observations are whole blocks, which a recording needs."""
+    blocks = {name: spec.entry_point for name, spec in gymnasium.registry.items() if not spec.additional_wrappers}
+    return [name for name, entry in blocks.items() if isinstance(entry, str) and entry.startswith(PACKAGE)]
 
 
 def _check_env_kwargs(kwargs: Entries) -> None:

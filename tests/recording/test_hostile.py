@@ -19,6 +19,7 @@ NAMES = {f"name{i}": {"text": "a word"} for i in range(1000)}
 CHANGES = [
     change("env_id", to="trap:Trap-v0"),
     change("env_id", to="CartPole-v1"),
+    change("env_id", to="infrope/PocketWorldImage-v0"),
     change("env_id", to="infrope_env:infrope/PocketWorld-v0"),
     change("env_id", to=["infrope/PocketWorld-v0"]),
     change("env_kwargs", to=[]),
