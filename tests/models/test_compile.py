@@ -123,7 +123,7 @@ def inexact(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any
 def test_compiling_leaves_the_bytes_of_an_environment_made_without_it(
     tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infrope_env.models.compile.compile_model", partial(compile_model, backend=inexact))
+    monkeypatch.setattr("infrope_env.env.compile_model", partial(compile_model, backend=inexact))
     arguments: dict[str, Any] = {"weights": str(tiny_weights), "device": "cpu", "dtype": "float32"}
 
     def pixels(env: InfinityRopeEnv) -> list[bytes]:

@@ -157,7 +157,7 @@ def test_a_compiled_model_is_another_one_and_the_plain_one_stays(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[Any] = []
-    monkeypatch.setattr("infrope_env.models.compile.compile_model", lambda model, rollout: compiled.append(model))
+    monkeypatch.setattr("infrope_env.env.compile_model", lambda model, rollout: compiled.append(model))
     plain = gymnasium.make(ID, **given).unwrapped.model
     assert compiled == []
     model = gymnasium.make(ID, compile=True, **given).unwrapped.model
