@@ -176,15 +176,16 @@ def _network(path: Path, card: Card, make: Callable[[], N]) -> N:
     device = "cpu" if _is_small(card) else "meta"  # the meta device takes no memory, but two seconds of imports
     try:
         with torch.device(device), torch.random.fork_rng(devices=()):
-            values = sum(tensor.numel() for tensor in make().state_dict().values())
+            network = make()
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path.with_name(CARD)}: no network of these sizes can be made ({error}).") from error
+    values = sum(tensor.numel() for tensor in network.state_dict().values())
     data = _read(path, 8 * values + MEGABYTE)  # at most eight bytes per value, and a header
     tensors = parse_safetensors(data, path)
     _check(hashlib.sha256(data).hexdigest(), path, card)
     prefix = GENERATOR_PREFIX if path.name == GENERATOR else ""
     plain = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return fill(make, plain, path, f"the sizes in {CARD}", device=device)
+    return fill(lambda: network, plain, path, f"the sizes in {CARD}")
 
 
 def _is_small(card: Card) -> bool:

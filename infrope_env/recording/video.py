@@ -21,8 +21,7 @@ MUXER = {
     "avoid_negative_ts": "disabled",  # the times of a fragment count from the start of the video
 }
 ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "16"}
-MATRIX, LIMITED = 6, int(ColorRange.MPEG)
-BT709 = 1
+MATRIX, BT709, LIMITED = 6, 1, int(ColorRange.MPEG)
 """Colour tags. The matrix is that of BT.601 (code 6), which readers that ignore the tags, such as OpenCV, assume."""
 HEADER_BYTES = 1_000_000  # no fragment's header is longer
 
