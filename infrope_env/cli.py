@@ -7,6 +7,7 @@ Bad input ends with one sentence on stderr and exit code 2. Each subcommand impo
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import io
 import logging
@@ -22,15 +23,17 @@ import tyro
 from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.playable import playable
+from infrope_env.output import OutputError, lossy_output, readable_width, require_output
 from infrope_env.player.bindings import format_bindings
 
 if TYPE_CHECKING:
     import gymnasium
 
+    from infrope_env.player.headless import TimedBlock
     from infrope_env.wrappers import RecordRollout
 
 BAD_INPUT = 2
-INTERRUPTED = 130
+INTERRUPTED, READER_GONE = 130, 141  # as a shell reports the signals SIGINT and SIGPIPE
 
 
 @dataclass(kw_only=True)
@@ -55,12 +58,20 @@ class Play(RolloutOptions):
             env = recorder = RecordRollout(env, self.record)
         with contextlib.closing(env), _episodes_printed(recorder):
             if self.headless:
-                from infrope_env.player.headless import print_block
-
-                self.run_headless(env, print_block)
+                self._run_headless(env)
             else:
                 self._run_in_window(env, recorder)
         return 0
+
+    def _run_headless(self, env: gymnasium.Env[Any, Any]) -> None:
+        from infrope_env.player.headless import print_block
+
+        def report(block: TimedBlock, count: int, total: int) -> None:
+            print_block(block, count, total)
+            if self.record is None:  # the lines are the only result: without readers there is nothing to go on for
+                require_output()
+
+        self.run_headless(env, report)
 
     def _run_in_window(self, env: gymnasium.Env[Any, Any], recorder: RecordRollout | None) -> None:
         from infrope_env.player.session import PlaySession, keyboard_for
@@ -123,7 +134,11 @@ class Replay(MachineOptions):
         render_mode = "human" if in_window else None
         report = replay(self.episode, self.out, render_mode=render_mode, threads=self.threads, **self.env_arguments())
         print(report.summary())
-        return report.exit_code if self.verify else 0
+        if self.verify:
+            return report.exit_code
+        if self.out is None:
+            require_output()
+        return 0
 
 
 @dataclass(kw_only=True)
@@ -138,6 +153,7 @@ class Bench(EnvironmentOptions):
         from infrope_env.bench import bench
 
         print(bench(self.make_env(), blocks=self.blocks, threads=self.threads, seed=self.seed or 0))
+        require_output()
         return 0
 
 
@@ -162,6 +178,7 @@ class Weights:
 
         for line in run_command(self.name, self.download, self.convert, self.verify, self.revision):
             print(line)
+        require_output()
         return 0
 
 
@@ -171,11 +188,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Arguments of the command; None means those of the process.
     """
+    with lossy_output():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Parse the arguments and run the subcommand; return the exit code, after a sentence on stderr if it fails."""
     try:
         with _log_on_stderr():
             return _parse(arguments).run()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OutputError as error:
+        return READER_GONE if error.errno == errno.EPIPE else _complain(str(error.strerror))
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "controllers":
             hidden = "this package's controllers are hidden by another module of that name"
@@ -211,7 +236,7 @@ def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | 
     """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
     stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(stderr):
+        with contextlib.redirect_stderr(stderr), readable_width():
             return tyro.cli(
                 _subcommands(),
                 prog="infrope",
@@ -220,7 +245,8 @@ def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | 
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
             )
     except SystemExit as stop:
-        if not stop.code:
+        if not stop.code:  # the help was printed
+            require_output()
             raise
     lines = [line.strip("╭╮╰╯│─ ") for line in stderr.getvalue().splitlines()[1:]]
     sentence = " ".join(lines[: lines.index("")] if "" in lines else lines)
