@@ -25,6 +25,7 @@ from infrope_env.control.actions import ActionSet
 from infrope_env.control.playable import playable
 from infrope_env.output import OutputError, lossy_output, readable_width, require_output
 from infrope_env.player.bindings import format_bindings
+from infrope_env.recording.quality import Quality
 
 if TYPE_CHECKING:
     import gymnasium
@@ -42,10 +43,13 @@ class Play(RolloutOptions):
 
     record: Path | None = None
     """Record every rollout in this folder."""
+    quality: Quality | None = None
+    """Pixels of the recorded videos: standard (4:2:0, for any player; the default), high (4:4:4) or lossless."""
 
     def run(self) -> int:
         """Play in a window, or headless with one line per block; return the exit code."""
         self.check()
+        _require_recording(self.quality, self.record, "--record")
         if not self.headless:
             from infrope_env.player.window import open_display
 
@@ -55,7 +59,7 @@ class Play(RolloutOptions):
         if self.record is not None:
             from infrope_env.wrappers import RecordRollout
 
-            env = recorder = RecordRollout(env, self.record)
+            env = recorder = RecordRollout(env, self.record, self.quality or "standard")
         with contextlib.closing(env), _episodes_printed(recorder):
             if self.headless:
                 self._run_headless(env)
@@ -95,6 +99,8 @@ class Record(RolloutOptions):
 
     out: Path
     """Folder of the recording."""
+    quality: Quality = "standard"
+    """Pixels of the videos: standard (4:2:0, for any player), high (4:4:4, sharper colours) or lossless."""
 
     def run(self) -> int:
         """Make and record all blocks, with progress on stderr; return the exit code."""
@@ -102,7 +108,8 @@ class Record(RolloutOptions):
         from infrope_env.wrappers import RecordRollout
 
         self.check()
-        with contextlib.closing(RecordRollout(self.make_env(), self.out)) as recorder, warnings.catch_warnings():
+        made = RecordRollout(self.make_env(), self.out, self.quality)
+        with contextlib.closing(made) as recorder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a full disk is reported below, once
             with _episodes_printed(recorder):
                 code = self.run_headless(recorder, print_progress)
@@ -119,6 +126,8 @@ class Replay(MachineOptions):
     """Compare every block with the recorded one: exit code 1 if one differs, 3 if they cannot be compared."""
     out: Path | None = None
     """Record the new rollout in this folder."""
+    quality: Quality | None = None
+    """Pixels of the videos in --out: standard, high or lossless."""
     threads: int | None = None
     """CPU threads of torch; by default as many as in the recording."""
 
@@ -126,13 +135,21 @@ class Replay(MachineOptions):
         """Replay, print the report and return the exit code, which is 0 without --verify."""
         from infrope_env.recording import replay
 
+        _require_recording(self.quality, self.out, "--out")
         in_window = not self.headless and not self.verify
         if in_window:
             from infrope_env.player.window import open_display
 
             open_display()
         render_mode = "human" if in_window else None
-        report = replay(self.episode, self.out, render_mode=render_mode, threads=self.threads, **self.env_arguments())
+        report = replay(
+            self.episode,
+            self.out,
+            render_mode=render_mode,
+            threads=self.threads,
+            quality=self.quality,
+            **self.env_arguments(),
+        )
         print(report.summary())
         if self.verify:
             return report.exit_code
@@ -265,6 +282,11 @@ def _subcommands() -> Any:
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Weights, subcommand("weights")]
     )
+
+
+def _require_recording(quality: Quality | None, folder: Path | None, option: str) -> None:
+    if quality is not None and folder is None:
+        raise ValueError(f"--quality is that of a recording: give {option} too")
 
 
 def _path_of(module: str) -> str:
