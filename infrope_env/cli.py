@@ -7,6 +7,7 @@ Bad input ends with one sentence on stderr and exit code 2. Each subcommand impo
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import io
 import logging
@@ -22,15 +23,18 @@ import tyro
 from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.playable import playable
+from infrope_env.output import OutputError, lossy_output, readable_width, require_output
 from infrope_env.player.bindings import format_bindings
+from infrope_env.recording.quality import Quality
 
 if TYPE_CHECKING:
     import gymnasium
 
+    from infrope_env.player.headless import TimedBlock
     from infrope_env.wrappers import RecordRollout
 
 BAD_INPUT = 2
-INTERRUPTED = 130
+INTERRUPTED, READER_GONE = 130, 141  # as a shell reports the signals SIGINT and SIGPIPE
 
 
 @dataclass(kw_only=True)
@@ -39,10 +43,13 @@ class Play(RolloutOptions):
 
     record: Path | None = None
     """Record every rollout in this folder."""
+    quality: Quality | None = None
+    """Pixels of the recorded videos: standard (4:2:0, for any player; the default), high (4:4:4) or lossless."""
 
     def run(self) -> int:
         """Play in a window, or headless with one line per block; return the exit code."""
         self.check()
+        _require_recording(self.quality, self.record, "--record")
         if not self.headless:
             from infrope_env.player.window import open_display
 
@@ -52,15 +59,23 @@ class Play(RolloutOptions):
         if self.record is not None:
             from infrope_env.wrappers import RecordRollout
 
-            env = recorder = RecordRollout(env, self.record)
+            env = recorder = RecordRollout(env, self.record, self.quality or "standard")
         with contextlib.closing(env), _episodes_printed(recorder):
             if self.headless:
-                from infrope_env.player.headless import print_block
-
-                self.run_headless(env, print_block)
+                self._run_headless(env)
             else:
                 self._run_in_window(env, recorder)
         return 0
+
+    def _run_headless(self, env: gymnasium.Env[Any, Any]) -> None:
+        from infrope_env.player.headless import print_block
+
+        def report(block: TimedBlock, count: int, total: int) -> None:
+            print_block(block, count, total)
+            if self.record is None:  # the lines are the only result: without readers there is nothing to go on for
+                require_output()
+
+        self.run_headless(env, report)
 
     def _run_in_window(self, env: gymnasium.Env[Any, Any], recorder: RecordRollout | None) -> None:
         from infrope_env.player.session import PlaySession, keyboard_for
@@ -84,6 +99,8 @@ class Record(RolloutOptions):
 
     out: Path
     """Folder of the recording."""
+    quality: Quality = "standard"
+    """Pixels of the videos: standard (4:2:0, for any player), high (4:4:4, sharper colours) or lossless."""
 
     def run(self) -> int:
         """Make and record all blocks, with progress on stderr; return the exit code."""
@@ -91,7 +108,8 @@ class Record(RolloutOptions):
         from infrope_env.wrappers import RecordRollout
 
         self.check()
-        with contextlib.closing(RecordRollout(self.make_env(), self.out)) as recorder, warnings.catch_warnings():
+        made = RecordRollout(self.make_env(), self.out, self.quality)
+        with contextlib.closing(made) as recorder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a full disk is reported below, once
             with _episodes_printed(recorder):
                 code = self.run_headless(recorder, print_progress)
@@ -108,6 +126,8 @@ class Replay(MachineOptions):
     """Compare every block with the recorded one: exit code 1 if one differs, 3 if they cannot be compared."""
     out: Path | None = None
     """Record the new rollout in this folder."""
+    quality: Quality | None = None
+    """Pixels of the videos in --out: standard, high or lossless."""
     threads: int | None = None
     """CPU threads of torch; by default as many as in the recording."""
 
@@ -115,15 +135,27 @@ class Replay(MachineOptions):
         """Replay, print the report and return the exit code, which is 0 without --verify."""
         from infrope_env.recording import replay
 
+        _require_recording(self.quality, self.out, "--out")
         in_window = not self.headless and not self.verify
         if in_window:
             from infrope_env.player.window import open_display
 
             open_display()
         render_mode = "human" if in_window else None
-        report = replay(self.episode, self.out, render_mode=render_mode, threads=self.threads, **self.env_arguments())
+        report = replay(
+            self.episode,
+            self.out,
+            render_mode=render_mode,
+            threads=self.threads,
+            quality=self.quality,
+            **self.env_arguments(),
+        )
         print(report.summary())
-        return report.exit_code if self.verify else 0
+        if self.verify:
+            return report.exit_code
+        if self.out is None:
+            require_output()
+        return 0
 
 
 @dataclass(kw_only=True)
@@ -138,6 +170,7 @@ class Bench(EnvironmentOptions):
         from infrope_env.bench import bench
 
         print(bench(self.make_env(), blocks=self.blocks, threads=self.threads, seed=self.seed or 0))
+        require_output()
         return 0
 
 
@@ -162,6 +195,7 @@ class Weights:
 
         for line in run_command(self.name, self.download, self.convert, self.verify, self.revision):
             print(line)
+        require_output()
         return 0
 
 
@@ -171,11 +205,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Arguments of the command; None means those of the process.
     """
+    with lossy_output():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Parse the arguments and run the subcommand; return the exit code, after a sentence on stderr if it fails."""
     try:
         with _log_on_stderr():
             return _parse(arguments).run()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OutputError as error:
+        return READER_GONE if error.errno == errno.EPIPE else _complain(str(error.strerror))
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "controllers":
             hidden = "this package's controllers are hidden by another module of that name"
@@ -211,7 +253,7 @@ def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | 
     """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
     stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(stderr):
+        with contextlib.redirect_stderr(stderr), readable_width():
             return tyro.cli(
                 _subcommands(),
                 prog="infrope",
@@ -220,7 +262,8 @@ def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | 
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
             )
     except SystemExit as stop:
-        if not stop.code:
+        if not stop.code:  # the help was printed
+            require_output()
             raise
     lines = [line.strip("╭╮╰╯│─ ") for line in stderr.getvalue().splitlines()[1:]]
     sentence = " ".join(lines[: lines.index("")] if "" in lines else lines)
@@ -239,6 +282,11 @@ def _subcommands() -> Any:
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Weights, subcommand("weights")]
     )
+
+
+def _require_recording(quality: Quality | None, folder: Path | None, option: str) -> None:
+    if quality is not None and folder is None:
+        raise ValueError(f"--quality is that of a recording: give {option} too")
 
 
 def _path_of(module: str) -> str:

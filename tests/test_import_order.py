@@ -19,6 +19,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "infrope_env.regular_file",
         "infrope_env.config",
         "infrope_env.forked",
+        "infrope_env.output",
     ),
     ("infrope_env.tensor_files",),
     ("infrope_env.control",),

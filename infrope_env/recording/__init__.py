@@ -3,6 +3,7 @@
     wrapper.py       RecordRollout: the wrapper that records every block an environment makes
     run_info.py      weights, machine and versions that the bytes of a rollout depend on
     writer.py        writes a folder of episodes, readable up to the last block even after a kill
+    quality.py       how the pixels of a video are stored
     video.py         video.mp4, complete up to the newest block at any moment
     subtitles.py     video.srt, the subtitles of a storyboard
     episode.py       the format: files, meta data, log lines, digests

@@ -16,6 +16,7 @@ import numpy as np
 
 from infrope_env.control.frames import Frames
 from infrope_env.env_state import PromptRequest
+from infrope_env.recording.quality import Quality
 from infrope_env.recording.run_info import RunInfo
 
 VIDEO, SUBTITLES, LOG, META, IMAGE = "video.mp4", "video.srt", "blocks.jsonl", "meta.json", "image.png"
@@ -50,6 +51,7 @@ class EpisodeMeta:
             as a file of the episode with its sha256.
         continues: The block that a restored state continues from; None after a reset.
         made_with: Weights, machine and versions.
+        quality: How the video stores pixels; recordings without the entry are "standard".
     """
 
     env_id: str
@@ -61,6 +63,7 @@ class EpisodeMeta:
     options: dict[str, Any]
     continues: BlockReference | None
     made_with: RunInfo
+    quality: Quality = "standard"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON; paths among the arguments become strings."""
@@ -75,6 +78,7 @@ class EpisodeMeta:
             KeyError: An entry is missing.
             TypeError: An entry has unexpected fields.
         """
+        content = {"quality": "standard", **content}
         fields = {field.name: content[field.name] for field in dataclasses.fields(cls)}
         continues = fields["continues"]
         fields["continues"] = None if continues is None else BlockReference(**continues)

@@ -21,6 +21,7 @@ from infrope_env.control.actions import ActionSet, Transition
 from infrope_env.control.reset_options import TEXT_OPTIONS
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models.options import DTYPES
+from infrope_env.recording.quality import QUALITIES
 from infrope_env.recording.run_info import RunInfo
 
 PACKAGE = "infrope_env."
@@ -154,6 +155,8 @@ def check_meta(content: object) -> None:
     if meta.get("continues") is not None:
         _check_continues(meta.table("continues"))
     _check_made_with(meta.table("made_with"))
+    if "quality" in meta.values:
+        meta.choice("quality", QUALITIES)
     if meta.values.get("closed") is not None:
         closed = meta.table("closed")
         closed.integer("blocks", 0, MAX_BLOCKS)

@@ -21,6 +21,7 @@ from infrope_env.control.playable import playable
 from infrope_env.recording.episode import BlockRecord, EpisodeMeta, frames_digest
 from infrope_env.recording.files import ReplayError
 from infrope_env.recording.known_weights import find_decoder, find_weights, remember
+from infrope_env.recording.quality import Quality
 from infrope_env.recording.reader import Recording, inherited_tampering
 from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.schema import MAX_THREADS
@@ -113,6 +114,7 @@ def replay(
     *,
     render_mode: str | None = None,
     threads: int | None = None,
+    quality: Quality | None = None,
     **overrides: object,
 ) -> Report:
     """Replay an episode and compare every block with its log.
@@ -123,6 +125,7 @@ def replay(
         render_mode: "human" shows the replay in a window. Closing it, or Esc, ends the replay; the report then
             counts the blocks shown so far.
         threads: Number of torch threads during the replay; by default the recorded one, because bytes depend on it.
+        quality: Quality of the videos in `out`; by default that of the recording.
         overrides: Arguments of the environment in place of the recorded ones: `weights`, `device`, `offload`.
 
     Raises:
@@ -138,7 +141,7 @@ def replay(
         env = _make_env(recording.meta, render_mode, overrides)
         try:
             now = RunInfo.of(env.unwrapped.model)  # type: ignore[attr-defined]
-            env = env if out is None else RecordRollout(env, out)
+            env = env if out is None else RecordRollout(env, out, quality or recording.meta.quality)
             blocks, differing_blocks, problem = _compare(env, lineage)
         finally:
             env.close()

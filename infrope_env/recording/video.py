@@ -6,23 +6,23 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from infrope_env.control.frames import Frames
+from infrope_env.recording.quality import BT709, ENCODINGS, Encoding, Quality
 
 MUXER = {
     "movflags": "frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
     "use_editlist": "0",
     "avoid_negative_ts": "disabled",  # the times of a fragment count from the start of the video
 }
-ENCODER = {"preset": "veryfast", "tune": "zerolatency", "crf": "16"}
-MATRIX, BT709, LIMITED = 6, 1, int(ColorRange.MPEG)
-"""Colour tags. The matrix is that of BT.601 (code 6), which readers that ignore the tags, such as OpenCV, assume."""
+ROUNDED = Interpolation.AREA | Interpolation.ACCURATE_RND
+"""Conversion of pixels: colours of 4:2:0 are means over their pixels, and no value is rounded down."""
 HEADER_BYTES = 1_000_000  # no fragment's header is longer
 
 
@@ -35,13 +35,14 @@ class VideoWriter:
         frames: Number of pixel frames written so far.
     """
 
-    def __init__(self, path: Path, frame_size: tuple[int, ...], frame_rate: int) -> None:
+    def __init__(self, path: Path, frame_size: tuple[int, ...], frame_rate: int, quality: Quality = "standard") -> None:
         """Create the file.
 
         Args:
             path: A file that does not exist yet.
             frame_size: Height and width in pixels.
             frame_rate: Pixel frames per second.
+            quality: How pixels are stored.
 
         Raises:
             OSError: The file exists or cannot be written.
@@ -49,6 +50,7 @@ class VideoWriter:
         self.frames = 0
         self._blocks = 0
         self._frame_size, self._frame_rate = frame_size, frame_rate
+        self._encoding = ENCODINGS[quality]
         self._file = AtomicAppendFile(path)
 
     def write(self, frames: Frames) -> None:
@@ -70,17 +72,15 @@ class VideoWriter:
     def _encode(self, frames: Frames) -> bytes:
         """Return an mp4 file of one fragment, whose times and number continue the file."""
         output = io.BytesIO()
-        options = MUXER | {"fragment_index": str(self._blocks + 1)}
-        with av.open(output, "w", format="mp4", options=options) as container:
-            stream = container.add_stream("libx264", rate=self._frame_rate, options=ENCODER)
+        muxer = MUXER | {"fragment_index": str(self._blocks + 1)}
+        with av.open(output, "w", format="mp4", options=muxer) as container:
+            encoder, options = self._encoding.codec, dict(self._encoding.options)
+            stream = cast(av.VideoStream, container.add_stream(encoder, self._frame_rate, options))
             stream.height, stream.width = self._frame_size
-            stream.pix_fmt = "yuv420p"
-            tag_colors(stream.codec_context)
+            stream.pix_fmt = self._encoding.pixel_format
+            tag_colors(stream.codec_context, self._encoding)
             for i, pixels in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                frame = frame.reformat(
-                    format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
-                )
+                frame = _to_video_frame(pixels, self._encoding)
                 frame.pts = self.frames + i
                 frame.pict_type = PictureType.I if i == 0 else PictureType.NONE
                 container.mux(stream.encode(frame))
@@ -88,9 +88,23 @@ class VideoWriter:
         return output.getvalue()
 
 
-def tag_colors(codec: av.VideoCodecContext) -> None:
+def _to_video_frame(pixels: Frames, encoding: Encoding) -> av.VideoFrame:
+    """Return a pixel frame, H W 3, in the format that the encoder takes."""
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    if encoding.pixel_format == "rgb24":
+        return frame
+    return frame.reformat(
+        format=encoding.pixel_format,
+        dst_colorspace=Colorspace.ITU601,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=ROUNDED,
+    )
+
+
+def tag_colors(codec: av.VideoCodecContext, encoding: Encoding) -> None:
     """Write into the stream how its pixels become RGB: matrix, primaries, transfer and range."""
-    codec.colorspace, codec.color_range = MATRIX, LIMITED
+    codec.colorspace = encoding.matrix
+    codec.color_range = int(ColorRange.JPEG if encoding.full_range else ColorRange.MPEG)
     codec.color_primaries, codec.color_trc = BT709, BT709
 
 

@@ -21,6 +21,7 @@ from infrope_env.env_state import PromptRequest
 from infrope_env.pixels.picture import to_png
 from infrope_env.recording.episode import IMAGE, BlockRecord, BlockReference, EpisodeMeta, frames_digest, to_plain_json
 from infrope_env.recording.known_weights import remember
+from infrope_env.recording.quality import Quality, require_quality
 from infrope_env.recording.run_info import RunInfo
 from infrope_env.recording.writer import Recorder, RecordingError
 
@@ -40,20 +41,22 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         subtitles: Subtitles of every episode that a reset begins, written beside the video as video.srt.
     """
 
-    def __init__(self, env: gymnasium.Env[Frames, Any], folder: Path | str) -> None:
+    def __init__(self, env: gymnasium.Env[Frames, Any], folder: Path | str, quality: Quality = "standard") -> None:
         """Wrap an environment that `gymnasium.make` has made.
 
         Args:
             env: The environment.
             folder: Folder of episodes; made when missing. Existing episodes are kept.
+            quality: How the videos store pixels: "standard" is for any player, "high" keeps colours at full
+                resolution, "lossless" decodes to the exact pixels.
 
         Raises:
             RecordingError: The folder cannot be written to.
             TypeError: The environment's arguments are not JSON.
-            ValueError: `env` does not return all pixel frames of a block, is not an infrope environment, or was not
-                made by `gymnasium.make`.
+            ValueError: The quality has another name, or `env` does not return all pixel frames of a block, is not an
+                infrope environment, or was not made by `gymnasium.make`.
         """
-        RecordConstructorArgs.__init__(self, folder=str(folder))
+        RecordConstructorArgs.__init__(self, folder=str(folder), quality=quality)
         gymnasium.Wrapper.__init__(self, env)
         if not isinstance(env.unwrapped, InfinityRopeEnv):
             raise ValueError(f"expected an infrope environment to record, got {env.unwrapped}")
@@ -64,7 +67,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         to_plain_json(env.spec.kwargs)  # raises before a block is made
         self._inner, self._spec = env.unwrapped, env.spec
         remember(env.spec.kwargs.get("weights"), env.unwrapped.model)
-        self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"])
+        self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"], require_quality(quality))
         self.problem: str | None = None
         self.subtitles: tuple[Subtitle, ...] = ()
         self._recorded: tuple[int, dict[str, Any] | None] | None = None  # identity of the newest block recorded
@@ -107,7 +110,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
     def _begin_episode(self, continues: BlockReference | None) -> None:
         picture = self._inner.picture
         image = None if picture is None else to_png(picture)
-        meta = describe_episode(self._inner, self._spec, continues, image).to_json()
+        meta = describe_episode(self._inner, self._spec, continues, image, self._recorder.quality).to_json()
         subtitles = self.subtitles if continues is None else ()
         self._write(lambda: self._recorder.begin_episode(meta, subtitles, image))
 
@@ -153,7 +156,7 @@ def find_recorder(env: gymnasium.Env[Any, Any]) -> RecordRollout | None:
 
 
 def describe_episode(
-    env: InfinityRopeEnv, spec: EnvSpec, continues: BlockReference | None, image: bytes | None
+    env: InfinityRopeEnv, spec: EnvSpec, continues: BlockReference | None, image: bytes | None, quality: Quality
 ) -> EpisodeMeta:
     """Return the meta data of the rollout that has just begun in `env`.
 
@@ -162,6 +165,7 @@ def describe_episode(
         spec: The id and arguments it was made with.
         continues: The block that a restored state continues from, if any.
         image: PNG file of the picture that the rollout starts from, if any.
+        quality: How the video stores pixels.
     """
     file = {} if image is None else {"image": {"file": IMAGE, "sha256": hashlib.sha256(image).hexdigest()}}
     return EpisodeMeta(
@@ -174,4 +178,5 @@ def describe_episode(
         options=env.names_used | file,
         continues=continues,
         made_with=RunInfo.of(env.model),
+        quality=quality,
     )

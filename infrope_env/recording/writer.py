@@ -28,6 +28,7 @@ from infrope_env.recording.episode import (
     BlockReference,
     chain_digest,
 )
+from infrope_env.recording.quality import Quality
 from infrope_env.recording.subtitles import end_with_video, to_srt
 from infrope_env.recording.video import AtomicAppendFile, VideoWriter
 
@@ -42,16 +43,17 @@ class Recorder:
     Attributes:
         folder: The folder.
         frame_rate: Pixel frames per second of the videos.
+        quality: How the videos store pixels.
         episodes: Folders of the episodes written so far, in order.
     """
 
-    def __init__(self, folder: Path, frame_rate: int) -> None:
+    def __init__(self, folder: Path, frame_rate: int, quality: Quality = "standard") -> None:
         """Make the folder when it is missing.
 
         Raises:
             RecordingError: The folder cannot be made or written to.
         """
-        self.folder, self.frame_rate = folder, frame_rate
+        self.folder, self.frame_rate, self.quality = folder, frame_rate, quality
         self.episodes: list[Path] = []
         self._writer: EpisodeWriter | None = None
         self._meta: Mapping[str, object] | None = None  # of the episode that the next block opens
@@ -125,7 +127,7 @@ class Recorder:
         self.episodes.append(folder)
         if self._image is not None:
             (folder / IMAGE).write_bytes(self._image)
-        writer = EpisodeWriter(folder, meta, frame_size, self.frame_rate, self._subtitles)
+        writer = EpisodeWriter(folder, meta, frame_size, self.frame_rate, self._subtitles, self.quality)
         self._finalizer = weakref.finalize(self, writer.close)  # closes the files when the caller does not
         return writer
 
@@ -150,6 +152,7 @@ class EpisodeWriter:
         frame_size: tuple[int, ...],
         frame_rate: int,
         subtitles: Sequence[Subtitle] = (),
+        quality: Quality = "standard",
     ) -> None:
         """Write the meta data, and create an empty log and video in an existing folder."""
         self.folder = folder
@@ -158,7 +161,7 @@ class EpisodeWriter:
         self._subtitles, self._frame_rate = subtitles, frame_rate
         self._write_meta(self._meta)
         self._log = AtomicAppendFile(folder / LOG)
-        self._video = VideoWriter(folder / VIDEO, frame_size, frame_rate)
+        self._video = VideoWriter(folder / VIDEO, frame_size, frame_rate, quality)
 
     def write(self, frames: Frames, record: BlockRecord) -> None:
         """Append one block, the video first: the log never names frames that are not in the video's file.

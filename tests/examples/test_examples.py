@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infrope_env import cli
 from tests.tiny_world import tiny_world
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -43,7 +44,7 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 def test_every_example_is_short() -> None:
     lengths = {script: len((EXAMPLES / script).read_text(encoding="utf-8").splitlines()) for script in SCRIPTS}
-    assert len(lengths) == 6 and max(lengths.values()) < LINES, lengths
+    assert len(lengths) == 7 and max(lengths.values()) < LINES, lengths
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -52,6 +53,17 @@ def test_help_shows_how_to_call_it(script: str, shell: Shell, capsys: pytest.Cap
         shell.run(script, "--help")
     calls = (f"    python examples/{script}", f"    python -m examples.{Path(script).stem}")
     assert any(line.startswith(calls) for line in capsys.readouterr().out.splitlines())
+
+
+def test_the_qualities_of_a_lossless_recording_are_compared(shell: Shell, weights: str) -> None:
+    given = ["record", "--blocks", "3", "--weights", weights]
+    assert cli.main([*given, "--out", "exact", "--quality", "lossless"]) == 0
+    _, standard, high, lossless = (line.split() for line in shell.run("video_quality.py", "exact/episode_000"))
+    assert (standard[0], high[0]) == ("standard", "high") and lossless[:4] == ["lossless", "inf", "inf", "inf"]
+    assert all(float(better) > float(worse) for better, worse in zip(high[1:4], standard[1:4], strict=True))
+    assert cli.main([*given, "--out", "rounded"]) == 0
+    with pytest.raises(ValueError, match="expected a recording made with --quality lossless"):
+        shell.run("video_quality.py", "rounded/episode_000")
 
 
 def test_play_opens_a_window_and_records(shell: Shell, weights: str) -> None:
