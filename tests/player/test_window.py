@@ -4,9 +4,9 @@ import numpy as np
 import pygame
 import pytest
 
-from controllers.keyboard import Receipt
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.key_names import WINDOW_COMMANDS, key_name
+from infrope_env.control.keyboard import Receipt
 from infrope_env.player.bindings import format_bindings, list_bindings
 from infrope_env.player.overlay import Overlay, Readout
 from infrope_env.player.window import BORDER, DisplayWindow, NoDisplayError, open_display
