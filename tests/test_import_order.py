@@ -26,6 +26,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("infrope_env.pixels",),
     ("infrope_env.dynamics", "infrope_env.text"),
     ("infrope_env.player", "infrope_env.models"),
+    ("infrope_env.env_worker",),
+    ("infrope_env.env_live",),
     (
         "infrope_env.env_render",
         "infrope_env.env_state",
