@@ -12,7 +12,8 @@ The modules in the order in which an action becomes pixels; each imports only fr
     models/           a model by its name: world folders; models/wan/ has the released Wan generators
     player/           a live session: stream, window, overlay, headless play
     env.py            InfinityRopeEnv joins these parts behind reset, step, render and close;
-                      env_state.py has the states that it saves, env_render.py shows its blocks,
+                      env_state.py has infos and saved states, env_render.py shows blocks; for "human",
+                      env_live.py shows one in real time while a thread of env_worker.py makes the next;
                       reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info

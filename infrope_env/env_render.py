@@ -59,10 +59,11 @@ class Renderer:
         view = self._open(mode)
         if view is None:
             return make()
-        result = view.show_during(make)
-        if view.closed:
-            self.window_closed, self._view = True, None
-        return result
+        try:
+            return view.show_during(make)
+        finally:
+            if view.closed:
+                self.window_closed, self._view = True, None
 
     def add_block(self, frames: Frames, mode: str | None) -> None:
         """Keep the valid frames of a new block for the list, or begin to show them in the window."""
