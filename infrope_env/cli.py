@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
 import io
 import logging
 import sys
@@ -219,9 +218,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except OutputError as error:
         return READER_GONE if error.errno == errno.EPIPE else _complain(str(error.strerror))
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "controllers":
-            hidden = "this package's controllers are hidden by another module of that name"
-            return _complain(f"{hidden}, {_path_of('controllers')}: rename it, or run from another folder")
         return _complain(str(error))
     except Exception as error:
         if type(error).__module__.startswith("gymnasium."):  # an unknown id, an unknown keyword argument
@@ -287,12 +283,6 @@ def _subcommands() -> Any:
 def _require_recording(quality: Quality | None, folder: Path | None, option: str) -> None:
     if quality is not None and folder is None:
         raise ValueError(f"--quality is that of a recording: give {option} too")
-
-
-def _path_of(module: str) -> str:
-    """Return the path from which Python imports a module, for a message."""
-    spec = importlib.util.find_spec(module)
-    return "which is missing" if spec is None else str(spec.origin or list(spec.submodule_search_locations or ()))
 
 
 def _complain(sentence: str) -> int:
