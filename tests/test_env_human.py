@@ -128,6 +128,25 @@ def test_an_episode_whose_window_was_closed_is_truncated_and_the_next_one_opens_
     env.close()
 
 
+def test_a_window_that_was_closed_during_a_block_that_failed_stays_closed(tiny_weights, monkeypatch):
+    monkeypatch.setattr("infrope_env.env_render.FRAMES_PER_SECOND", 10_000)
+    opened = fake_display(monkeypatch, closes_after=1)
+    env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", render_mode="human")
+    env.reset(seed=0)
+    state = env.save_state()
+
+    def fail(*_):
+        time.sleep(0.2)  # the window is closed meanwhile
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(env._rollout, "advance", fail)
+        with pytest.raises(MemoryError):
+            env.step(STAND)
+    env.restore_state(state)
+    assert env.step(STAND)[3] and len(opened) == 1
+
+
 def test_a_window_that_the_program_has_quit_is_opened_again(human, opened):
     human.reset(seed=0)
     opened[0].is_open = False
