@@ -1,13 +1,14 @@
 """The rollout: lay out -> gather -> denoise -> commit, block after block.
 
 `Rollout` alone writes the cache, and only its commit pass does. Its inputs are embeddings and transitions, its outputs
-clean latent frames.
+clean latent frames. A block's latents are there before its commit pass, which is due before the next block begins.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,16 +39,34 @@ def seeded_noise(seed: int, block: int, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(entropy))
 
 
+@dataclass(frozen=True)
+class DueCommit:
+    """What the commit pass of a denoised block needs.
+
+    Attributes:
+        latents: Clean latents of the block, b f c h w.
+        text: Cross-attention keys and values of its prompt.
+        contexts: Contexts by layer, in the buffers of the rollout, which nothing else uses until the pass is done.
+        layout: Layout of the block.
+        cache: Cache that the block saw: the rollout's own, or the one that "recache" made.
+    """
+
+    latents: Tensor
+    text: TextKV
+    contexts: Sequence[AttentionContext]
+    layout: Layout
+    cache: KeyValueCache
+
+
 class Rollout:
     """One autoregressive rollout without an end.
 
     Attributes:
-        cache: Keys and values of the cached frames.
+        cache: Keys and values of the cached frames, those of a block whose commit is due not among them.
         window: Sizes and rules of the attention window.
         seed: Seed of the noise, from the last `reset`.
-        next_block: Index of the block that `advance` makes next; prefilled blocks count.
-        next_frame: Id of that block's first latent frame.
-        timings: Seconds of the last block's parts: denoise_s (including the passes of "recache") and commit_s.
+        next_block: Index of the block that is made next; prefilled blocks count.
+        timings: Seconds of the newest denoise_s (including the passes of "recache") and of the newest commit_s.
     """
 
     def __init__(
@@ -84,6 +103,7 @@ class Rollout:
         config = model.config
         self._rotary_table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
         self.timings: dict[str, float] = {}
+        self._due: DueCommit | None = None  # of the newest block
         self._text: tuple[Tensor, TextKV] | None = None  # the embedding in force, and its keys and values
         self._latents: dict[int, Tensor] = {}  # of the cached frames, kept for "recache" only
         self._allocate(batch=1)
@@ -102,13 +122,30 @@ class Rollout:
         """
         self._resize_batch(batch)
         self._modulations, self._text = self._modulate_all(), None
+        self._due = None
         self.cache.keep(())
         self._latents = {}
         self.seed, self.next_block, self.next_frame = seed, 0, 0
 
-    @torch.inference_mode()
     def advance(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
-        """Generate the next block. An exception leaves the rollout as it was before the call.
+        """Generate the next block and commit it; arguments and errors as in `generate`.
+
+        An exception leaves the rollout as it was before the call.
+        """
+        block = self.generate(embedding, transition)
+        try:
+            self.commit()
+        except BaseException:
+            if self._due is not None:
+                self.next_block, self._due = self.next_block - 1, None
+            raise
+        return block
+
+    @torch.inference_mode()
+    def generate(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
+        """Denoise the next block, after the commit pass of the one before if that is due. Its own is due then.
+
+        An exception leaves the rollout as it was before the call, except that a due commit may have been done.
 
         Args:
             embedding: Embedding of the prompt in force, b text_len text_dim.
@@ -117,16 +154,28 @@ class Rollout:
         Raises:
             ValueError: The embedding has another shape, or a coordinate is outside the rotary table.
         """
+        self.commit()
         text = self._project_text(embedding)
         started = time.perf_counter()
         cache = self._recached(text) if self._recaches and transition is Transition.SWITCH else self.cache
         layout, contexts = self._gather_contexts(cache, transition)
         latents = self._denoise(text, contexts)
-        denoised = time.perf_counter()
-        self._commit(latents, text, contexts, layout, cache)
-        self.timings = {"denoise_s": denoised - started, "commit_s": time.perf_counter() - denoised}
-        self.next_block += 1
+        self.timings = self.timings | {"denoise_s": time.perf_counter() - started}
+        self.next_block, self._due = self.next_block + 1, DueCommit(latents, text, contexts, layout, cache)
         return GeneratedBlock(self.next_block - 1, latents, transition, layout)
+
+    @torch.inference_mode()
+    def commit(self) -> None:
+        """Run the commit pass of the newest block if it is due: write its keys and values to the cache.
+
+        `generate`, `prefill` and `save` call this; a caller with time to spare may call it before them. A call that an
+        exception ends can be repeated.
+        """
+        if (due := self._due) is None:
+            return
+        started = time.perf_counter()
+        self._run_commit_pass(due)
+        self.timings = self.timings | {"commit_s": time.perf_counter() - started}
 
     @torch.inference_mode()
     def prefill(self, latents: Tensor, embedding: Tensor) -> None:
@@ -142,16 +191,18 @@ class Rollout:
             ValueError: A tensor has another shape; then the rollout stays as it was.
         """
         self._check_latents(latents)
+        self.commit()
         started = time.perf_counter()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
             layout, contexts = self._gather_contexts(self.cache, Transition.CONTINUE)
-            self._commit(frames, self._project_text(embedding), contexts, layout, self.cache)
+            self._run_commit_pass(DueCommit(frames, self._project_text(embedding), contexts, layout, self.cache))
             self.next_block += 1
         self.timings = {"denoise_s": 0.0, "commit_s": time.perf_counter() - started}
 
     @torch.inference_mode()
     def save(self) -> RolloutState:
-        """Return a copy of everything that the future depends on."""
+        """Return a copy of everything that the future depends on, once the newest block is committed."""
+        self.commit()
         keys, values = self.cache.keys.clone(), self.cache.values.clone()
         return RolloutState(
             keys, values, self.cache.slot_of, self.next_frame, self.next_block, self.seed, dict(self._latents)
@@ -173,6 +224,7 @@ class Rollout:
             )
         if self._recaches and not state.slot_of.keys() <= state.latents.keys():
             raise ValueError("expected a state with latents, as a rollout with on_switch='recache' saves it")
+        self._due = None
         self._resize_batch(batch)
         self.cache.copy_from(state.keys, state.values, state.slot_of)
         self._latents = dict(state.latents) if self._recaches else {}
@@ -216,20 +268,23 @@ class Rollout:
                 noisy = add_noise(clean, noise[step + 1], self.schedule.sigmas[step + 1])
         return clean
 
-    def _commit(
-        self, latents: Tensor, text: TextKV, contexts: Sequence[AttentionContext], layout: Layout, cache: KeyValueCache
-    ) -> None:
-        """Run the commit pass on the clean block, then drop the frames that it did not see and store its own."""
-        self.model.update_cache(latents, self._modulations[-1], text, contexts)
-        if cache is not self.cache:
-            self.cache.copy_from(cache.keys, cache.values, cache.slot_of)
-        self.cache.keep(layout.slots)
+    def _run_commit_pass(self, due: DueCommit) -> None:
+        """Run the commit pass on a clean block, drop the frames that it did not see and store its own.
+
+        A pass that was interrupted can be repeated, also after its frames were stored.
+        """
         frames = range(self.next_frame, self.next_frame + self.window.block)
-        self.cache.store(frames, self._buffers.fresh_keys, self._buffers.fresh_values)
-        self.next_frame += self.window.block
+        if frames[-1] not in self.cache.frame_ids:
+            self.model.update_cache(due.latents, self._modulations[-1], due.text, due.contexts)
+            if due.cache is not self.cache:
+                self.cache.copy_from(due.cache.keys, due.cache.values, due.cache.slot_of)
+            fresh = self._buffers.fresh_keys, self._buffers.fresh_values
+            self.cache.store(frames, *fresh, kept=due.layout.slots)
+        latents: dict[int, Tensor] = {}
         if self._recaches:
-            self._latents |= dict(zip(frames, latents.unbind(1), strict=True))
-            self._latents = {frame: self._latents[frame] for frame in self.cache.frame_ids}
+            latents = self._latents | dict(zip(frames, due.latents.unbind(1), strict=True))
+            latents = {frame: latents[frame] for frame in self.cache.frame_ids}
+        self._latents, self.next_frame, self._due = latents, frames.stop, None
 
     def _draw_noise(self) -> Tensor:
         """Return the noise of every step of the next block, steps b f c h w, on the model's device."""
