@@ -66,7 +66,8 @@ class Rollout:
         window: Sizes and rules of the attention window.
         seed: Seed of the noise, from the last `reset`.
         next_block: Index of the block that is made next; prefilled blocks count.
-        timings: Seconds of the newest denoise_s (including the passes of "recache") and of the newest commit_s.
+        timings: Seconds of the newest block: denoise_s, including the passes of "recache"; commit_s, of the commit
+            passes that ran since its making began.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Rollout:
         self._layout_rule, self._context_hook = layout_rule, context_hook
         config = model.config
         self._rotary_table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
-        self.timings: dict[str, float] = {}
+        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
         self._due: DueCommit | None = None  # of the newest block
         self._text: tuple[Tensor, TextKV] | None = None  # the embedding in force, and its keys and values
         self._latents: dict[int, Tensor] = {}  # of the cached frames, kept for "recache" only
@@ -154,13 +155,14 @@ class Rollout:
         Raises:
             ValueError: The embedding has another shape, or a coordinate is outside the rotary table.
         """
+        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
         self.commit()
         text = self._project_text(embedding)
         started = time.perf_counter()
         cache = self._recached(text) if self._recaches and transition is Transition.SWITCH else self.cache
         layout, contexts = self._gather_contexts(cache, transition)
         latents = self._denoise(text, contexts)
-        self.timings = self.timings | {"denoise_s": time.perf_counter() - started}
+        self.timings["denoise_s"] = time.perf_counter() - started
         self.next_block, self._due = self.next_block + 1, DueCommit(latents, text, contexts, layout, cache)
         return GeneratedBlock(self.next_block - 1, latents, transition, layout)
 
@@ -171,11 +173,10 @@ class Rollout:
         `generate`, `prefill` and `save` call this; a caller with time to spare may call it before them. A call that an
         exception ends can be repeated.
         """
-        if (due := self._due) is None:
-            return
-        started = time.perf_counter()
-        self._run_commit_pass(due)
-        self.timings = self.timings | {"commit_s": time.perf_counter() - started}
+        if self._due is not None:
+            started = time.perf_counter()
+            self._run_commit_pass(self._due)
+            self.timings["commit_s"] += time.perf_counter() - started
 
     @torch.inference_mode()
     def prefill(self, latents: Tensor, embedding: Tensor) -> None:
@@ -191,13 +192,14 @@ class Rollout:
             ValueError: A tensor has another shape; then the rollout stays as it was.
         """
         self._check_latents(latents)
+        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
         self.commit()
         started = time.perf_counter()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
             layout, contexts = self._gather_contexts(self.cache, Transition.CONTINUE)
             self._run_commit_pass(DueCommit(frames, self._project_text(embedding), contexts, layout, self.cache))
             self.next_block += 1
-        self.timings = {"denoise_s": 0.0, "commit_s": time.perf_counter() - started}
+        self.timings["commit_s"] += time.perf_counter() - started
 
     @torch.inference_mode()
     def save(self) -> RolloutState:

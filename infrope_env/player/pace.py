@@ -20,6 +20,7 @@ class Pace:
         self.fps = fps
         self.margin_s = margin_s
         self._recent_s: deque[float] = deque(maxlen=history)
+        self._recent_commits_s: deque[float] = deque(maxlen=history)
         self._first_s: float | None = None
 
     def add(self, duration_s: float, first: bool = False) -> None:
@@ -35,6 +36,10 @@ class Pace:
         else:
             self._recent_s.append(duration_s)
 
+    def add_commit(self, duration_s: float) -> None:
+        """Add the time that a block's commit pass took after its frames were ready, in seconds."""
+        self._recent_commits_s.append(duration_s)
+
     @property
     def p95_s(self) -> float:
         """95th percentile of recent block times; 0 without a measurement."""
@@ -43,13 +48,19 @@ class Pace:
         return self._first_s or 0.0
 
     @property
+    def period_s(self) -> float:
+        """Seconds from the start of one block to the earliest start of the next: lead and commit pass."""
+        commit_s = float(np.percentile(self._recent_commits_s, 95)) if self._recent_commits_s else 0.0
+        return self.lead_s + commit_s
+
+    @property
     def lead_s(self) -> float:
         """Seconds before a block is due at which its generation begins."""
         return self.p95_s + self.margin_s
 
     def frame_s(self, num_frames: int) -> float:
         """Return the seconds to show each pixel frame of a block: 1 / fps, or more if the next block needs longer."""
-        return max(1 / self.fps, self.lead_s / num_frames)
+        return max(1 / self.fps, self.period_s / num_frames)
 
 
 class FrameRate:

@@ -51,6 +51,31 @@ def test_where_the_model_is_slower_the_frames_slow_down_evenly() -> None:
     assert np.allclose(simulation.steps(), expected, atol=0.003)
 
 
+def test_the_commit_pass_runs_while_frames_are_shown_and_brings_no_block_forward() -> None:
+    simulation = Simulation(0.4, commit_s=0.15).run(12)
+    assert simulation.env.committed == list(range(len(simulation.env.committed))) and len(simulation.env.committed) > 10
+    starts = {block: now for now, block, index in simulation.shown if index == 0}
+    leads = [starts[block] - simulation.begun[block - 1] for block in range(2, 9)]
+    assert np.allclose(leads, 0.4 + simulation.stream.pace.margin_s, atol=0.003)
+    assert np.allclose(simulation.steps(), FRAME_S, atol=0.0021)
+
+
+def test_where_the_model_is_slower_a_block_lasts_as_long_as_block_and_commit_pass() -> None:
+    simulation = Simulation(1.2, commit_s=0.3).run(20)
+    expected = (1.5 + simulation.stream.pace.margin_s) / 12
+    assert np.allclose(simulation.steps(), expected, atol=0.003)
+
+
+def test_a_save_comes_before_the_commit_pass_of_the_newest_block() -> None:
+    simulation = Simulation(0.3, commit_s=0.2)
+    simulation.stream.run_due()
+    saved = simulation.stream.save()
+    simulation.stream.run_due()
+    assert saved.done() and not simulation.env.committed
+    simulation.stream.run_due()
+    assert simulation.env.committed == [0]
+
+
 def test_uneven_blocks_leave_no_gap_within_their_p95() -> None:
     random = np.random.default_rng(0)
     times = iter(lambda: float(random.uniform(0.4, 0.6)), None)
