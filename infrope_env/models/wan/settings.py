@@ -2,7 +2,8 @@
 
     {"frame_size": [480, 832], "window": {"size": 9}, "sampler": {"steps": [1000, 750, 500, 250], "shift": 5.0}}
 
-"window" and "sampler" take the fields of `Window` and `Sampler`; other fields have their defaults. Every entry is optional; released generators need none of them.
+"window" and "sampler" take the fields of `Window` and `Sampler`, and replace those of a released generator. Every entry
+is optional; released generators need none of them.
 """
 
 from __future__ import annotations
