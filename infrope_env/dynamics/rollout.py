@@ -66,6 +66,8 @@ class Rollout:
         window: Sizes and rules of the attention window.
         seed: Seed of the noise, from the last `reset`.
         next_block: Index of the block that is made next; prefilled blocks count.
+        schedule: Noise levels of every block but the first.
+        first_schedule: Noise levels of the first block that is generated; prefilled blocks do not count.
         timings: Seconds of the newest block: denoise_s, including the passes of "recache"; commit_s, of the commit
             passes that ran since its making began.
     """
@@ -97,7 +99,8 @@ class Rollout:
                 denoising pass, but not for the passes that "recache" adds.
         """
         self.model, self.window, self.noise = model, window or Window(), noise
-        self.schedule = Schedule.of(sampler or Sampler())
+        sampler = sampler or Sampler()
+        self.schedule, self.first_schedule = Schedule.of(sampler), Schedule.of(sampler, first_block=True)
         parameter = model.head.modulation
         self.device, self.dtype = parameter.device, parameter.dtype
         self._layout_rule, self._context_hook = layout_rule, context_hook
@@ -122,23 +125,26 @@ class Rollout:
             batch: Rows of every tensor. The cache is allocated again only when this changes.
         """
         self._resize_batch(batch)
-        self._modulations, self._text = self._modulate_all(), None
+        self._modulations = {schedule: self._modulate(schedule) for schedule in {self.schedule, self.first_schedule}}
+        self._commit_modulation, self._text = self.model.modulate(torch.zeros(1, device=self.device)), None
         self._due = None
         self.cache.keep(())
         self._latents = {}
-        self.seed, self.next_block, self.next_frame = seed, 0, 0
+        self.seed, self.next_block, self.next_frame, self._has_generated = seed, 0, 0, False
 
     def advance(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
         """Generate the next block and commit it; arguments and errors as in `generate`.
 
         An exception leaves the rollout as it was before the call.
         """
-        block = self.generate(embedding, transition)
+        self.commit()
+        before = self.next_block, self._has_generated
         try:
+            block = self.generate(embedding, transition)
             self.commit()
         except BaseException:
             if self._due is not None:
-                self.next_block, self._due = self.next_block - 1, None
+                self.next_block, self._has_generated, self._due = *before, None
             raise
         return block
 
@@ -163,7 +169,8 @@ class Rollout:
         layout, contexts = self._gather_contexts(cache, transition)
         latents = self._denoise(text, contexts)
         self.timings["denoise_s"] = time.perf_counter() - started
-        self.next_block, self._due = self.next_block + 1, DueCommit(latents, text, contexts, layout, cache)
+        due = DueCommit(latents, text, contexts, layout, cache)
+        self.next_block, self._has_generated, self._due = self.next_block + 1, True, due
         return GeneratedBlock(self.next_block - 1, latents, transition, layout)
 
     @torch.inference_mode()
@@ -206,8 +213,9 @@ class Rollout:
         """Return a copy of everything that the future depends on, once the newest block is committed."""
         self.commit()
         keys, values = self.cache.keys.clone(), self.cache.values.clone()
+        slot_of, latents = self.cache.slot_of, dict(self._latents)
         return RolloutState(
-            keys, values, self.cache.slot_of, self.next_frame, self.next_block, self.seed, dict(self._latents)
+            keys, values, slot_of, self.next_frame, self.next_block, self.seed, latents, self._has_generated
         )
 
     @torch.inference_mode()
@@ -232,6 +240,7 @@ class Rollout:
         self._latents = dict(state.latents) if self._recaches else {}
         self.seed = state.seed
         self.next_frame, self.next_block = state.next_frame, state.next_block
+        self._has_generated = state.has_generated
 
     @property
     def _recaches(self) -> bool:
@@ -245,7 +254,7 @@ class Rollout:
         for frames, pass_layout in recache_passes(visible, layout.context, self.window.block):
             contexts = self._buffers.gather(recached, pass_layout, self._rotary_table)
             latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
-            self.model.update_cache(latents, self._modulations[-1], text, contexts)
+            self.model.update_cache(latents, self._commit_modulation, text, contexts)
             recached.store(frames, self._buffers.fresh_keys, self._buffers.fresh_values)
         return recached
 
@@ -260,14 +269,15 @@ class Rollout:
         return layout, self._context_hook(layout, tuple(cache.frame_ids[slot] for slot in layout.slots), contexts)
 
     def _denoise(self, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
-        """Return the block's clean latents, b f c h w, after one forward pass per step of the schedule."""
-        noise = self._draw_noise()
+        """Return the block's clean latents, b f c h w, after one forward pass per step of its schedule."""
+        schedule = self.schedule if self._has_generated else self.first_schedule
+        noise = self._draw_noise(len(schedule.sigmas))
         noisy = noise[0]
-        for step, (sigma, modulation) in enumerate(zip(self.schedule.sigmas, self._modulations[:-1], strict=True)):
+        for step, (sigma, modulation) in enumerate(zip(schedule.sigmas, self._modulations[schedule], strict=True)):
             output = self.model(noisy, modulation, text, contexts)
             clean = clean_estimate(self.model.config.prediction, output, noisy, sigma)
             if step + 1 < len(noise):
-                noisy = add_noise(clean, noise[step + 1], self.schedule.sigmas[step + 1])
+                noisy = add_noise(clean, noise[step + 1], schedule.sigmas[step + 1])
         return clean
 
     def _run_commit_pass(self, due: DueCommit) -> None:
@@ -288,11 +298,11 @@ class Rollout:
             latents = {frame: latents[frame] for frame in self.cache.frame_ids}
         self._latents, self.next_frame, self._due = latents, frames.stop, None
 
-    def _draw_noise(self) -> Tensor:
+    def _draw_noise(self, steps: int) -> Tensor:
         """Return the noise of every step of the next block, steps b f c h w, on the model's device."""
         config = self.model.config
         latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
-        noise = self.noise(self.seed, self.next_block, (len(self.schedule.sigmas), *latent))
+        noise = self.noise(self.seed, self.next_block, (steps, *latent))
         noise = noise.to(self.dtype)
         if self.device.type == "cuda":
             noise = noise.pin_memory()  # a copy from pageable memory would wait for the GPU
@@ -306,9 +316,9 @@ class Rollout:
             self._text = embedding, self.model.project_text(embedding.to(self.device, self.dtype))
         return self._text[1]
 
-    def _modulate_all(self) -> list[TimeModulation]:
-        """Return one modulation per denoising step and, last, the commit pass's at timestep 0."""
-        timesteps = torch.tensor([*self.schedule.timesteps, 0.0], device=self.device)
+    def _modulate(self, schedule: Schedule) -> list[TimeModulation]:
+        """Return one modulation per denoising step."""
+        timesteps = torch.tensor(schedule.timesteps, device=self.device)
         return [self.model.modulate(timestep) for timestep in timesteps.split(1)]
 
     def _check_latents(self, latents: Tensor) -> None:
