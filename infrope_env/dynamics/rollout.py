@@ -287,7 +287,7 @@ class Rollout:
         """
         frames = range(self.next_frame, self.next_frame + self.window.block)
         if frames[-1] not in self.cache.frame_ids:
-            self.model.update_cache(due.latents, self._modulations[-1], due.text, due.contexts)
+            self.model.update_cache(due.latents, self._commit_modulation, due.text, due.contexts)
             if due.cache is not self.cache:
                 self.cache.copy_from(due.cache.keys, due.cache.values, due.cache.slot_of)
             fresh = self._buffers.fresh_keys, self._buffers.fresh_values
