@@ -228,13 +228,16 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._prompt_cache.encode_all(texts)
 
     def commit(self) -> None:
-        """Run the commit pass of the newest block if it is due, to save the next step that time; the blocks are equal.
+        """Run the commit pass of the newest block if it is due, and draw the next block's noise.
+
+        The next step is faster by the time of both; its block is the same.
 
         Raises:
             ResetNeeded: Before the first reset.
         """
         self._require_reset("commit")
         self._rollout.commit()
+        self._rollout.draw_ahead()
 
     def set_prompt(self, text: str, cut: bool = False) -> None:
         """Put free text in force from the next block on, until an action changes the motion or the scene.
@@ -331,6 +334,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.timings = parts | {"total_s": ended - started}
         if self.model.device.type == "cuda":
             self._rollout.commit()  # only queued here: it runs while the caller chooses the next action
+            self._rollout.draw_ahead()
         self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
         return frames
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,25 +17,17 @@ from infrope_env.config import ROTARY_TABLE_LENGTH, Sampler, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache, LayerContext
 from infrope_env.dynamics.coordinates import Layout, lay_out, recache_passes
+from infrope_env.dynamics.noise import BlockNoise, NoiseSource, seeded_noise
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
 from infrope_env.dynamics.state import GeneratedBlock, RolloutState
 from infrope_env.dynamics.transformer import AttentionContext, CausalWanTransformer, TextKV, TimeModulation
-
-NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
-"""(seed, block index, shape) to standard normal noise; axis 0 is the denoising step."""
 
 LayoutRule = Callable[[tuple[int, ...], Transition, Window], Layout]
 """(cached frame ids, transition, window) to the next block's layout, as `coordinates.lay_out`."""
 
 ContextHook = Callable[[Layout, tuple[int, ...], list[LayerContext]], Sequence[AttentionContext]]
 """(layout, ids of the visible cached frames, contexts by layer) to the contexts that the transformer gets."""
-
-
-def seeded_noise(seed: int, block: int, shape: tuple[int, ...]) -> Tensor:
-    """Draw float32 noise on the CPU that depends on seed, block index and shape only."""
-    entropy = int(np.random.SeedSequence((seed, block)).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return torch.randn(shape, generator=torch.Generator().manual_seed(entropy))
 
 
 @dataclass(frozen=True)
@@ -106,6 +97,7 @@ class Rollout:
         self._layout_rule, self._context_hook = layout_rule, context_hook
         config = model.config
         self._rotary_table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
+        self._block_noise = BlockNoise(self.device, self.dtype)
         self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
         self._due: DueCommit | None = None  # of the newest block
         self._text: tuple[Tensor, TextKV] | None = None  # the embedding in force, and its keys and values
@@ -184,6 +176,10 @@ class Rollout:
             started = time.perf_counter()
             self._run_commit_pass(self._due)
             self.timings["commit_s"] += time.perf_counter() - started
+
+    def draw_ahead(self) -> None:
+        """Draw the next block's noise now, so that `generate` begins with it at hand."""
+        self._block_noise.draw(*self._noise_arguments())
 
     @torch.inference_mode()
     def prefill(self, latents: Tensor, embedding: Tensor) -> None:
@@ -270,8 +266,7 @@ class Rollout:
 
     def _denoise(self, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
         """Return the block's clean latents, b f c h w, after one forward pass per step of its schedule."""
-        schedule = self.schedule if self._has_generated else self.first_schedule
-        noise = self._draw_noise(len(schedule.sigmas))
+        schedule, noise = self._next_schedule, self._block_noise.take(*self._noise_arguments())
         noisy = noise[0]
         for step, (sigma, modulation) in enumerate(zip(schedule.sigmas, self._modulations[schedule], strict=True)):
             output = self.model(noisy, modulation, text, contexts)
@@ -298,15 +293,15 @@ class Rollout:
             latents = {frame: latents[frame] for frame in self.cache.frame_ids}
         self._latents, self.next_frame, self._due = latents, frames.stop, None
 
-    def _draw_noise(self, steps: int) -> Tensor:
-        """Return the noise of every step of the next block, steps b f c h w, on the model's device."""
-        config = self.model.config
+    def _noise_arguments(self) -> tuple[NoiseSource, int, int, tuple[int, ...]]:
+        """Return source, seed, block index and shape of the next block's noise, steps b f c h w."""
+        config, steps = self.model.config, len(self._next_schedule.sigmas)
         latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
-        noise = self.noise(self.seed, self.next_block, (steps, *latent))
-        noise = noise.to(self.dtype)
-        if self.device.type == "cuda":
-            noise = noise.pin_memory()  # a copy from pageable memory would wait for the GPU
-        return noise.to(self.device, non_blocking=True)
+        return self.noise, self.seed, self.next_block, (steps, *latent)
+
+    @property
+    def _next_schedule(self) -> Schedule:
+        return self.schedule if self._has_generated else self.first_schedule
 
     def _project_text(self, embedding: Tensor) -> TextKV:
         """Return the prompt's cross-attention keys and values; computed only when another tensor is given."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from infrope_env.config import Sampler, Window
-from infrope_env.dynamics.rollout import Rollout, seeded_noise
+from infrope_env.dynamics.noise import seeded_noise
+from infrope_env.dynamics.rollout import Rollout
 from tests.dynamics.small_engine import CONTINUE, SMALL_MODEL, START, prompt, small_model
 
 TIMESTEPS_4 = (1000.0, 937.5, 833.3333, 625.0)
