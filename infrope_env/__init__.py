@@ -5,21 +5,22 @@ The modules in the order in which an action becomes pixels; each imports only fr
     errors.py, cache_dir.py, atomic_file.py, tensor_files.py, forked.py
                       the bottom: errors, the cache folder, safe writing and reading of files, forked processes
     config.py         shape of the model, attention window, sampler
-    control/          the player's requests: actions, prompts, storyboards, the Controller type
+    control/          the player's requests: actions, prompts, storyboards, and the controllers
     text/             text to embedding: text encoders and the prompt cache
     dynamics/         the next block: coordinates, cache, transformer, rollout
     pixels/           latent frames to pixel frames and back
     models/           a model by its name: world folders; models/wan/ has the released Wan generators
     player/           a live session: stream, window, overlay, headless play
     env.py            InfinityRopeEnv joins these parts behind reset, step, render and close;
-                      env_state.py has the states that it saves, env_render.py shows its blocks,
+                      env_state.py has infos and saved states, env_render.py shows blocks; for "human",
+                      env_live.py shows one in real time while a thread of env_worker.py makes the next;
                       reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info
     bench.py          the time of a block, by part
     cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
 
-The package `controllers` beside this one steers an environment: keyboard, script, storyboard, random walk.
+The package `controllers` beside this one gives the controllers of `control/` shorter names; nothing here imports it.
 The `info` of every block has block, num_frames, action (-1 at a reset), subject, scene, motion, prompt, free_prompt
 (whether the prompt was typed), transition and seed. It depends on weights, seed and actions only.
 Importing this package imports none of its modules and registers four ids: infrope/PocketWorld-v0 and infrope/Wan-v0,

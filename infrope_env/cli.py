@@ -7,7 +7,6 @@ Bad input ends with one sentence on stderr and exit code 2. Each subcommand impo
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
 import sys
@@ -177,9 +176,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        if isinstance(error, ImportError) and (error.name or "").split(".")[0] == "controllers":
-            hidden = "this package's controllers are hidden by another module of that name"
-            return _complain(f"{hidden}, {_path_of('controllers')}: rename it, or run from another folder")
         return _complain(str(error))
     except Exception as error:
         if type(error).__module__.startswith("gymnasium."):  # an unknown id, an unknown keyword argument
@@ -239,12 +235,6 @@ def _subcommands() -> Any:
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Weights, subcommand("weights")]
     )
-
-
-def _path_of(module: str) -> str:
-    """Return the path from which Python imports a module, for a message."""
-    spec = importlib.util.find_spec(module)
-    return "which is missing" if spec is None else str(spec.origin or list(spec.submodule_search_locations or ()))
 
 
 def _complain(sentence: str) -> int:

@@ -127,11 +127,11 @@ class RolloutOptions(EnvironmentOptions):
         """
         player = playable(env)
         if self.script is not None:
-            from controllers.scripted import ScriptedController
+            from infrope_env.control.scripted import ScriptedController
 
             return ScriptedController.from_text(self.script, player.action_names)
         if self.storyboard is not None:
-            from controllers.scripted import StoryboardController
+            from infrope_env.control.scripted import StoryboardController
             from infrope_env.recording.wrapper import find_recorder
 
             controller = StoryboardController.from_file(
@@ -142,7 +142,7 @@ class RolloutOptions(EnvironmentOptions):
                 recorder.subtitles = controller.storyboard.timed_subtitles(self.blocks)
             return controller
         if self.random:
-            from controllers.random_walk import RandomWalkController
+            from infrope_env.control.random_walk import RandomWalkController
 
             return RandomWalkController(player.action_names, self.seed)
         return None

@@ -24,7 +24,7 @@ from infrope_env.control.frames import Frames, fill_block, valid_frames
 from infrope_env.control.reset_options import ResetOptions, start_texts
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer, check_render_mode
-from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateOrigin, new_block_id
+from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateOrigin, describe_block, new_block_id
 from infrope_env.forked import limit_threads
 from infrope_env.models.block_codec import BlockCodec
 from infrope_env.models.compile import compile_model
@@ -168,13 +168,12 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._prompt_cache.embedding(steering.prompt)  # these three raise before anything has changed
         picture = None if start.image is None else self._codec.load_picture(start.image)
         np_random(seed)
+        self._renderer.begin_episode(self.render_mode)
         self.newest, self.picture = None, picture
         super().reset(seed=seed)
         self.seed_used = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         self.names_used = start.texts
-        self._renderer.begin_episode()
-        frames = self._make_block(steering, Transition.START)
-        return self._present(frames, self._describe(frames, Transition.START, RESET))
+        return self._advance(steering, Transition.START, RESET)
 
     def step(self, action: Action) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """Make the next block under an action.
@@ -198,8 +197,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         steering, transition = self.action_set.steer(
             self.steering, int(action), shown_prompt=shown["prompt"], cut_requested=cut_requested
         )
-        frames = self._make_block(steering, transition)
-        observation, info = self._present(frames, self._describe(frames, transition, int(action)))
+        observation, info = self._advance(steering, transition, int(action))
         reward, terminated = compute_reward(self._reward, observation, info)
         is_last = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
         return observation, reward, terminated, is_last or self._renderer.window_closed, info
@@ -210,7 +208,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         return self._renderer.render(observation, self.render_mode)
 
     def close(self) -> None:
-        """Close the window if there is one. The environment stays usable; its next block opens another window."""
+        """Close the window, if there is one, after the newest block was shown; the next block opens another."""
         self._renderer.close()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
@@ -308,7 +306,20 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.seed_used, self.names_used, self.picture = state.seed_used, state.names_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed
         self.restores, self.block_id = self.restores + 1, state.block_id
-        return self._present(valid_frames(state.observation, state.info), dict(state.info))
+        self.newest = state.observation.copy(), dict(state.info)
+        return self._present(valid_frames(*self.newest))
+
+    def _advance(self, steering: Steering, transition: Transition, action: int) -> tuple[Frames, dict[str, Any]]:
+        """Make the next block the newest one, while "human" shows the one before it; return copies of it."""
+
+        def make() -> Frames:
+            frames = self._make_block(steering, transition)
+            block, seed = self._rollout.next_block - 1, self.seed_used
+            info = describe_block(block, len(frames), action, steering, transition, seed)
+            self.newest = fill_block(frames, self.block_shape[0]), info
+            return frames
+
+        return self._present(self._renderer.while_shown(self.render_mode, make))
 
     def _make_block(self, steering: Steering, transition: Transition) -> Frames:
         """Return the valid pixel frames of the next block. An unreadable prompt raises before anything has changed.
@@ -338,23 +349,11 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
         return frames
 
-    def _describe(self, frames: Frames, transition: Transition, action: int) -> dict[str, Any]:
-        """Return the info of the block just made: a function of weights, seed and actions."""
-        return {
-            "block": self._rollout.next_block - 1,
-            "num_frames": len(frames),
-            "action": action,
-            **{name: getattr(self.steering, name) for name in ("subject", "scene", "motion", "prompt")},
-            "free_prompt": self.steering.free_text,
-            "transition": transition.value,
-            "seed": self.seed_used,
-        }
-
-    def _present(self, frames: Frames, info: dict[str, Any]) -> tuple[Frames, dict[str, Any]]:
-        """Make a block the newest one, render it, and return fresh copies of observation and info."""
-        observation = fill_block(frames, self.block_shape[0])
-        self.newest = observation, info
+    def _present(self, frames: Frames) -> tuple[Frames, dict[str, Any]]:
+        """Render the newest block, whose valid frames these are; return fresh copies of observation and info."""
+        assert self.newest is not None
         self._renderer.add_block(frames, self.render_mode)
+        observation, info = self.newest
         return observation.copy(), dict(info)
 
     def _require_reset(self, wanted: str) -> tuple[Frames, dict[str, Any]]:

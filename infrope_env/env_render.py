@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import gymnasium
 
 from infrope_env.control.frames import Frames
 
 if TYPE_CHECKING:
-    from infrope_env.player.window import DisplayWindow
+    from infrope_env.env_live import LiveView
+
+Result = TypeVar("Result")
 
 FRAMES_PER_SECOND = 16
 RENDER_MODES = ("rgb_array", "rgb_array_list", "human")
@@ -39,25 +42,45 @@ class Renderer:
         self._blocks_rendered = 0  # as a single frame
         self._newest: Frames | None = None  # observation that was rendered last as a single frame
         self._unrendered: list[Frames] = []
-        self._display: DisplayWindow | None = None
+        self._view: LiveView | None = None
         self.window_closed = False
 
-    def begin_episode(self) -> None:
-        """Open a window again in an episode that follows one whose window the player closed."""
+    def begin_episode(self, mode: str | None) -> None:
+        """Open the window of "human", also again in an episode that follows one whose window the player closed.
+
+        Raises:
+            NoDisplayError: There is no display.
+        """
         self.window_closed = False
+        self._open(mode)
+
+    def while_shown(self, mode: str | None, make: Callable[[], Result]) -> Result:
+        """Return the result of `make`; the window of "human" shows the newest block meanwhile, and to its end."""
+        view = self._open(mode)
+        if view is None:
+            return make()
+        try:
+            return view.show_during(make)
+        finally:
+            if view.closed:
+                self.window_closed, self._view = True, None
 
     def add_block(self, frames: Frames, mode: str | None) -> None:
-        """Keep the valid frames of a new block for the list, or play them in the window."""
+        """Keep the valid frames of a new block for the list, or begin to show them in the window."""
         if mode == "rgb_array_list":
             self._unrendered.append(frames)
-        if mode == "human" and not self.window_closed:
-            if self._display is None:
-                from infrope_env.player.window import DisplayWindow
+        elif (view := self._open(mode)) is not None:
+            view.add(frames)
 
-                self._display = DisplayWindow(self._frame_size, title=self._title)
-            self.window_closed = bool(self._display.play_frames(frames, FRAMES_PER_SECOND))
-            if self.window_closed:
-                self.close()
+    def _open(self, mode: str | None) -> LiveView | None:
+        """Return the window, opened if there is none; None where none is to be open."""
+        if mode != "human" or self.window_closed:
+            return None
+        if self._view is None or not self._view.is_open:
+            from infrope_env.env_live import LiveView
+
+            self._view = LiveView(self._frame_size, self._title, FRAMES_PER_SECOND)
+        return self._view
 
     def render(self, observation: Frames, mode: str | None) -> Frames | list[Frames] | None:
         """Return what `InfinityRopeEnv.render` returns when `observation` is the newest block."""
@@ -82,7 +105,7 @@ class Renderer:
                 )
 
     def close(self) -> None:
-        """Close the window if there is one; the next block opens another."""
-        if self._display is not None:
-            self._display.close()
-            self._display = None
+        """Show the newest block to its end and close the window, if there is one; the next block opens another."""
+        if self._view is not None:
+            view, self._view = self._view, None
+            view.close()

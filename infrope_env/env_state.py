@@ -1,4 +1,4 @@
-"""Data of the environment besides pixels: prompt requests and saved states."""
+"""Data of the environment besides pixels: infos, prompt requests and saved states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from infrope_env.config import Window
-from infrope_env.control.actions import ActionSet, Steering
+from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames
 from infrope_env.dynamics.state import RolloutState
 from infrope_env.pixels.codec import DecoderState
@@ -26,6 +26,30 @@ RESET = -1
 def new_block_id() -> str:
     """Return the identity of a new block, unique among all blocks ever made."""
     return uuid.uuid4().hex
+
+
+def describe_block(
+    block: int, num_frames: int, action: int, steering: Steering, transition: Transition, seed: int
+) -> dict[str, Any]:
+    """Return the info of a block: a function of weights, seed and actions, with the same keys for every block.
+
+    Args:
+        block: Index of the block.
+        num_frames: Number of its valid pixel frames.
+        action: Index of the action it was made under; RESET for a first block.
+        steering: Subject, scene, motion and prompt in force.
+        transition: Transition into the block.
+        seed: Seed of the rollout's noise.
+    """
+    return {
+        "block": block,
+        "num_frames": num_frames,
+        "action": action,
+        **{name: getattr(steering, name) for name in ("subject", "scene", "motion", "prompt")},
+        "free_prompt": steering.free_text,
+        "transition": transition.value,
+        "seed": seed,
+    }
 
 
 @dataclass(frozen=True)

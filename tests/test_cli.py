@@ -209,25 +209,6 @@ def test_what_uninstalling_pygame_leaves_of_pygame_ce_is_one_sentence(
     assert sentence == "infrope: pygame is damaged: pip install --force-reinstall pygame-ce"
 
 
-@pytest.mark.parametrize("steering", [["--random"], ["--script", "jump"], []])
-def test_a_user_s_own_controllers_module_breaks_nothing_or_is_named(
-    steering: list[str], weights: list[str], tmp_path: Path
-) -> None:
-    (tmp_path / "controllers.py").write_text("mine = 1\n")
-    code = "import sys; from infrope_env import cli; sys.exit(cli.main(sys.argv[1:]))"
-    arguments = ["play", "--headless", "--blocks", "2", *steering, *weights]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    ran = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path
-    )
-    if steering:
-        where = tmp_path / "controllers.py"
-        said = f"infrope: this package's controllers are hidden by another module of that name, {where}: rename it, or"
-        assert ran.returncode == 2 and ran.stderr.startswith(said) and len(ran.stderr.splitlines()) == 1
-    else:
-        assert ran.returncode == 0 and "2 blocks" in ran.stdout
-
-
 def test_a_script_plays_in_a_window_and_ends(
     weights: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from controllers.scripted import StoryboardController
 from infrope_env.control.idle import idle_action
+from infrope_env.control.scripted import StoryboardController
 from infrope_env.control.storyboard import parse
 from tests.env_play import CUT_SNOW, JUMP, STAND, WALK_RIGHT
 

@@ -1,4 +1,4 @@
-"""Rendering: arrays, lists and a window, and the keys of `gymnasium.utils.play`."""
+"""Rendering: arrays and lists, and the keys of `gymnasium.utils.play`. test_env_live.py has the window."""
 
 import numpy as np
 
@@ -19,31 +19,6 @@ def test_rgb_array_list_is_every_valid_frame_since_the_last_call(tiny_weights):
     second = env.step(STAND)[0]
     assert np.array_equal(env.render(), np.concatenate([first[3:], second]))
     assert env.render() == []
-
-
-def test_a_human_sees_every_valid_frame_in_order(tiny_weights, monkeypatch):
-    shown: list[np.ndarray] = []
-    closed: list[bool] = []
-
-    class FakeDisplay:
-        def __init__(self, frame_size, title):
-            assert frame_size == (32, 48)
-
-        def play_frames(self, frames, fps):
-            assert fps == 16
-            shown.extend(frames)
-
-        def close(self):
-            closed.append(True)
-
-    monkeypatch.setattr("infrope_env.player.window.DisplayWindow", FakeDisplay)
-    env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", render_mode="human")
-    first, _ = env.reset(seed=0)
-    second = env.step(STAND)[0]
-    assert env.render() is None and np.array_equal(shown, np.concatenate([first[3:], second]))
-    env.close()
-    env.close()
-    assert closed == [True]
 
 
 def test_keys_are_pygame_s_codes(env):

@@ -84,6 +84,7 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_code_runs_from_top_to_bottom(
     name: str, working_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     page, module = PAGES[name], ModuleType("page")
     assert len(page.python) >= PIECES.get(name, 1)
     monkeypatch.setitem(sys.modules, "page", module)  # code names its own functions, as rewards for example

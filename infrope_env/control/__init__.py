@@ -1,4 +1,4 @@
-"""The player's requests: actions, prompts, storyboards, and the type of a controller.
+"""The player's requests: actions, prompts, storyboards, and the controllers that choose actions.
 
     actions.py       actions, and the prompt and transition that each one leads to
     action_files.py  the entries of an action set in TOML: reading, checking, writing
@@ -11,6 +11,9 @@
     storyboard_file.py  a storyboard from a file, or from one line of it
     key_names.py     names of keys, and the keys that the window reserves
     controller.py    the Controller type: (observation, info) -> action
+    keyboard.py      controller of the keys pressed and held
+    scripted.py      controllers of a script, a list of actions, and of a storyboard
+    random_walk.py   controller that walks at random
     idle.py          the action that changes nothing
     frames.py        the valid pixel frames of an observation
     reset_options.py the options of a reset, checked

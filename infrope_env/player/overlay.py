@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pygame
 
-from controllers.keyboard import Receipt
+from infrope_env.control.keyboard import Receipt
 from infrope_env.player.fonts import Fonts
 
 Colour = tuple[int, int, int]

@@ -14,11 +14,11 @@ import gymnasium
 import numpy as np
 import pygame
 
-from controllers.keyboard import KeyboardController
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames
 from infrope_env.control.key_names import command_keys
+from infrope_env.control.keyboard import KeyboardController
 from infrope_env.control.playable import playable
 from infrope_env.player.bindings import list_bindings
 from infrope_env.player.keys import KeyReader

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from infrope_env.control.frames import Frames
@@ -126,25 +125,23 @@ class DisplayWindow:
         self._fullscreen = not self._fullscreen
         pygame.event.pump()  # resizes the surface
 
-    def play_frames(self, frames: Iterable[Frames], fps: float) -> bool:
-        """Show pixel frames, each for 1 / fps seconds.
+    @property
+    def is_open(self) -> bool:
+        """Whether the window is there; the program can quit pygame's display without `close`."""
+        import pygame
+
+        return pygame.display.get_init() and pygame.display.get_surface() is not None
+
+    def poll_closed(self) -> bool:
+        """Let the window react to its events; return whether the player closed it, by its button or Esc.
 
         All other events stay in pygame's queue, for the program that steps the environment.
-
-        Returns:
-            Whether the player closed the window, by its button or Esc; the frames that are left are then not shown.
         """
         import pygame
 
-        due_s = time.monotonic()
-        for frame in frames:
-            pygame.event.pump()
-            if pygame.key.get_just_pressed()[pygame.K_ESCAPE] or pygame.event.get(pygame.QUIT, pump=False):
-                return True
-            self.show(frame)
-            due_s += 1 / fps
-            time.sleep(max(0.0, due_s - time.monotonic()))
-        return False
+        pygame.event.pump()
+        escape = pygame.key.get_just_pressed()[pygame.K_ESCAPE]
+        return bool(escape or pygame.event.get(pygame.QUIT, pump=False))
 
     def screenshot(self) -> Frames:
         """Return the content of the window with its overlay: height width 3 uint8, in window pixels."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from controllers.scripted import ScriptedController
 from infrope_env.control.action_files import BUNDLED
 from infrope_env.control.actions import ActionSet
+from infrope_env.control.scripted import ScriptedController
 from infrope_env.control.storyboard import parse
 from infrope_env.control.storyboard_file import read_storyboard
 from infrope_env.models.card import Card

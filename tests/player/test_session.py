@@ -8,7 +8,7 @@ import numpy as np
 import pygame
 import pytest
 
-from controllers.scripted import ScriptedController
+from infrope_env.control.scripted import ScriptedController
 from infrope_env.player.session import PlaySession, keyboard_for
 from infrope_env.player.stream import StreamError
 from infrope_env.player.window import DisplayWindow

@@ -4,9 +4,9 @@ import numpy as np
 import pygame
 import pytest
 
-from controllers.keyboard import Receipt
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.key_names import WINDOW_COMMANDS, key_name
+from infrope_env.control.keyboard import Receipt
 from infrope_env.player.bindings import format_bindings, list_bindings
 from infrope_env.player.overlay import Overlay, Readout
 from infrope_env.player.window import BORDER, DisplayWindow, NoDisplayError, open_display
@@ -54,12 +54,14 @@ def test_an_odd_size_is_smoothed_to_the_whole_window(window: DisplayWindow) -> N
     assert abs(window.screenshot().mean() - FRAME.mean()) < 4
 
 
-def test_frames_are_played_at_their_pace(window: DisplayWindow, monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr("infrope_env.player.window.time.monotonic", lambda: 5.0 + sum(slept))
-    monkeypatch.setattr("infrope_env.player.window.time.sleep", slept.append)
-    window.play_frames([FRAME] * 12, fps=16)
-    assert np.allclose(slept, 1 / 16)
+def test_a_window_is_open_until_it_is_closed_or_pygame_is_quit(window: DisplayWindow) -> None:
+    assert window.is_open
+    pygame.display.quit()
+    assert not window.is_open
+    again = DisplayWindow((6, 10), scale=8)
+    assert again.is_open
+    again.close()
+    assert not again.is_open
 
 
 def test_a_missing_display_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

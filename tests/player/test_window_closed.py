@@ -1,6 +1,5 @@
-"""Closing the window of render_mode="human": the episode ends, and so does a replay."""
+"""Closing the window of render_mode="human" by its button or Esc."""
 
-import itertools
 import os
 import subprocess
 import sys
@@ -8,15 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pygame
 import pytest
 
-from infrope_env.env import InfinityRopeEnv
 from infrope_env.player.window import DisplayWindow
 from tests.player.real_window import PATIENCE_S, ROOT, x_server
 
-FRAME = np.zeros((6, 10, 3), np.uint8)
 COMMAND = "import sys; from infrope_env import cli; sys.exit(cli.main(sys.argv[1:]))"
 
 
@@ -28,42 +24,13 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Iterator[DisplayWindow]:
     window.close()
 
 
-def test_the_close_button_ends_the_frames_and_other_events_stay_in_the_queue(window: DisplayWindow) -> None:
-    assert not window.play_frames([FRAME] * 2, fps=1000)
+def test_the_close_button_closes_and_other_events_stay_in_the_queue(window: DisplayWindow) -> None:
     pygame.event.clear()
+    assert not window.poll_closed()
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_a, mod=0))
     pygame.event.post(pygame.event.Event(pygame.QUIT))
-    assert window.play_frames(itertools.repeat(FRAME), fps=1000)  # endless otherwise
+    assert window.poll_closed() and not window.poll_closed()
     assert [event.key for event in pygame.event.get(pygame.KEYDOWN)] == [pygame.K_a]
-
-
-def test_an_episode_whose_window_was_closed_is_truncated_and_the_next_one_opens_another(
-    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[DisplayWindow] = []
-
-    class FakeDisplay:
-        closed = False
-
-        def __init__(self, frame_size: tuple[int, int], title: str) -> None:
-            opened.append(self)  # type: ignore[arg-type]
-            self.blocks = 0
-
-        def play_frames(self, frames: np.ndarray, fps: float) -> bool:
-            self.blocks += 1
-            return self.blocks == 2
-
-        def close(self) -> None:
-            self.closed = True
-
-    monkeypatch.setattr("infrope_env.player.window.DisplayWindow", FakeDisplay)
-    env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", render_mode="human")
-    env.reset(seed=0)
-    assert env.step(0)[2:4] == (False, True)
-    assert opened[0].closed and len(opened) == 1  # type: ignore[attr-defined]
-    assert env.step(0)[3] and len(opened) == 1  # it stays closed until a reset
-    env.reset(seed=0)
-    assert len(opened) == 2
 
 
 @pytest.fixture(scope="module")

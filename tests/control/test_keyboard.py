@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from controllers.keyboard import KeyboardController, Receipt
+from infrope_env.control.keyboard import KeyboardController, Receipt
 
 STAND, LEFT, RIGHT, JUMP, RUN, CUT = range(6)
 KEYS = {("left",): LEFT, ("right",): RIGHT, ("d",): RIGHT, ("space",): JUMP, ("shift", "right"): RUN, ("3",): CUT}

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controllers.random_walk import RandomWalkController
-from controllers.scripted import ScriptedController, StoryboardController
+from infrope_env.control.random_walk import RandomWalkController
+from infrope_env.control.scripted import ScriptedController, StoryboardController
 from infrope_env.control.storyboard import parse
 
 NAMES = ("stand", "walk_right", "jump", "cut_snow")
