@@ -1,12 +1,13 @@
-"""The time of a block by part, under random actions with switches and cuts among them.
+"""The time of a block by part, under random actions with switches and cuts among them, and the time from key to pixel.
 
-The report is a header (machine, versions, settings), a table, and one JSON line with the same numbers.
+A report is a header (machine, versions, settings), a table, and one JSON line with the same numbers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import sys
@@ -20,11 +21,14 @@ import torch
 
 from infrope_env.control.actions import ActionSet
 from infrope_env.env import InfinityRopeEnv
+from infrope_env.player.latency import measure_latency
 from infrope_env.recording.run_info import RunInfo
 
 PARTS = ("text", "denoise", "commit", "decode", "total")
 WARM_UP_BLOCKS = 4
 SWITCH_PROBABILITY, CUT_PROBABILITY = 0.25, 0.1
+
+logger = logging.getLogger(__name__)
 
 
 def bench(env: gymnasium.Env[Any, Any], blocks: int = 40, threads: int = 1, seed: int = 0) -> str:
@@ -58,6 +62,35 @@ def bench(env: gymnasium.Env[Any, Any], blocks: int = 40, threads: int = 1, seed
     facts["block_ms"] = _percentiles(timings[WARM_UP_BLOCKS:])
     env.close()
     return "\n".join([*_header(facts), "", *_table(facts), "", json.dumps(facts)])
+
+
+def bench_latency(env: gymnasium.Env[Any, Any], presses: int = 40, threads: int = 1, seed: int = 0) -> str:
+    """Measure the time from key to pixel in live play, then close the environment.
+
+    Args:
+        env: The environment, without a render mode.
+        presses: Number of simulated key presses.
+        threads: CPU threads of torch.
+        seed: Seed of the rollout, of the keys and of the moments.
+
+    Returns:
+        The report; its last line is JSON.
+
+    Raises:
+        ValueError: `presses` or `threads` is below 1.
+    """
+    if presses < 1 or threads < 1:
+        raise ValueError(f"expected at least 1 key press and 1 thread, got {presses} and {threads}")
+    torch.set_num_threads(threads)
+    inner = env.unwrapped
+    assert isinstance(inner, InfinityRopeEnv)
+    receipts = measure_latency(env, presses, seed, lambda done: logger.info("key presses: %d of %d", done, presses))
+    latencies_ms = [1000 * (receipt.latency_s or 0.0) for receipt in receipts]
+    latency = {f"p{q}": round(float(np.percentile(latencies_ms, q)), 1) for q in (10, 50, 90)}
+    facts = _facts(inner) | {"presses": presses, "seed": seed, "key_to_pixel_ms": latency}
+    env.close()
+    line = ", ".join(f"{value:.0f} ms ({name})" for name, value in latency.items())
+    return "\n".join([*_machine_lines(facts), f"{presses} key presses, key to pixel: {line}", "", json.dumps(facts)])
 
 
 def random_actions(action_set: ActionSet, count: int, seed: int) -> list[int]:
@@ -112,17 +145,24 @@ def _peak_memory_mb(device: torch.device) -> dict[str, float]:
 
 def _header(facts: dict[str, Any]) -> list[str]:
     """Return the lines about model, machine, versions and settings."""
-    versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
     transitions = ", ".join(f"{count} {name}" for name, count in facts["transitions"].items())
     lines = [
-        f"{facts['world']}: {facts['frame']} px, {facts['frames_per_block']} frames a block, {facts['dtype']}",
-        f"{facts['device']}, {facts['processor']}, {facts['cpus']} CPUs, {facts['threads']} thread(s) used",
-        f"python {facts['python']}, {versions}",
+        *_machine_lines(facts),
         f"{facts['blocks']} blocks ({transitions}) after {facts['warm_up_blocks']} to warm up",
     ]
     if facts["device"] != "cpu":
         lines.append("GPU work is asynchronous: the times of parts measure queueing, the total measures completion.")
     return lines
+
+
+def _machine_lines(facts: dict[str, Any]) -> list[str]:
+    """Return the lines about model, machine and versions."""
+    versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
+    return [
+        f"{facts['world']}: {facts['frame']} px, {facts['frames_per_block']} frames a block, {facts['dtype']}",
+        f"{facts['device']}, {facts['processor']}, {facts['cpus']} CPUs, {facts['threads']} thread(s) used",
+        f"python {facts['python']}, {versions}",
+    ]
 
 
 def _table(facts: dict[str, Any]) -> list[str]:

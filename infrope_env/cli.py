@@ -159,16 +159,26 @@ class Replay(MachineOptions):
 
 @dataclass(kw_only=True)
 class Bench(EnvironmentOptions):
-    """Measure the time of a block, by part."""
+    """Measure the time of a block, by part, or the time from key to pixel."""
 
     blocks: int = 40
     """Number of timed blocks."""
 
+    latency: bool = False
+    """Measure the time from key to pixel in live play instead, with simulated key presses."""
+
+    presses: int = 40
+    """Number of key presses with --latency."""
+
     def run(self) -> int:
         """Measure, print a table and one line of JSON, and return the exit code."""
-        from infrope_env.bench import bench
+        from infrope_env.bench import bench, bench_latency
 
-        print(bench(self.make_env(), blocks=self.blocks, threads=self.threads, seed=self.seed or 0))
+        env, seed = self.make_env(), self.seed or 0
+        if self.latency:
+            print(bench_latency(env, presses=self.presses, threads=self.threads, seed=seed))
+        else:
+            print(bench(env, blocks=self.blocks, threads=self.threads, seed=seed))
         require_output()
         return 0
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from infrope_env.sampler import Sampler as Sampler
+
 ROTARY_TABLE_LENGTH = 1024
 """Number of temporal coordinates in the rotary table, as in the official code."""
 
@@ -222,30 +224,6 @@ class Window:
             return dataclasses.replace(base, **fields)
         size = _integer("size", fields.pop("size"))
         return cls.from_size(size, **_fields_without_context(base) | fields)
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """The denoising steps of a block.
-
-    Attributes:
-        steps: Noise levels before the shift, falling from at most 1000 to above 0: a trailing 0 would run the network
-            once more. Default (1000, 750, 500, 250).
-        shift: Strength by which `shift_timesteps` bends the steps towards high noise; 1 does not. Default 5.
-    """
-
-    steps: tuple[int, ...] = (1000, 750, 500, 250)
-    shift: float = 5.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", tuple(self.steps))
-        if not all(isinstance(step, int) for step in self.steps):
-            raise ValueError(f"expected steps to be whole numbers, got {self.steps}")
-        if self.shift <= 0:
-            raise ValueError(f"expected shift to be above 0, got {self.shift}")
-        falling = all(high > low for high, low in zip(self.steps, self.steps[1:], strict=False))
-        if not self.steps or not falling or self.steps[-1] <= 0 or self.steps[0] > 1000:
-            raise ValueError(f"expected steps to fall from at most 1000 to above 0, got {self.steps}")
 
 
 def _integer(name: str, value: object) -> int:

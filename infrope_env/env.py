@@ -53,7 +53,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         newest: Observation and info of the newest block, read-only; None before the first reset, and after a reset or
             step that was interrupted.
         restores, block_id: Number of states restored so far; identity of the newest block, which a saved state carries.
-        timings: Seconds that the newest block took: text_s, denoise_s, commit_s, decode_s, total_s.
+        timings: Seconds that the newest block took: text_s, denoise_s, commit_s, decode_s, total_s. The commit pass is
+            that of the block before, and 0 where that was made earlier.
         seed_used: Seed of the current rollout's noise.
         names_used: Names and prompt with which the current rollout was reset, by option.
         picture: Picture from which the current rollout started, at the frame size, H W 3; None if from noise.
@@ -224,6 +225,18 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         limit_threads()
         self._prompt_cache.encode_all(texts)
 
+    def commit(self) -> None:
+        """Run the commit pass of the newest block if it is due, and draw the next block's noise.
+
+        The next step is faster by the time of both; its block is the same.
+
+        Raises:
+            ResetNeeded: Before the first reset.
+        """
+        self._require_reset("commit")
+        self._rollout.commit()
+        self._rollout.draw_ahead()
+
     def set_prompt(self, text: str, cut: bool = False) -> None:
         """Put free text in force from the next block on, until an action changes the motion or the scene.
 
@@ -324,12 +337,15 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self._latents = self._codec.encode_still(self.picture)
             self._rollout.prefill(self._latents, embedding)
         else:
-            self._latents = self._rollout.advance(embedding, transition).latents
+            self._latents = self._rollout.generate(embedding, transition).latents
         advanced = time.perf_counter()
         frames = self._codec.decode(self._latents)
         ended = time.perf_counter()
         parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
         self.timings = parts | {"total_s": ended - started}
+        if self.model.device.type == "cuda":
+            self._rollout.commit()  # only queued here: it runs while the caller chooses the next action
+            self._rollout.draw_ahead()
         self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
         return frames
 

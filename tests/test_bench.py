@@ -5,7 +5,7 @@ import gymnasium
 import pytest
 
 import infrope_env  # noqa: F401  registers the worlds
-from infrope_env.bench import bench, random_actions
+from infrope_env.bench import bench, bench_latency, random_actions
 from infrope_env.control.actions import ActionSet
 
 
@@ -49,3 +49,13 @@ def test_random_actions_continue_motions_and_have_switches_and_cuts():
 def test_no_blocks_and_no_threads_are_refused(env, wrong):
     with pytest.raises(ValueError, match="expected at least 1 block and 1 thread"):
         bench(env, **wrong)
+
+
+def test_the_latency_report_has_the_percentiles_of_all_key_presses(env):
+    report = bench_latency(env, presses=3).splitlines()
+    facts = json.loads(report[-1])
+    latency = facts["key_to_pixel_ms"]
+    assert facts["presses"] == 3 and 0 < latency["p10"] <= latency["p50"] <= latency["p90"]
+    assert f"{latency['p90']:.0f} ms (p90)" in report[-3]
+    with pytest.raises(ValueError, match="expected at least 1 key press"):
+        bench_latency(env, presses=0)

@@ -115,14 +115,71 @@ def test_lists_from_json_equal_tuples_from_python():
     assert Sampler(steps=[1000, 500]) == Sampler((1000, 500))
 
 
-@pytest.mark.parametrize("steps", [(), (250, 500), (1000, 1000), (1000, 0), (1001, 500)])
+@pytest.mark.parametrize("steps", [(250, 500), (1000, 1000), (1000, -1), (1001, 500), (0,)])
 def test_steps_that_do_not_fall_are_refused(steps):
-    with pytest.raises(ValueError, match="expected steps to fall from at most 1000 to above 0"):
+    with pytest.raises(ValueError, match="expected steps to fall from at most 1000, to 0 at last"):
         Sampler(steps)
+    with pytest.raises(ValueError, match="expected first_steps to fall from at most 1000"):
+        Sampler(first_steps=steps)
 
 
-def test_fractions_of_steps_and_a_shift_of_zero_are_refused():
-    with pytest.raises(ValueError, match="expected steps to be whole numbers"):
-        Sampler((1000, 750.5))
-    with pytest.raises(ValueError, match="expected shift to be above 0, got 0"):
-        Sampler(shift=0)
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"steps": (1000, 750.5)}, "expected steps to be whole numbers, got (1000, 750.5)"),
+        ({"steps": (True,)}, "expected steps to be whole numbers"),
+        ({"steps": "1000"}, "expected steps to be a list of whole numbers, got '1000'"),
+        ({"steps": ()}, "expected steps to be 1 to 64 whole numbers, got 0"),
+        ({"first_steps": range(1000, 0, -1)}, "expected first_steps to be 1 to 64 whole numbers, got 1000"),
+        ({"shift": 0}, "expected shift to be above 0 and at most 1000, got 0"),
+        ({"shift": float("nan")}, "expected shift to be above 0 and at most 1000, got nan"),
+        ({"shift": "5"}, "expected shift to be above 0 and at most 1000, got '5'"),
+        ({"warped": 1}, "expected warped to be true or false, got 1"),
+    ],
+)
+def test_an_impossible_sampler_is_refused_with_the_reason(settings, sentence):
+    with pytest.raises(ValueError) as caught:
+        Sampler(**settings)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "sampler"),
+    [
+        (None, Sampler(shift=3.0)),
+        ("1000,500", Sampler((1000, 500), 3.0)),
+        ("1000, 750, 500, 250 / 1000", Sampler((1000,), 3.0, (1000, 750, 500, 250))),
+        ("1000,500,0", Sampler((1000, 500, 0), 3.0)),
+        ([1000, 500], Sampler((1000, 500), 3.0)),
+        ({"steps": [1000, 757, 522], "shift": 8.0, "warped": False}, Sampler((1000, 757, 522), 8.0, warped=False)),
+        ({"first_steps": [1000, 250]}, Sampler(shift=3.0, first_steps=(1000, 250))),
+        (Sampler((1000,)), Sampler((1000,))),
+    ],
+)
+def test_a_sampler_is_read_from_text_lists_and_tables(given, sampler):
+    assert Sampler.parse(given, default=Sampler(shift=3.0)) == sampler
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("1000/500/250", "expected steps such as 1000,750,500,250 or, with those of the first block before a slash"),
+        ("fast", "expected steps such as 1000,750,500,250"),
+        ({"step": [1000]}, "unknown sampler setting 'step'; known are steps, shift, first_steps, warped"),
+        (4, "expected a sampler to be steps or a table of settings, got 4"),
+        ("500,1000", "expected steps to fall"),
+    ],
+)
+def test_text_that_names_no_sampler_is_refused(given, sentence):
+    with pytest.raises(ValueError) as caught:
+        Sampler.parse(given)
+    assert sentence in str(caught.value)
+
+
+def test_the_text_of_a_sampler_in_earlier_recordings_is_still_its_text():
+    assert str(Sampler()) == "Sampler(steps=(1000, 750, 500, 250), shift=5.0)"
+    assert str(Sampler((1000,), 8.0, (1000, 250), warped=False)) == (
+        "Sampler(steps=(1000,), shift=8.0, first_steps=(1000, 250), warped=False)"
+    )
+    longest = range(1000, 1000 - 64, -1)
+    assert len(str(Sampler(longest, 1e-9, longest, warped=False))) < 1000  # what a recording accepts

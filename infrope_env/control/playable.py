@@ -39,6 +39,9 @@ class PlayableEnv(Protocol):
     def encode_prompts(self, texts: Iterable[str]) -> None:
         """Encode prompts ahead of play."""
 
+    def commit(self) -> None:
+        """Run the commit pass of the newest block if it is due; otherwise the next block begins with it."""
+
     def save_state(self) -> Any:
         """Return a copy of everything that the future depends on."""
 

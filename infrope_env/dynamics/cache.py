@@ -72,27 +72,38 @@ class KeyValueCache:
 
     def keep(self, order: Sequence[int]) -> None:
         """Drop every frame except those at these indices of `frame_ids`. No tensor is copied or cleared."""
-        frame_ids = self.frame_ids
-        self._slot_of = {frame_ids[index]: self._slot_of[frame_ids[index]] for index in order}
+        self._slot_of = self._slots_at(order)
 
-    def store(self, frame_ids: Sequence[int], keys: Tensor, values: Tensor) -> None:
-        """Write frames into free slots.
+    def store(
+        self, frame_ids: Sequence[int], keys: Tensor, values: Tensor, *, kept: Sequence[int] | None = None
+    ) -> None:
+        """Write frames into slots that no kept frame uses.
+
+        Which frames are cached changes only after the tensors are written, so an interrupted call can be repeated.
 
         Args:
             frame_ids: Ids of the frames; all are newer than the cached ones.
             keys: Un-rotated keys, layers b heads (frames n) head_dim.
             values: Values, same shape.
+            kept: Indices into `frame_ids` of the cached frames that stay, oldest first; None keeps all.
 
         Raises:
             ValueError: The cache has too few free slots.
         """
-        free = [slot for slot in range(self.shape.slots) if slot not in self._slot_of.values()]
+        slot_of = self.slot_of if kept is None else self._slots_at(kept)
+        free = [slot for slot in range(self.shape.slots) if slot not in slot_of.values()]
         n = self.shape.tokens_per_frame
         for index, (frame_id, slot) in enumerate(zip(frame_ids, free[: len(frame_ids)], strict=True)):
             tokens = slice(index * n, (index + 1) * n)
             self.keys[:, :, :, slot] = keys[:, :, :, tokens]
             self.values[:, :, :, slot] = values[:, :, :, tokens]
-            self._slot_of[frame_id] = slot
+            slot_of[frame_id] = slot
+        self._slot_of = slot_of
+
+    def _slots_at(self, order: Sequence[int]) -> dict[int, int]:
+        """Return id and slot of the cached frames at these indices of `frame_ids`."""
+        frame_ids = self.frame_ids
+        return {frame_ids[index]: self._slot_of[frame_ids[index]] for index in order}
 
     def copy_from(self, keys: Tensor, values: Tensor, slot_of: dict[int, int]) -> None:
         """Replace the whole content, in place, by a copy of another cache's."""

@@ -1,15 +1,15 @@
 """The rollout: lay out -> gather -> denoise -> commit, block after block.
 
 `Rollout` alone writes the cache, and only its commit pass does. Its inputs are embeddings and transitions, its outputs
-clean latent frames.
+clean latent frames. A block's latents are there before its commit pass, which is due before the next block begins.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,13 +17,11 @@ from infrope_env.config import ROTARY_TABLE_LENGTH, Sampler, Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache, LayerContext
 from infrope_env.dynamics.coordinates import Layout, lay_out, recache_passes
+from infrope_env.dynamics.noise import BlockNoise, NoiseSource, seeded_noise
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
 from infrope_env.dynamics.state import GeneratedBlock, RolloutState
 from infrope_env.dynamics.transformer import AttentionContext, CausalWanTransformer, TextKV, TimeModulation
-
-NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
-"""(seed, block index, shape) to standard normal noise; axis 0 is the denoising step."""
 
 LayoutRule = Callable[[tuple[int, ...], Transition, Window], Layout]
 """(cached frame ids, transition, window) to the next block's layout, as `coordinates.lay_out`."""
@@ -32,22 +30,37 @@ ContextHook = Callable[[Layout, tuple[int, ...], list[LayerContext]], Sequence[A
 """(layout, ids of the visible cached frames, contexts by layer) to the contexts that the transformer gets."""
 
 
-def seeded_noise(seed: int, block: int, shape: tuple[int, ...]) -> Tensor:
-    """Draw float32 noise on the CPU that depends on seed, block index and shape only."""
-    entropy = int(np.random.SeedSequence((seed, block)).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return torch.randn(shape, generator=torch.Generator().manual_seed(entropy))
+@dataclass(frozen=True)
+class DueCommit:
+    """What the commit pass of a denoised block needs.
+
+    Attributes:
+        latents: Clean latents of the block, b f c h w.
+        text: Cross-attention keys and values of its prompt.
+        contexts: Contexts by layer, in the buffers of the rollout, which nothing else uses until the pass is done.
+        layout: Layout of the block.
+        cache: Cache that the block saw: the rollout's own, or the one that "recache" made.
+    """
+
+    latents: Tensor
+    text: TextKV
+    contexts: Sequence[AttentionContext]
+    layout: Layout
+    cache: KeyValueCache
 
 
 class Rollout:
     """One autoregressive rollout without an end.
 
     Attributes:
-        cache: Keys and values of the cached frames.
+        cache: Keys and values of the cached frames, those of a block whose commit is due not among them.
         window: Sizes and rules of the attention window.
         seed: Seed of the noise, from the last `reset`.
-        next_block: Index of the block that `advance` makes next; prefilled blocks count.
-        next_frame: Id of that block's first latent frame.
-        timings: Seconds of the last block's parts: denoise_s (including the passes of "recache") and commit_s.
+        next_block: Index of the block that is made next; prefilled blocks count.
+        schedule: Noise levels of every block but the first.
+        first_schedule: Noise levels of the first block that is generated; prefilled blocks do not count.
+        timings: Seconds of the newest block: denoise_s, including the passes of "recache"; commit_s, of the commit
+            passes that ran since its making began.
     """
 
     def __init__(
@@ -77,13 +90,16 @@ class Rollout:
                 denoising pass, but not for the passes that "recache" adds.
         """
         self.model, self.window, self.noise = model, window or Window(), noise
-        self.schedule = Schedule.of(sampler or Sampler())
+        sampler = sampler or Sampler()
+        self.schedule, self.first_schedule = Schedule.of(sampler), Schedule.of(sampler, first_block=True)
         parameter = model.head.modulation
         self.device, self.dtype = parameter.device, parameter.dtype
         self._layout_rule, self._context_hook = layout_rule, context_hook
         config = model.config
         self._rotary_table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
-        self.timings: dict[str, float] = {}
+        self._block_noise = BlockNoise(self.device, self.dtype)
+        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
+        self._due: DueCommit | None = None  # of the newest block
         self._text: tuple[Tensor, TextKV] | None = None  # the embedding in force, and its keys and values
         self._latents: dict[int, Tensor] = {}  # of the cached frames, kept for "recache" only
         self._allocate(batch=1)
@@ -101,14 +117,34 @@ class Rollout:
             batch: Rows of every tensor. The cache is allocated again only when this changes.
         """
         self._resize_batch(batch)
-        self._modulations, self._text = self._modulate_all(), None
+        self._modulations = {schedule: self._modulate(schedule) for schedule in {self.schedule, self.first_schedule}}
+        self._commit_modulation, self._text = self.model.modulate(torch.zeros(1, device=self.device)), None
+        self._due = None
         self.cache.keep(())
         self._latents = {}
-        self.seed, self.next_block, self.next_frame = seed, 0, 0
+        self.seed, self.next_block, self.next_frame, self._has_generated = seed, 0, 0, False
+
+    def advance(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
+        """Generate the next block and commit it; arguments and errors as in `generate`.
+
+        An exception leaves the rollout as it was before the call.
+        """
+        self.commit()
+        before = self.next_block, self._has_generated
+        try:
+            block = self.generate(embedding, transition)
+            self.commit()
+        except BaseException:
+            if self._due is not None:
+                self.next_block, self._has_generated, self._due = *before, None
+            raise
+        return block
 
     @torch.inference_mode()
-    def advance(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
-        """Generate the next block. An exception leaves the rollout as it was before the call.
+    def generate(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
+        """Denoise the next block, after the commit pass of the one before if that is due. Its own is due then.
+
+        An exception leaves the rollout as it was before the call, except that a due commit may have been done.
 
         Args:
             embedding: Embedding of the prompt in force, b text_len text_dim.
@@ -117,16 +153,33 @@ class Rollout:
         Raises:
             ValueError: The embedding has another shape, or a coordinate is outside the rotary table.
         """
+        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
+        self.commit()
         text = self._project_text(embedding)
         started = time.perf_counter()
         cache = self._recached(text) if self._recaches and transition is Transition.SWITCH else self.cache
         layout, contexts = self._gather_contexts(cache, transition)
         latents = self._denoise(text, contexts)
-        denoised = time.perf_counter()
-        self._commit(latents, text, contexts, layout, cache)
-        self.timings = {"denoise_s": denoised - started, "commit_s": time.perf_counter() - denoised}
-        self.next_block += 1
+        self.timings["denoise_s"] = time.perf_counter() - started
+        due = DueCommit(latents, text, contexts, layout, cache)
+        self.next_block, self._has_generated, self._due = self.next_block + 1, True, due
         return GeneratedBlock(self.next_block - 1, latents, transition, layout)
+
+    @torch.inference_mode()
+    def commit(self) -> None:
+        """Run the commit pass of the newest block if it is due: write its keys and values to the cache.
+
+        `generate`, `prefill` and `save` call this; a caller with time to spare may call it before them. A call that an
+        exception ends can be repeated.
+        """
+        if self._due is not None:
+            started = time.perf_counter()
+            self._run_commit_pass(self._due)
+            self.timings["commit_s"] += time.perf_counter() - started
+
+    def draw_ahead(self) -> None:
+        """Draw the next block's noise now, so that `generate` begins with it at hand."""
+        self._block_noise.draw(*self._noise_arguments())
 
     @torch.inference_mode()
     def prefill(self, latents: Tensor, embedding: Tensor) -> None:
@@ -142,19 +195,23 @@ class Rollout:
             ValueError: A tensor has another shape; then the rollout stays as it was.
         """
         self._check_latents(latents)
+        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
+        self.commit()
         started = time.perf_counter()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
             layout, contexts = self._gather_contexts(self.cache, Transition.CONTINUE)
-            self._commit(frames, self._project_text(embedding), contexts, layout, self.cache)
+            self._run_commit_pass(DueCommit(frames, self._project_text(embedding), contexts, layout, self.cache))
             self.next_block += 1
-        self.timings = {"denoise_s": 0.0, "commit_s": time.perf_counter() - started}
+        self.timings["commit_s"] += time.perf_counter() - started
 
     @torch.inference_mode()
     def save(self) -> RolloutState:
-        """Return a copy of everything that the future depends on."""
+        """Return a copy of everything that the future depends on, once the newest block is committed."""
+        self.commit()
         keys, values = self.cache.keys.clone(), self.cache.values.clone()
+        slot_of, latents = self.cache.slot_of, dict(self._latents)
         return RolloutState(
-            keys, values, self.cache.slot_of, self.next_frame, self.next_block, self.seed, dict(self._latents)
+            keys, values, slot_of, self.next_frame, self.next_block, self.seed, latents, self._has_generated
         )
 
     @torch.inference_mode()
@@ -173,11 +230,13 @@ class Rollout:
             )
         if self._recaches and not state.slot_of.keys() <= state.latents.keys():
             raise ValueError("expected a state with latents, as a rollout with on_switch='recache' saves it")
+        self._due = None
         self._resize_batch(batch)
         self.cache.copy_from(state.keys, state.values, state.slot_of)
         self._latents = dict(state.latents) if self._recaches else {}
         self.seed = state.seed
         self.next_frame, self.next_block = state.next_frame, state.next_block
+        self._has_generated = state.has_generated
 
     @property
     def _recaches(self) -> bool:
@@ -191,7 +250,7 @@ class Rollout:
         for frames, pass_layout in recache_passes(visible, layout.context, self.window.block):
             contexts = self._buffers.gather(recached, pass_layout, self._rotary_table)
             latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
-            self.model.update_cache(latents, self._modulations[-1], text, contexts)
+            self.model.update_cache(latents, self._commit_modulation, text, contexts)
             recached.store(frames, self._buffers.fresh_keys, self._buffers.fresh_values)
         return recached
 
@@ -206,40 +265,43 @@ class Rollout:
         return layout, self._context_hook(layout, tuple(cache.frame_ids[slot] for slot in layout.slots), contexts)
 
     def _denoise(self, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
-        """Return the block's clean latents, b f c h w, after one forward pass per step of the schedule."""
-        noise = self._draw_noise()
+        """Return the block's clean latents, b f c h w, after one forward pass per step of its schedule."""
+        schedule, noise = self._next_schedule, self._block_noise.take(*self._noise_arguments())
         noisy = noise[0]
-        for step, (sigma, modulation) in enumerate(zip(self.schedule.sigmas, self._modulations[:-1], strict=True)):
+        for step, (sigma, modulation) in enumerate(zip(schedule.sigmas, self._modulations[schedule], strict=True)):
             output = self.model(noisy, modulation, text, contexts)
             clean = clean_estimate(self.model.config.prediction, output, noisy, sigma)
             if step + 1 < len(noise):
-                noisy = add_noise(clean, noise[step + 1], self.schedule.sigmas[step + 1])
+                noisy = add_noise(clean, noise[step + 1], schedule.sigmas[step + 1])
         return clean
 
-    def _commit(
-        self, latents: Tensor, text: TextKV, contexts: Sequence[AttentionContext], layout: Layout, cache: KeyValueCache
-    ) -> None:
-        """Run the commit pass on the clean block, then drop the frames that it did not see and store its own."""
-        self.model.update_cache(latents, self._modulations[-1], text, contexts)
-        if cache is not self.cache:
-            self.cache.copy_from(cache.keys, cache.values, cache.slot_of)
-        self.cache.keep(layout.slots)
-        frames = range(self.next_frame, self.next_frame + self.window.block)
-        self.cache.store(frames, self._buffers.fresh_keys, self._buffers.fresh_values)
-        self.next_frame += self.window.block
-        if self._recaches:
-            self._latents |= dict(zip(frames, latents.unbind(1), strict=True))
-            self._latents = {frame: self._latents[frame] for frame in self.cache.frame_ids}
+    def _run_commit_pass(self, due: DueCommit) -> None:
+        """Run the commit pass on a clean block, drop the frames that it did not see and store its own.
 
-    def _draw_noise(self) -> Tensor:
-        """Return the noise of every step of the next block, steps b f c h w, on the model's device."""
-        config = self.model.config
+        A pass that was interrupted can be repeated, also after its frames were stored.
+        """
+        frames = range(self.next_frame, self.next_frame + self.window.block)
+        if frames[-1] not in self.cache.frame_ids:
+            self.model.update_cache(due.latents, self._commit_modulation, due.text, due.contexts)
+            if due.cache is not self.cache:
+                self.cache.copy_from(due.cache.keys, due.cache.values, due.cache.slot_of)
+            fresh = self._buffers.fresh_keys, self._buffers.fresh_values
+            self.cache.store(frames, *fresh, kept=due.layout.slots)
+        latents: dict[int, Tensor] = {}
+        if self._recaches:
+            latents = self._latents | dict(zip(frames, due.latents.unbind(1), strict=True))
+            latents = {frame: latents[frame] for frame in self.cache.frame_ids}
+        self._latents, self.next_frame, self._due = latents, frames.stop, None
+
+    def _noise_arguments(self) -> tuple[NoiseSource, int, int, tuple[int, ...]]:
+        """Return source, seed, block index and shape of the next block's noise, steps b f c h w."""
+        config, steps = self.model.config, len(self._next_schedule.sigmas)
         latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
-        noise = self.noise(self.seed, self.next_block, (len(self.schedule.sigmas), *latent))
-        noise = noise.to(self.dtype)
-        if self.device.type == "cuda":
-            noise = noise.pin_memory()  # a copy from pageable memory would wait for the GPU
-        return noise.to(self.device, non_blocking=True)
+        return self.noise, self.seed, self.next_block, (steps, *latent)
+
+    @property
+    def _next_schedule(self) -> Schedule:
+        return self.schedule if self._has_generated else self.first_schedule
 
     def _project_text(self, embedding: Tensor) -> TextKV:
         """Return the prompt's cross-attention keys and values; computed only when another tensor is given."""
@@ -249,9 +311,9 @@ class Rollout:
             self._text = embedding, self.model.project_text(embedding.to(self.device, self.dtype))
         return self._text[1]
 
-    def _modulate_all(self) -> list[TimeModulation]:
-        """Return one modulation per denoising step and, last, the commit pass's at timestep 0."""
-        timesteps = torch.tensor([*self.schedule.timesteps, 0.0], device=self.device)
+    def _modulate(self, schedule: Schedule) -> list[TimeModulation]:
+        """Return one modulation per denoising step."""
+        timesteps = torch.tensor(schedule.timesteps, device=self.device)
         return [self.model.modulate(timestep) for timestep in timesteps.split(1)]
 
     def _check_latents(self, latents: Tensor) -> None:

@@ -77,10 +77,21 @@ class RotaryTable:
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Rotate pairs (2i, 2i + 1) of the last axis; x is ... n head_dim. Computes in float32, returns x's dtype.
 
-    A pair is multiplied as one complex number, which is several times faster than rotating even and odd halves.
+    An eager pair is multiplied as one complex number, which is several times faster than real arithmetic. A compiler
+    gets real arithmetic, because it leaves complex products to eager kernels and fuses nothing with them.
     """
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * torch.complex(*rotation)).flatten(-2).to(x.dtype)
+    pairs = x.float().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():
+        return rotate_real(pairs, rotation).flatten(-2).to(x.dtype)
+    turned = torch.view_as_complex(pairs) * torch.complex(*rotation)
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+
+def rotate_real(pairs: Tensor, rotation: Rotation) -> Tensor:
+    """Rotate float32 pairs ... n (head_dim / 2) 2 without complex numbers; equal to the complex product to rounding."""
+    even, odd = pairs.unbind(-1)
+    cos, sin = rotation
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
 
 
 def _angles(length: int, pairs: int) -> Tensor:

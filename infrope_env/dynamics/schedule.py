@@ -20,20 +20,34 @@ class Schedule:
     Attributes:
         timesteps: Input of the network, 1000 to 0, falling; shift 5 takes steps (1000, 750, 500, 250) to
             (1000, 937.5, 833.33, 625).
-        sigmas: Noise share at each step, 1 to 0; timestep / 1000.
+        sigmas: Noise share at each step, 1 to above 0: timestep / 1000, or its nearest entry in the release's table.
     """
 
     timesteps: tuple[float, ...]
     sigmas: tuple[float, ...]
 
     @classmethod
-    def of(cls, sampler: Sampler) -> Schedule:
-        """Return the schedule of a sampler, looked up in a float32 table as in the release."""
+    def of(cls, sampler: Sampler, first_block: bool = False) -> Schedule:
+        """Return the schedule of a sampler, looked up in a float32 table as in the release.
+
+        The release's table has no entry for timestep 0. A step 0 feeds the network 0 and takes the sigma of the last
+        entry, 0.00498 at shift 5, for the noise that is added before it and for the clean estimate after it.
+
+        Args:
+            sampler: Denoising steps and shift.
+            first_block: Return the schedule of the first block.
+        """
         fractions = torch.linspace(1, 0, TABLE_STEPS + 1)
         timesteps = shift_timesteps(fractions, sampler.shift)
         sigmas = sampler.shift * fractions / (1 + (sampler.shift - 1) * fractions)
-        entries = [TABLE_STEPS - step for step in sampler.steps]
-        return cls(tuple(timesteps[entries].tolist()), tuple(sigmas[entries].tolist()))
+        steps = (first_block and sampler.first_steps) or sampler.steps
+        if sampler.warped:
+            entries = [TABLE_STEPS - step for step in steps]
+            inputs = timesteps[entries].tolist()
+        else:
+            entries = [int((timesteps - step).abs().argmin()) for step in steps]
+            inputs = [float(step) for step in steps]
+        return cls(tuple(inputs), tuple(sigmas[[min(entry, TABLE_STEPS - 1) for entry in entries]].tolist()))
 
 
 def shift_timesteps(fractions: Tensor, shift: float) -> Tensor:

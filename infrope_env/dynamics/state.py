@@ -40,6 +40,7 @@ class RolloutState:
         seed: Seed of the noise.
         latents: Clean latents of the cached frames, b c h w by frame id. Only the policy "recache" needs them; empty
             under the others.
+        has_generated: Whether a block has been generated, not only prefilled. The first one may have steps of its own.
     """
 
     keys: Tensor
@@ -49,3 +50,4 @@ class RolloutState:
     next_block: int
     seed: int
     latents: dict[int, Tensor] = field(default_factory=dict)
+    has_generated: bool = True

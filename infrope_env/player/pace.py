@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
-import numpy as np
+MARGIN_S, HISTORY = 0.015, 8  # chosen by simulation of idle, noisy and suddenly loaded machines
 
 
 class Pace:
     """Statistics of recent block times, and the timing that follows from them.
+
+    The history is short: a block is begun early only as long as the machine is slow, and seconds later no longer. A
+    block that comes late holds the last picture for the time it is late.
 
     Attributes:
         fps: Pixel frames per second at most.
         margin_s: Seconds by which a block should be ready before it is due.
     """
 
-    def __init__(self, fps: float, margin_s: float = 0.03, history: int = 24) -> None:
+    def __init__(self, fps: float, margin_s: float = MARGIN_S, history: int = HISTORY) -> None:
         """Start without measurements; keep those of the newest `history` blocks."""
         self.fps = fps
         self.margin_s = margin_s
         self._recent_s: deque[float] = deque(maxlen=history)
+        self._recent_commits_s: deque[float] = deque(maxlen=history)
         self._first_s: float | None = None
 
     def add(self, duration_s: float, first: bool = False) -> None:
@@ -35,21 +40,33 @@ class Pace:
         else:
             self._recent_s.append(duration_s)
 
+    def add_commit(self, duration_s: float) -> None:
+        """Add the time that a block's commit pass took after its frames were ready, in seconds."""
+        self._recent_commits_s.append(duration_s)
+
     @property
-    def p95_s(self) -> float:
-        """95th percentile of recent block times; 0 without a measurement."""
-        if self._recent_s:
-            return float(np.percentile(self._recent_s, 95))
-        return self._first_s or 0.0
+    def expected_s(self) -> float:
+        """Seconds that the next block will hardly exceed; 0 without a measurement."""
+        return _second_longest(self._recent_s) if self._recent_s else self._first_s or 0.0
+
+    @property
+    def period_s(self) -> float:
+        """Seconds from the start of one block to the earliest start of the next: lead and commit pass."""
+        return self.lead_s + (_second_longest(self._recent_commits_s) if self._recent_commits_s else 0.0)
 
     @property
     def lead_s(self) -> float:
         """Seconds before a block is due at which its generation begins."""
-        return self.p95_s + self.margin_s
+        return self.expected_s + self.margin_s
 
     def frame_s(self, num_frames: int) -> float:
         """Return the seconds to show each pixel frame of a block: 1 / fps, or more if the next block needs longer."""
-        return max(1 / self.fps, self.lead_s / num_frames)
+        return max(1 / self.fps, self.period_s / num_frames)
+
+
+def _second_longest(durations_s: Iterable[float]) -> float:
+    """Return the second longest duration, because the longest may be a single hiccup; the only one if there is one."""
+    return sorted(durations_s)[-2:][0]
 
 
 class FrameRate:

@@ -77,6 +77,7 @@ class Stream:
         self._waiting_block: BlockFrames | None = None  # generated, not yet on show
         self._playback: Playback | None = None
         self._closing = False
+        self._uncommitted = False  # the commit pass of the newest block is due
         self._rollout_ended = False  # the next block is the first of another rollout
         self._replacements = 0  # resets and restores asked for and not done
         self._running = False  # a command is being executed
@@ -228,11 +229,17 @@ class Stream:
                 self._failure = error
 
     def run_due(self) -> bool:
-        """Run the oldest command, or else generate the next block if it is due; return False when neither is."""
+        """Run the oldest command, or else commit the newest block, or else generate the next one if it is due.
+
+        Returns:
+            False when there is nothing to do.
+        """
         with self._wake:
             if self._commands:
                 job: Callable[[], object] = partial(self._run_command, *self._commands.popleft())
                 self._running = True
+            elif self._uncommitted:
+                job = self._commit
             elif (start_s := self._next_start_s()) is not None and start_s <= self._clock():
                 self.generating = True
                 job = self._generate_block
@@ -279,6 +286,13 @@ class Stream:
         self._publish(observation, info)
         self._rollout_ended = terminated or truncated
 
+    def _commit(self) -> None:
+        """Run the commit pass of the newest block, whose frames are on their way to the screen."""
+        began_s = self._clock()
+        self._playable.commit()
+        self._uncommitted = False
+        self.pace.add_commit(self._clock() - began_s)
+
     def _begin_rollout(self, reset: Callable[[], tuple[Frames, Info]], immediate: bool = True) -> Info:
         if immediate and self._counts_all and self._blocks_left == 0:
             raise ValueError("no new world: the last block of the number to play has been made")
@@ -313,7 +327,7 @@ class Stream:
         with self._wake:
             self._newest = observation, info
             self._waiting_block = BlockFrames(valid_frames(observation, info), info, immediate)
-            self.generating = False
+            self.generating, self._uncommitted = False, not restored
             if immediate:
                 self._on_replaced()
             if immediate and not self._counts_all and self._written is not None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from infrope_env.config import Window
-from infrope_env.dynamics.rollout import Rollout, seeded_noise
+from infrope_env.dynamics.noise import seeded_noise
+from infrope_env.dynamics.rollout import Rollout
 from tests.dynamics.small_engine import CONTINUE, CUT, SMALL_MODEL, START, SWITCH, play, prompt, small_model
 
 STORY = [START, CONTINUE, SWITCH, CONTINUE, CONTINUE, CUT, CONTINUE, SWITCH, SWITCH, CONTINUE]

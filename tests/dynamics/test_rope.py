@@ -79,3 +79,18 @@ def test_a_table_has_the_length_that_was_given():
     longer = RotaryTable(HEAD_DIM, rows=1, cols=1, length=2000)
     assert torch.equal(longer.at((1023,)).sin, usual.at((1023,)).sin)
     longer.at((1999,))
+
+
+def test_a_compiler_sees_real_arithmetic_that_equals_the_complex_product():
+    table, graphs = RotaryTable(HEAD_DIM, rows=2, cols=3), []
+    rotation = table.at((0, 7, 900))
+    x = torch.randn(2, 18, HEAD_DIM, generator=torch.Generator().manual_seed(0))
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        graphs.append(str(graph.graph))
+        return graph
+
+    compiled = torch.compile(lambda x: rotate(x, rotation), backend=backend, fullgraph=True)(x)
+    torch._dynamo.reset()
+    assert len(graphs) == 1 and "mul" in graphs[0] and "complex" not in graphs[0]
+    assert torch.allclose(compiled, rotate(x, rotation), atol=1e-6)

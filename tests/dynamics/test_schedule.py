@@ -22,6 +22,25 @@ def test_steps_are_bent_towards_high_noise(steps, shift, timesteps):
     assert schedule.sigmas == pytest.approx([t / 1000 for t in timesteps], rel=1e-6)
 
 
+def test_a_trailing_zero_is_looked_up_at_the_last_entry_of_the_table():
+    schedule = Schedule.of(Sampler((1000, 0), 5.0))
+    assert schedule.timesteps == (1000.0, 0.0)
+    assert schedule.sigmas[-1] == pytest.approx(0.004980080295354128, rel=1e-7)
+
+
+def test_literal_timesteps_take_the_nearest_noise_share():
+    schedule = Schedule.of(Sampler((1000, 757, 522, 0), 8.0, warped=False))
+    assert schedule.timesteps == (1000.0, 757.0, 522.0, 0.0)
+    assert schedule.sigmas == pytest.approx((1.0, 0.7567568, 0.5217391, 0.0079444), rel=1e-5)
+
+
+def test_the_first_block_has_the_schedule_of_its_own_steps():
+    sampler = Sampler((1000,), first_steps=(1000, 500))
+    assert Schedule.of(sampler).timesteps == (1000.0,)
+    assert Schedule.of(sampler, first_block=True) == Schedule.of(Sampler((1000, 500)))
+    assert Schedule.of(Sampler(), first_block=True) == Schedule.of(Sampler())
+
+
 def test_a_shift_keeps_the_ends_and_the_order():
     bent = shift_timesteps(torch.linspace(0, 1, 11), 5)
     assert (bent[0].item(), bent[-1].item()) == (0.0, 1000.0)

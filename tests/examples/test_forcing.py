@@ -6,7 +6,7 @@ from examples.pocket_world.train.generator import POCKET_MODEL, PocketGenerator
 from examples.pocket_world.train.teacher_forcing import AttentionPlanner, TeacherForcingContext
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.rollout import Rollout
+from infrope_env.dynamics.rollout import DueCommit, Rollout
 from infrope_env.dynamics.rope import RotaryTable
 
 START, CONTINUE, SWITCH, CUT = Transition
@@ -39,5 +39,5 @@ def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) ->
     for index, transition in enumerate(TRANSITIONS):
         layout, windows = rollout._gather_contexts(rollout.cache, transition)
         velocities.append(model.transformer(noisy[index : index + 1], time, text, windows))
-        rollout._commit(clean[index : index + 1], text, windows, layout, rollout.cache)
+        rollout._run_commit_pass(DueCommit(clean[index : index + 1], text, windows, layout, rollout.cache))
     return torch.cat(velocities)

@@ -20,7 +20,7 @@ from examples.pocket_world.world.play import CUT_CHANCE, SWITCH_CHANCE, is_held_
 from examples.pocket_world.world.state import advance
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.rollout import Rollout
+from infrope_env.dynamics.rollout import DueCommit, Rollout
 from infrope_env.dynamics.schedule import add_noise
 
 START, CONTINUE, SWITCH, CUT = Transition
@@ -66,7 +66,7 @@ def test_a_self_rollout_block_equals_the_block_of_play() -> None:
             if step < LAST_STEP:
                 noisy = add_noise(clean, noise.drawn[step + 1], SCHEDULE.sigmas[step + 1])
         assert torch.allclose(block, clean, atol=1e-4), transition
-        play._commit(clean, text, windows, layout, play.cache)
+        play._run_commit_pass(DueCommit(clean, text, windows, layout, play.cache))
         training.commit(block)
 
 

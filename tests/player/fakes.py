@@ -31,6 +31,8 @@ class FakeEnv(gymnasium.Env):
         self.newest: tuple[Any, dict[str, Any]] | None = None
         self.restores = 0
         self.encode: Callable[[], None] = lambda: None  # called once per encoding and takes its time
+        self.commit_pass: Callable[[], None] = lambda: None  # called once per commit pass and takes its time
+        self.committed: list[int] = []  # blocks whose commit pass was asked for
         self.log: list[tuple[Any, ...]] = []  # calls, in order
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -57,6 +59,10 @@ class FakeEnv(gymnasium.Env):
 
     def encode_prompts(self, texts: Iterable[str]) -> None:
         self.encode()
+
+    def commit(self) -> None:
+        self.committed.append(self.block)
+        self.commit_pass()
 
     def save_state(self) -> tuple[int, Any]:
         return self.block, self.steering

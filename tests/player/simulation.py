@@ -14,11 +14,12 @@ FRAME_S = 1 / 16
 class Simulation:
     """A stream without threads; the window polls at every tick, also while a block is being generated."""
 
-    def __init__(self, block_s: float | Iterator[float] = 0.5, **settings: int) -> None:
+    def __init__(self, block_s: float | Iterator[float] = 0.5, *, commit_s: float = 0.0, **settings: int) -> None:
         self.clock = FakeClock()
         self.clock.watch = self.look
         times = block_s if isinstance(block_s, Iterator) else iter(lambda: block_s, None)
         self.env = FakeEnv(lambda: self.clock.pass_time(next(times)))
+        self.env.commit_pass = lambda: self.clock.pass_time(commit_s)
         self.begun: list[float] = []
         self.stream = Stream(self.env, self.choose, clock=self.clock, **settings)
         self.shown: list[tuple[float, int, int]] = []  # time, block, index of each change of the picture

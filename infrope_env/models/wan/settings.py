@@ -2,7 +2,8 @@
 
     {"frame_size": [480, 832], "window": {"size": 9}, "sampler": {"steps": [1000, 750, 500, 250], "shift": 5.0}}
 
-Every entry is optional; released generators need none of them.
+"window" and "sampler" take the fields of `Window` and `Sampler`, and replace those of a released generator. Every entry
+is optional; released generators need none of them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Settings:
             return cls(
                 _latent_size(size) if "frame_size" in entries else cls.latent_size,
                 None if window is None else Window.parse(window),
-                None if sampler is None else Sampler(**sampler),
+                None if sampler is None else Sampler.parse(sampler),
             )
         except (OSError, ValueError, TypeError) as error:
             raise WeightsError(f"{path}: {error}.") from error

@@ -18,6 +18,14 @@ def test_a_folder_sets_frame_size_window_and_sampler(tmp_path: Path) -> None:
     assert Settings() == Settings((60, 104), None, None)
 
 
+def test_a_folder_sets_every_form_of_steps(tmp_path: Path) -> None:
+    (tmp_path / "infrope.json").write_text(
+        '{"sampler": {"steps": [1000, 0], "first_steps": [1000, 500, 0], "warped": false, "shift": 8}}'
+    )
+    settings = Settings.read(tmp_path / "infrope.json")
+    assert settings.sampler == Sampler((1000, 0), 8, (1000, 500, 0), warped=False)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -25,6 +33,8 @@ def test_a_folder_sets_frame_size_window_and_sampler(tmp_path: Path) -> None:
         ('{"frame_size": 480}', "height and width"),
         ('{"fps": 16}', "expected a table of frame_size, window, sampler"),
         ('{"window": {"size": 2}}', "expected a window of at least 5 frames"),
+        ('{"sampler": {"steps": [500, 1000]}}', "expected steps to fall from at most 1000"),
+        ('{"sampler": {"first_step": [1000]}}', "unknown sampler setting 'first_step'"),
         ("{", "infrope.json: Expecting"),
     ],
 )
