@@ -117,4 +117,4 @@ def _steps_from_text(text: str) -> dict[str, object]:
             f"expected steps such as 1000,750,500,250 or, with those of the first block before a slash, "
             f"1000,750,500,250/1000,500, got {text!r}"
         )
-    return {"steps": steps[-1]} | ({"first_steps": steps[0]} if len(steps) == 2 else {})
+    return {"steps": steps[-1], **({"first_steps": steps[0]} if len(steps) == 2 else {})}

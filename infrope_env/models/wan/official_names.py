@@ -54,8 +54,8 @@ def official_module(name: str) -> str:
     first, _, rest = name.partition(".")
     if first != "blocks":
         return ONCE.get(name, name)
-    index, _, inner = rest.partition(".")
-    return f"blocks.{index}.{IN_EVERY_BLOCK.get(inner, inner)}"
+    index, dot, inner = rest.partition(".")
+    return f"blocks.{index}{dot}{IN_EVERY_BLOCK.get(inner, inner)}"
 
 
 def official_name(name: str) -> str:
