@@ -21,6 +21,7 @@ class LoadOptions:
         text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
         offload: Keep idle weights of Wan's generator and decoder in host memory.
         compile: Load a network of its own that `compile_model` compiles.
+        lora: File or folder of a LoRA that is merged into Wan's generator.
     """
 
     decoder: str | None = None
@@ -30,6 +31,7 @@ class LoadOptions:
     text_dtype: str | None = None
     offload: bool = False
     compile: bool = False
+    lora: str | None = None
 
     def device_and_dtype(self) -> tuple[torch.device, torch.dtype]:
         """Return where and in which precision to compute; ValueError where this machine or torch has no such thing."""

@@ -2,7 +2,8 @@
 
 - "pocket" or None is a bundled world folder.
 - "longlive" is a released generator of wan/catalog.py, "wan" the default one.
-- The path of a file is a generator's .pt or .safetensors file.
+- The path of a file is a generator's .pt or .safetensors file; wan/recognition.py knows the released ones. "longlive@"
+  before the path says which one it is.
 - The path of a folder is a world folder if it holds card.json, else a folder of Wan's parts in their released files.
 """
 
@@ -49,9 +50,10 @@ class CatalogEntry:
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A generator's file."""
+    """A generator's file, and the released generator that the user says it is; None recognises it."""
 
     path: Path
+    row: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:
         return CatalogEntry(row)
     if path.is_file():
         return LocalFile(path)
+    if row := find_checkpoint(text.partition("@")[0]):
+        return LocalFile(_file_after_at(text), row)
     for folder in (BUNDLED / text, path):
         if (folder / CARD).is_file():
             return WorldFolder(folder.resolve())
@@ -90,6 +94,15 @@ def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:
         f"No weights named '{text}'; bundled: {bundled}; released generators: {ALIAS}, {released}. "
         "Or pass the path of a world folder, a generator's file, or a folder of Wan's parts."
     )
+
+
+def _file_after_at(text: str) -> Path:
+    """Return the file of "longlive@models/longlive_base.pt"; WeightsError where there is none."""
+    name, _, rest = text.partition("@")
+    path = Path(rest).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"There is no file {rest!r} to play as {name!r}: expected {name}@ and the path of a file.")
+    return path
 
 
 def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prompts: Iterable[str] = ()) -> WorldModel:
@@ -110,7 +123,7 @@ def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prom
 
         with _loading:
             return load_wan(found, options, prompts)
-    for name in ("text_device", "text_dtype", "offload"):
+    for name in ("text_device", "text_dtype", "offload", "lora"):
         if value := getattr(options, name):
             raise WeightsError(f"{name}={value!r} is for Wan: the parts of the world {str(weights)!r} are small.")
     with _loading:
