@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,7 @@ class LoadOptions:
         offload: Keep idle weights of Wan's generator and decoder in host memory.
         compile: Load a network of its own that `compile_model` compiles.
         lora: File or folder of a LoRA that is merged into Wan's generator.
+        sampler: Denoising steps, or fields of `Sampler` to change, as in `Sampler.parse`.
     """
 
     decoder: str | None = None
@@ -32,6 +34,7 @@ class LoadOptions:
     offload: bool = False
     compile: bool = False
     lora: str | None = None
+    sampler: Mapping[str, object] | Sequence[int] | str | None = None
 
     def device_and_dtype(self) -> tuple[torch.device, torch.dtype]:
         """Return where and in which precision to compute; ValueError where this machine or torch has no such thing."""

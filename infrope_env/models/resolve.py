@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from infrope_env.config import Sampler
 from infrope_env.errors import WeightsError
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, Checkpoint, find_checkpoint
@@ -115,8 +116,16 @@ def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prom
 
     Raises:
         WeightsError: Weights are missing, damaged or do not fit, or the model has no such option.
-        ValueError: There is no such device or dtype.
+        ValueError: There is no such device, dtype or sampler.
     """
+    Sampler.parse(options.sampler)  # raises before anything is loaded
+    model = _load(weights, options, prompts)
+    sampler = Sampler.parse(options.sampler, default=model.sampler)
+    return model if sampler == model.sampler else replace(model, sampler=sampler)
+
+
+def _load(weights: str | Path | None, options: LoadOptions, prompts: Iterable[str]) -> WorldModel:
+    """Load a model with its own sampler; arguments and errors as in `load_model`."""
     found = resolve(weights)
     if not isinstance(found, WorldFolder):
         from infrope_env.models.wan.load import load_wan
