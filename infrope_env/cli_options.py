@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BLOCKS = 20  # of a headless rollout that no other option ends
 MOST_THREADS = 1024  # torch aborts the process where the system refuses it more
-MACHINE_ARGUMENTS = ("weights", "device", "text_device", "text_dtype", "offload")
+MACHINE_ARGUMENTS = ("weights", "lora", "device", "text_device", "text_dtype", "offload")
 
 
 @dataclass(kw_only=True)
@@ -29,6 +29,8 @@ class MachineOptions:
 
     weights: str | None = None
     """A bundled model or the path of a world folder; for Wan a released generator, its file, or a folder of parts."""
+    lora: str | None = None
+    """File or folder of a LoRA that is merged into Wan's generator."""
     device: str | None = None
     """cpu, cuda or cuda:1; by default the GPU where there is one."""
     text_device: str | None = None
@@ -60,6 +62,8 @@ class EnvironmentOptions(MachineOptions):
     """Compile the model before the first block: minutes the first time, faster blocks afterwards."""
     window: int | None = None
     """Latent frames that attention spans: sink, context and block."""
+    steps: str | None = None
+    """Denoising steps such as 1000,500, those of the first block before a slash: 1000,750,500,250/1000,500."""
     seed: int | None = None
     """Seed of the noise; drawn at random when omitted."""
     threads: int = 1
@@ -74,6 +78,7 @@ class EnvironmentOptions(MachineOptions):
             raise ValueError(f"expected --threads to be at least 1 and at most {MOST_THREADS}, got {self.threads}")
         torch.set_num_threads(self.threads)  # the bytes of a rollout depend on it
         arguments = self.env_arguments("actions", "decoder", "compile", "window")
+        arguments |= {} if self.steps is None else {"sampler": self.steps}
         try:
             env = gymnasium.make(self.env, disable_env_checker=True, **arguments)
         except TypeError as error:

@@ -6,7 +6,7 @@ Wiring only: control/ turns an action into a prompt and a transition, dynamics/ 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -82,32 +82,32 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         scene: str | None = None,
         motion: str | None = None,
         prompt: str | None = None,
+        lora: str | None = None,
+        sampler: Mapping[str, object] | Sequence[int] | str | None = None,
     ) -> None:
         """Load the model, or take it from the cache of loaded models.
 
         Args:
             render_mode: One of metadata["render_modes"]; None disables rendering.
             actions: Name of a bundled action set, path of a TOML file, or the TOML structure itself.
-            weights: Name of a bundled model or path of a world folder; "wan", the name of a released generator, its
-                file, or a folder of released Wan files. None is "pocket".
-            decoder: Name of the decoder; None means the model's own. Wan has "taew2_1" (fast, its own if downloaded)
-                and "wan_vae" (exact).
+            weights: A bundled model, a world folder, "wan", a released generator's name or file, or a folder of them.
+            decoder: Name of the decoder; None means the model's own. Wan has "taew2_1" (fast) and "wan_vae" (exact).
             device: "cpu", "cuda" or "cuda:1"; None means the GPU where there is one.
             dtype: "float32", "bfloat16" or "float16"; None means a dtype that is fast on the device.
             max_blocks: Blocks, the first included, after which an episode is truncated; None never truncates.
             window: Size of the attention window in latent frames, or fields of `config.Window` to change.
             reward: Dotted name of a callable (frames, info) -> float or (float, terminated).
-            text_device: Device of Wan's text encoder: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
-                never loads it and accepts cached prompts only.
-            text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
+            text_device: Of Wan's text encoder: "auto" (the GPU if it fits), "cpu", "cuda", "refuse" (no new prompts).
+            text_dtype: Precision of the weights of Wan's text encoder: "bfloat16", "int8" or "float32".
             offload: Move Wan's generator and decoder to the GPU in turns, for one environment at a time.
-            compile: Compile transformer and decoder for every shape of play before the first block, which takes
-                minutes the first time. A compiled model makes other bytes than one that is not compiled.
+            compile: Compile transformer and decoder before the first block: minutes the first time, and other bytes.
             decode: False skips decoding: observations are zeros of the same shape, `latents` are the same.
             subject: Name of the subject at the start of every episode, unless a reset has it among its options.
             scene: Name of the scene at the start, likewise.
             motion: Name of the motion at the start, likewise.
             prompt: Prompt at the start, which replaces that of the names, unless a reset has any text option.
+            lora: File or folder of a LoRA that is merged into Wan's generator.
+            sampler: Denoising steps, as a list or "1000,500", or fields of `config.Sampler` to change.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
@@ -122,7 +122,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
         self.steering = self.action_set.start(**self._start)
         limit_threads()
-        options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile)
+        options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler)
         self.model = load_model(weights, options, (*self.action_set.prompts(), self.steering.prompt))
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
@@ -262,8 +262,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
     @property
     def origin(self) -> StateOrigin:
         """Settings under which this environment saves and restores states."""
-        model, weights = self.model, tuple(sorted(self.model.sha256.values()))
-        return StateOrigin(weights, model.device.type, model.dtype, self.window, self.action_set, self.decode)
+        return StateOrigin.of(self.model, self.window, self.action_set, self.decode)
 
     def save_state(self) -> EnvState:
         """Return a copy of everything that the future depends on; ResetNeeded before the first reset."""
@@ -293,7 +292,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         """
         limit_threads()
         if state.origin != self.origin:
-            raise ValueError("expected a state of the same weights, device, dtype, window, action set and decode")
+            raise ValueError("expected a state of the same weights, steps, device, dtype, window, actions and decode")
         before, self.newest = self.newest, None
         try:
             self._rollout.restore(state.rollout)

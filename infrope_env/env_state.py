@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from infrope_env.config import Window
+from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames
 from infrope_env.dynamics.state import RolloutState
+from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import DecoderState
 
 Action = int | np.integer[Any]
@@ -79,6 +80,7 @@ class StateOrigin:
         window: Sizes and rules of the attention window.
         action_set: Words and keys of the world.
         decode: Whether observations are decoded; the state holds a decoder state only if so.
+        sampler: Denoising steps.
     """
 
     weights: tuple[str, ...]
@@ -87,6 +89,13 @@ class StateOrigin:
     window: Window
     action_set: ActionSet
     decode: bool = True
+    sampler: Sampler = field(default_factory=Sampler)
+
+    @classmethod
+    def of(cls, model: WorldModel, window: Window, action_set: ActionSet, decode: bool) -> StateOrigin:
+        """Return the settings of an environment with this model."""
+        weights = tuple(sorted(model.sha256.values()))
+        return cls(weights, model.device.type, model.dtype, window, action_set, decode, model.sampler)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,12 @@ class Sampler:
         shown = ["steps", "shift", *(each.name for each in later if getattr(self, each.name) != each.default)]
         return f"Sampler({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
+    def describe(self) -> str:
+        """Return the settings in words, for example "steps 1000, 500 (first block 1000, 750, 500, 250), shift 5"."""
+        first = "" if self.first_steps is None else f" (first block {', '.join(map(str, self.first_steps))})"
+        kind = "steps" if self.warped else "timesteps"
+        return f"{kind} {', '.join(map(str, self.steps))}{first}, shift {self.shift:g}"
+
     @classmethod
     def parse(
         cls, given: Mapping[str, object] | Sequence[int] | str | Self | None, default: Self | None = None
@@ -111,4 +117,4 @@ def _steps_from_text(text: str) -> dict[str, object]:
             f"expected steps such as 1000,750,500,250 or, with those of the first block before a slash, "
             f"1000,750,500,250/1000,500, got {text!r}"
         )
-    return {"steps": steps[-1]} | ({"first_steps": steps[0]} if len(steps) == 2 else {})
+    return {"steps": steps[-1], **({"first_steps": steps[0]} if len(steps) == 2 else {})}

@@ -186,6 +186,9 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
         (["--image", "fox.png"], "has no encoder: it cannot start from an image"),
         (["--window", "2"], "expected a window of at least"),
         (["--window", "0"], "expected a window of at least"),
+        (["--steps", "fast"], "expected steps such as 1000,750,500,250"),
+        (["--steps", "250,500"], "expected steps to fall from at most 1000"),
+        (["--lora", "mine.safetensors"], "lora='mine.safetensors' is for Wan"),
         (["--device", "toaster"], "toaster"),
     ],
 )

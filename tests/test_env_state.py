@@ -84,13 +84,14 @@ def test_a_state_counts_blocks(tiny_weights):
     assert [env.step(STAND)[3] for _ in range(2)] == [False, True]
 
 
-def test_a_state_of_another_window_model_dtype_or_decoding_is_refused(env, tiny_weights, tmp_path):
+def test_a_state_of_another_window_model_dtype_sampler_or_decoding_is_refused(env, tiny_weights, tmp_path):
     env.reset(seed=0)
     state = env.save_state()
     other_dtype = "bfloat16" if fast_dtype(torch.device("cpu")) is torch.float32 else "float32"
     other_weights = {"weights": str(tiny_world(tmp_path, seed=1))}
-    for arguments in ({"window": 7}, other_weights, {"dtype": other_dtype}, {"decode": False}):
-        with pytest.raises(ValueError, match="same weights, device, dtype, window, action set and decode"):
+    others = ({"window": 7}, other_weights, {"dtype": other_dtype}, {"decode": False}, {"sampler": "1000,500"})
+    for arguments in others:
+        with pytest.raises(ValueError, match="same weights, steps, device, dtype, window, actions and decode"):
             InfinityRopeEnv(**{"weights": str(tiny_weights), "device": "cpu"} | arguments).restore_state(state)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,8 @@ class LoadOptions:
         text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
         offload: Keep idle weights of Wan's generator and decoder in host memory.
         compile: Load a network of its own that `compile_model` compiles.
+        lora: File or folder of a LoRA that is merged into Wan's generator.
+        sampler: Denoising steps, or fields of `Sampler` to change, as in `Sampler.parse`.
     """
 
     decoder: str | None = None
@@ -30,6 +33,8 @@ class LoadOptions:
     text_dtype: str | None = None
     offload: bool = False
     compile: bool = False
+    lora: str | None = None
+    sampler: Mapping[str, object] | Sequence[int] | str | None = None
 
     def device_and_dtype(self) -> tuple[torch.device, torch.dtype]:
         """Return where and in which precision to compute; ValueError where this machine or torch has no such thing."""

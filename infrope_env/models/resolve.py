@@ -2,7 +2,8 @@
 
 - "pocket" or None is a bundled world folder.
 - "longlive" is a released generator of wan/catalog.py, "wan" the default one.
-- The path of a file is a generator's .pt or .safetensors file.
+- The path of a file is a generator's .pt or .safetensors file; wan/recognition.py knows the released ones. "longlive@"
+  before the path says which one it is.
 - The path of a folder is a world folder if it holds card.json, else a folder of Wan's parts in their released files.
 """
 
@@ -11,9 +12,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from infrope_env.config import Sampler
 from infrope_env.errors import WeightsError
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, Checkpoint, find_checkpoint
@@ -49,9 +51,10 @@ class CatalogEntry:
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A generator's file."""
+    """A generator's file, and the released generator that the user says it is; None recognises it."""
 
     path: Path
+    row: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:
         return CatalogEntry(row)
     if path.is_file():
         return LocalFile(path)
+    if row := find_checkpoint(text.partition("@")[0]):
+        return LocalFile(_file_after_at(text), row)
     for folder in (BUNDLED / text, path):
         if (folder / CARD).is_file():
             return WorldFolder(folder.resolve())
@@ -92,6 +97,15 @@ def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:
     )
 
 
+def _file_after_at(text: str) -> Path:
+    """Return the file of "longlive@models/longlive_base.pt"; WeightsError where there is none."""
+    name, _, rest = text.partition("@")
+    path = Path(rest).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"There is no file {rest!r} to play as {name!r}: expected {name}@ and the path of a file.")
+    return path
+
+
 def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prompts: Iterable[str] = ()) -> WorldModel:
     """Load a model, once per process for the same files and options.
 
@@ -102,15 +116,23 @@ def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prom
 
     Raises:
         WeightsError: Weights are missing, damaged or do not fit, or the model has no such option.
-        ValueError: There is no such device or dtype.
+        ValueError: There is no such device, dtype or sampler.
     """
+    Sampler.parse(options.sampler)  # raises before anything is loaded
+    model = _load(weights, options, prompts)
+    sampler = Sampler.parse(options.sampler, default=model.sampler)
+    return model if sampler == model.sampler else replace(model, sampler=sampler)
+
+
+def _load(weights: str | Path | None, options: LoadOptions, prompts: Iterable[str]) -> WorldModel:
+    """Load a model with its own sampler; arguments and errors as in `load_model`."""
     found = resolve(weights)
     if not isinstance(found, WorldFolder):
         from infrope_env.models.wan.load import load_wan
 
         with _loading:
             return load_wan(found, options, prompts)
-    for name in ("text_device", "text_dtype", "offload"):
+    for name in ("text_device", "text_dtype", "offload", "lora"):
         if value := getattr(options, name):
             raise WeightsError(f"{name}={value!r} is for Wan: the parts of the world {str(weights)!r} are small.")
     with _loading:

@@ -17,13 +17,19 @@ from infrope_env.recording.files import ReplayError
 
 DECODERS = (TAEHV_NAME, WAN_VAE)
 
+LORA = "lora/"
+"""Start of the name of a LoRA's file among the weights of a recording."""
+
 _used: dict[frozenset[str], str] = {}  # path of weights that this process has loaded, by their digests
+_used_loras: dict[frozenset[str], str] = {}  # path of a LoRA, by its digest
 
 
-def remember(weights: object, model: WorldModel) -> None:
-    """Note the path from which the program has loaded a model, so that a recording finds the model by its digests."""
-    if isinstance(weights, str | Path) and (path := Path(weights).expanduser()).exists():
-        _used[frozenset(model.sha256.values())] = str(path.resolve())
+def remember(weights: object, lora: object, model: WorldModel) -> None:
+    """Note the paths from which the program has loaded a model, so that a recording finds them by their digests."""
+    if isinstance(weights, str | Path) and (given := _absolute(str(weights))):
+        _used[frozenset(model.sha256.values())] = given
+    if isinstance(lora, str | Path) and (given := _absolute(str(lora))):
+        _used_loras[_lora_digests(model.sha256)] = given
 
 
 def find_weights(name: str | None, digests: Mapping[str, str]) -> str | None:
@@ -54,11 +60,35 @@ def find_weights(name: str | None, digests: Mapping[str, str]) -> str | None:
     )
 
 
+def find_lora(name: str | None, digests: Mapping[str, str]) -> str | None:
+    """Return the LoRA argument for a replay; ReplayError when no LoRA with the recorded digest has been loaded."""
+    if name is None:
+        return None
+    if found := _used_loras.get(_lora_digests(digests)):
+        return found
+    raise ReplayError(
+        f"This recording was made with the LoRA {name!r}: a path in a recording is not opened. Pass --lora."
+    )
+
+
 def find_decoder(name: str | None) -> str | None:
     """Return the decoder argument for a replay; ReplayError when the recording names a path."""
     if name is None or name in DECODERS:
         return name
     raise ReplayError(f"This recording was made with the decoder {name!r}: expected one of {', '.join(DECODERS)}.")
+
+
+def _absolute(weights: str) -> str | None:
+    """Return a path as an absolute one, with the name before its "@" if it has one; None where nothing is there."""
+    for start in ("", f"{weights.partition('@')[0]}@"):
+        path = Path(weights.removeprefix(start)).expanduser()
+        if weights.startswith(start) and path.exists():
+            return f"{start}{path.resolve()}"
+    return None
+
+
+def _lora_digests(digests: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(digest for file, digest in digests.items() if file.startswith(LORA))
 
 
 def _digests(folder: Path) -> frozenset[str] | None:

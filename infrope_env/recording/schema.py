@@ -16,7 +16,7 @@ from typing import Any
 
 import gymnasium
 
-from infrope_env.config import Window
+from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import ActionSet, Transition
 from infrope_env.control.reset_options import TEXT_OPTIONS
 from infrope_env.env import InfinityRopeEnv
@@ -148,7 +148,7 @@ def check_meta(content: object) -> None:
     meta.choice("env_id", own_ids())
     _check_env_kwargs(meta.table("env_kwargs"))
     _check_actions(meta.table("actions"))
-    _check_window(meta.table("window"))
+    _check_parsed(Window.parse, meta.table("window").values)
     meta.integer("frame_rate", 1, 1000)
     meta.integer("seed", 0, MAX_SEED)
     _check_options(meta.table("options"))
@@ -195,6 +195,8 @@ def _check_env_kwargs(kwargs: Entries) -> None:
     checks: dict[str, Callable[[str], None]] = {
         "weights": kwargs.label,
         "decoder": kwargs.label,
+        "lora": kwargs.label,
+        "sampler": lambda key: _check_parsed(Sampler.parse, kwargs.values[key]),
         "reward": kwargs.label,
         "render_mode": kwargs.label,
         "device": lambda key: kwargs.match(key, DEVICE, "cpu, cuda or cuda:1"),
@@ -229,9 +231,10 @@ def _check_actions(actions: Entries) -> None:
         raise SchemaError(f"expected actions to have at most {MAX_PROMPTS} prompts of usual length")
 
 
-def _check_window(window: Entries) -> None:
+def _check_parsed(parse: Callable[[Any], object], value: object) -> None:
+    """Check settings by what reads them."""
     try:
-        Window.parse(window.values)
+        parse(value)
     except (ValueError, TypeError) as error:
         raise SchemaError(_shorten_text(str(error))) from error
 

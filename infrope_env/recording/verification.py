@@ -20,7 +20,7 @@ from infrope_env.control.frames import valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.recording.episode import BlockRecord, EpisodeMeta, frames_digest
 from infrope_env.recording.files import ReplayError
-from infrope_env.recording.known_weights import find_decoder, find_weights, remember
+from infrope_env.recording.known_weights import find_decoder, find_lora, find_weights, remember
 from infrope_env.recording.quality import Quality
 from infrope_env.recording.reader import Recording, inherited_tampering
 from infrope_env.recording.run_info import RunInfo
@@ -37,7 +37,7 @@ class Verdict(enum.Enum):
     TAMPERED = "the recording was changed after it was written"
 
 
-USED_ARGUMENTS = ("text_device", "text_dtype", "offload", "compile", "decode")
+USED_ARGUMENTS = ("text_device", "text_dtype", "offload", "compile", "decode", "sampler")
 """Recorded arguments of the environment that a replay takes as they are."""
 EXIT_CODES = {Verdict.SAME: 0, Verdict.DIFFERENT: 1, Verdict.TAMPERED: 1, Verdict.NOT_COMPARABLE: 3}
 
@@ -126,7 +126,7 @@ def replay(
             counts the blocks shown so far.
         threads: Number of torch threads during the replay; by default the recorded one, because bytes depend on it.
         quality: Quality of the videos in `out`; by default that of the recording.
-        overrides: Arguments of the environment in place of the recorded ones: `weights`, `device`, `offload`.
+        overrides: Arguments of the environment in place of the recorded ones: `weights`, `lora`, `device`...
 
     Raises:
         ReplayError: The episode cannot be replayed at all.
@@ -228,9 +228,11 @@ def _make_env(meta: EpisodeMeta, render_mode: str | None, overrides: Mapping[str
         settings["weights"] = weights
     if "decoder" not in given:
         settings["decoder"] = find_decoder(meta.env_kwargs.get("decoder"))
+    if "lora" not in given and (lora := find_lora(meta.env_kwargs.get("lora"), meta.made_with.weights)):
+        settings["lora"] = lora
     try:
         env = gymnasium.make(meta.env_id, disable_env_checker=True, **(settings | given))
     except (ValueError, gymnasium.error.Error) as error:
         raise ReplayError(f"The environment of this recording cannot be made: {error}") from error
-    remember(given.get("weights"), env.unwrapped.model)  # type: ignore[attr-defined]
+    remember(given.get("weights"), given.get("lora"), env.unwrapped.model)  # type: ignore[attr-defined]
     return env

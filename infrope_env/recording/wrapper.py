@@ -66,7 +66,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             raise ValueError("RecordRollout goes directly around the environment, inside wrappers that change frames.")
         to_plain_json(env.spec.kwargs)  # raises before a block is made
         self._inner, self._spec = env.unwrapped, env.spec
-        remember(env.spec.kwargs.get("weights"), env.unwrapped.model)
+        remember(env.spec.kwargs.get("weights"), env.spec.kwargs.get("lora"), env.unwrapped.model)
         self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"], require_quality(quality))
         self.problem: str | None = None
         self.subtitles: tuple[Subtitle, ...] = ()

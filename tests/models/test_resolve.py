@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from infrope_env.config import Sampler
 from infrope_env.errors import WeightsError
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import CatalogEntry, LocalFile, PartsFolder, WorldFolder, load_model, resolve
@@ -73,7 +74,13 @@ def test_a_world_folder_is_no_generator(tiny_weights: Path) -> None:
         load_generator(tiny_weights)
 
 
-@pytest.mark.parametrize("option", [{"text_device": "cpu"}, {"text_dtype": "int8"}, {"offload": True}])
+def test_models_of_other_steps_share_their_weights(tiny_weights: Path) -> None:
+    plain, fast = (load_model(tiny_weights, LoadOptions(device="cpu", sampler=steps)) for steps in (None, "1000,500"))
+    assert fast.transformer is plain.transformer
+    assert (plain.sampler, fast.sampler) == (Sampler(), Sampler((1000, 500)))
+
+
+@pytest.mark.parametrize("option", [{"text_device": "cpu"}, {"text_dtype": "int8"}, {"offload": True}, {"lora": "a"}])
 def test_options_of_wan_are_refused_for_a_world_folder(tiny_weights: Path, option: dict) -> None:
     (name, value), *_ = option.items()
     with pytest.raises(WeightsError, match=rf"{name}={value!r} is for Wan: the parts of the world .* are small"):

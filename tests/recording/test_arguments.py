@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from infrope_env.config import Sampler
 from infrope_env.env_state import PromptRequest
 from infrope_env.recording.episode import BlockReference
 from infrope_env.recording.reader import Recording
@@ -71,6 +72,21 @@ def test_numpy_arguments_of_the_environment_are_recorded_as_numbers(tiny_weights
     env.close()
     assert Recording.read(tmp_path / "episode_000").meta.env_kwargs["decode"] is True
     assert verify(tmp_path / "episode_000").ok
+
+
+@pytest.mark.parametrize(
+    "sampler", ["1000,500", [1000, 0], {"steps": [1000], "first_steps": [1000, 500], "warped": False}], ids=str
+)
+def test_steps_of_every_form_are_recorded_and_replayed(tiny_weights: Path, tmp_path: Path, sampler: Any) -> None:
+    env = RecordRollout(gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights), sampler=sampler), tmp_path)
+    env.reset(seed=4)
+    env.step(JUMP)
+    env.close()
+    recording = Recording.read(tmp_path / "episode_000")
+    assert recording.meta.env_kwargs["sampler"] == sampler
+    assert recording.meta.made_with.sampler == str(Sampler.parse(sampler))
+    report = verify(tmp_path / "episode_000")
+    assert report.ok and not report.notes
 
 
 def test_two_states_with_the_same_frames_are_told_apart(tiny_weights: Path, tmp_path: Path) -> None:

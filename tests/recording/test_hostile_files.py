@@ -1,10 +1,12 @@
 """A recording from a stranger opens no file outside of its folder, and its weights are found by name or digest."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -145,6 +147,49 @@ def test_bundled_weights_are_not_taken_from_the_working_directory(
 def test_weights_of_a_bundled_model_are_found_by_digest() -> None:
     digests = known_weights.load_card(known_weights.BUNDLED / "pocket").files
     assert known_weights.find_weights("/home/stranger/pocket", digests) == "pocket"
+
+
+def test_a_lora_by_path_is_refused_until_it_was_loaded_here(
+    short_episode: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_weights, "_used_loras", {})
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(b"lora")
+    edit_meta(short_episode, change("env_kwargs", "lora", to=str(path)))
+    with pytest.raises(ReplayError, match=r"made with the LoRA '.*': a path in a recording is not opened. Pass --lora"):
+        verify(short_episode)
+    model = SimpleNamespace(sha256={"generator/a.pt": "a" * 64, "lora/mine.safetensors": "b" * 64})
+    known_weights.remember("wan", path, model)
+    assert known_weights.find_lora("/home/stranger/x", {"lora/x": "b" * 64, "generator/b": "c" * 64}) == str(path)
+    with pytest.raises(ReplayError, match="Pass --lora"):
+        known_weights.find_lora("/home/stranger/x", {"lora/x": "d" * 64})
+
+
+def test_a_file_that_was_loaded_as_a_released_generator_is_found_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_weights, "_used", {})
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"weights")
+    known_weights.remember(f"causvid@{path}", None, SimpleNamespace(sha256={"generator/model.pt": "a" * 64}))
+    assert known_weights.find_weights("/home/stranger/x", {"generator/model.pt": "a" * 64}) == f"causvid@{path}"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "sentence"),
+    [
+        ([500, 1000], "expected steps to fall"),
+        ({"steps": list(range(1000, 0, -1))}, "expected steps to be 1 to 64 whole numbers, got 1000"),
+        ({"shift": 1e9}, "expected shift to be above 0 and at most 1000"),
+        ({"step": 1}, "unknown sampler setting 'step'"),
+        (7, "expected a sampler to be steps or a table of settings"),
+        ({"first_steps": [1000, [1]]}, "expected first_steps to be whole numbers"),
+    ],
+)
+def test_steps_of_a_stranger_are_bounded(short_episode: Path, sampler: object, sentence: str) -> None:
+    edit_meta(short_episode, change("env_kwargs", "sampler", to=sampler))
+    with pytest.raises(ReplayError, match=re.escape(sentence)):
+        verify(short_episode)
 
 
 def test_a_decoder_by_path_is_refused(short_episode: Path) -> None:

@@ -23,7 +23,7 @@ from infrope_env.tensor_files import sha256_of
 
 PART_NAMES = (ALIAS, TAEHV_NAME, *(part.name for part in PARTS))
 GB = 1e9
-ROW = "  {:27}{:10}{:>8}{:>9}  {:23}{}"
+ROW = "  {:27}{:10}{:>8}{:>9}  {:46}{}"
 PART_ROW = "  {:18}{:12}{:>9}  {}"
 NOTE = (
     "* computed, not measured: disk from one copy of the tensors, GPU from the generator's weights, cache and one pass "
@@ -103,7 +103,7 @@ def describe_generator(row: Checkpoint) -> Iterator[str]:
         "disk": f"about {row.disk_bytes / GB:.2f} GB (computed from one copy of the tensors in {row.stored})",
         "GPU memory": f"about {memory.total / GB:.1f} GB (computed for bfloat16 and 480x832: {split})",
         "played with": f"a window of {window.size} ({window.sink} sink, {window.context} context, {window.block} "
-        f"block), steps {', '.join(map(str, row.sampler.steps))}",
+        f"block), {row.sampler.describe()}",
         "remark": row.remark,
     }
     yield row.name

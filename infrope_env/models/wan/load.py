@@ -31,7 +31,7 @@ Stamps = tuple[tuple[str, Path, int, int], ...]
 def load_wan(found: GeneratorSource, options: LoadOptions = DEFAULTS, prompts: Iterable[str] = ()) -> WorldModel:
     """Load Wan, once per process for the same files and options; arguments and errors as in `load_model`."""
     device, dtype = options.device_and_dtype()
-    files = WanFiles.find(found)
+    files = WanFiles.find(found, options.lora)
     decoder = choose_decoder(files, options.decoder)
     encoder = find_text_encoder(files, options.text_device, options.text_dtype)
     encode_ahead(encoder, prompts)
@@ -42,7 +42,8 @@ def _stamp(files: WanFiles, decoder: Path) -> Stamps:
     """Stamp every file that the pixels depend on, under names such as "generator/ema_model.pt"."""
     text = None if files.text is None else UMT5Files.find(files.text)
     groups: dict[str, Iterable[Path | None]] = {
-        "generator": files.generator.paths,
+        "generator": files.generator.released,
+        "lora": (files.generator.own_lora,),
         "decoder": (decoder,),
         "vae": (files.vae,),
         "text_encoder": () if text is None else (*text.weights, text.tokenizer),

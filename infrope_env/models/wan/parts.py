@@ -14,14 +14,14 @@ from urllib.request import urlopen
 from infrope_env.atomic_file import write_atomically
 from infrope_env.cache_dir import cache_dir
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.catalog import CHECKPOINTS, Checkpoint, Part
+from infrope_env.models.wan.catalog import Part
 from infrope_env.models.wan.hub import find
+from infrope_env.models.wan.recognition import file_in, generator_in
 from infrope_env.models.wan.settings import SETTINGS
 from infrope_env.text.umt5_files import LAYOUTS
 
 WAN = "Wan-AI/Wan2.1-T2V-1.3B"
 TAEHV_NAME, WAN_VAE = "taew2_1", "wan_vae"
-OWN_GENERATORS = ("generator.safetensors", "generator.pt")
 VAE_FILES = ("vae/diffusion_pytorch_model.safetensors", "Wan2.1_VAE.safetensors", "Wan2.1_VAE.pth")
 TAEHV_FILES = ("taew2_1.safetensors", "taew2_1.pth")
 TAEHV_URL = "https://github.com/madebyollin/taehv/raw/main/taew2_1.pth"
@@ -62,26 +62,6 @@ def find_parts(folders: Iterable[Path]) -> dict[str, Path]:
         here |= {VAE.name: file_in(folder, VAE_FILES), TAEHV_NAME: file_in(folder, TAEHV_FILES)}
         found = {name: path for name, path in here.items() if path is not None} | found
     return found
-
-
-def file_in(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Return the first of these files that a folder holds."""
-    return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
-def generator_in(folder: Path) -> tuple[Checkpoint | None, tuple[Path, ...]] | None:
-    """Return the generator of a folder: row and files of a released one, in its subfolder or flat, or None and a file.
-
-    A flat name that two released generators share is not taken.
-    """
-    flat_names = [Path(file).name for row in CHECKPOINTS for file in row.files]
-    for row in CHECKPOINTS:
-        names = [(file, Path(file).name) if flat_names.count(Path(file).name) == 1 else (file,) for file in row.files]
-        found = [path for path in (file_in(folder, each) for each in names) if path is not None]
-        if len(found) == len(row.files):
-            return row, tuple(found)
-    own = file_in(folder, OWN_GENERATORS)
-    return None if own is None else (None, (own,))
 
 
 def holds_part(folder: Path) -> bool:

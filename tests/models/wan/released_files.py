@@ -99,29 +99,37 @@ class Release:
 def release(name: str) -> Release:
     """Return a small repository of a row's project, with decoys where it has tensors that must not be taken."""
     right, decoy = small_weights(1), small_weights(2)
+    raw = {"generator": prefixed(right), "generator_ema": prefixed(decoy)}
+    averaged = {"generator": prefixed(decoy), "generator_ema": sharded(right)}
+    lora = {"generator_lora": small_lora(), "critic_lora": small_lora(5), "step": 3000}
     return {
         "infinite-forcing": Release({"ema_model.pt": {"generator_ema": sharded(right), "step": 800}}, right),
         "self-forcing-dmd": Release({"checkpoints/self_forcing_dmd.pt": {"generator_ema": prefixed(right)}}, right),
         "self-forcing-sid": Release(
             {"checkpoints/self_forcing_sid.pt": {"generator": prefixed(decoy), "generator_ema": prefixed(right)}}, right
         ),
+        "self-forcing-sid-v2": Release({"checkpoints/self_forcing_sid_v2.pt": averaged}, right),
+        "self-forcing-gan": Release({"checkpoints/self_forcing_gan.pt": averaged}, right),
+        "self-forcing-10s": Release({"checkpoints/self_forcing_10s.pt": averaged}, right),
+        "causvid": Release({"autoregressive_checkpoint/model.pt": {"generator": prefixed(right)}}, right),
         "causal-forcing": Release(
             {"chunkwise/causal_forcing.pt": {"generator": fsdp_root(right), "generator_ema": sharded(decoy)}}, right
         ),
         "causal-forcing-framewise": Release(
-            {"framewise/causal_forcing.pt": {"generator": prefixed(decoy), "generator_ema": sharded(right)}}, right
+            {"framewise/causal_forcing.pt": {"generator": prefixed(decoy), "generator_ema": fsdp_root(right)}}, right
         ),
+        "causal-forcing-pp-2step": Release({"causal-forcing++/framewise-2step.pt": averaged}, right),
+        "causal-forcing-pp-1step": Release({"causal-forcing++/framewise-1step.pt": averaged}, right),
         "rolling-forcing": Release(
-            {"checkpoints/rolling_forcing_dmd.pt": {"generator": prefixed(decoy), "generator_ema": sharded(right)}},
-            right,
+            {"checkpoints/rolling_forcing_dmd.pt": averaged | {"critic": prefixed(small_weights(3))}}, right
         ),
         "longlive": Release(
-            {
-                "models/longlive_base.pt": {"generator": prefixed(right), "generator_ema": prefixed(decoy)},
-                "models/lora.pt": {"generator_lora": small_lora(), "critic_lora": small_lora(5), "step": 3000},
-            },
+            {"models/longlive_base.pt": raw, "models/lora.pt": lora},
             merged(right, small_lora()),
         ),
+        "memflow": Release({"base.pt": raw, "lora.pt": lora}, merged(right, small_lora())),
+        "memflow-base": Release({"base.pt": {"model": prefixed(right)}}, right),
+        "reward-forcing": Release({"rewardforcing.pt": prefixed(right)}, right),
         "krea-realtime-14b": Release({"krea-realtime-video-14b.safetensors": prefixed(right)}, right),
     }[name]
 

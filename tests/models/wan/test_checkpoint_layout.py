@@ -198,6 +198,57 @@ def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
     assert "'head.head.bias' is int8, expected floating point" in refusal(written(tmp_path, weights))
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_one_byte_floats_are_no_weights_without_their_scales(tmp_path: Path, dtype: torch.dtype) -> None:
+    weights = {f"model.diffusion_model.{name}": value for name, value in small_weights().items()}
+    name = "model.diffusion_model.blocks.0.ffn.0.weight"
+    weights[name] = weights[name].to(dtype)
+    sentence = refusal(write(tmp_path / "fp8_scaled.safetensors", weights))
+    assert f"'blocks.0.ffn.0.weight' is {str(dtype)[6:]}, expected floating point of two or four bytes" in sentence
+    assert "Quantized files are not read: get the file in bfloat16" in sentence
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind"),
+    [
+        (
+            48,
+            "a generator of Wan 2.2's 5B kind, as LongLive 2, with 48 latent channels; the decoders here have Wan 2.1",
+        ),
+        (36, "an image-to-video generator, which also reads a mask and a picture"),
+        (20, "a generator with 20 input channels"),
+    ],
+)
+def test_a_generator_of_other_latents_is_refused_by_what_it_is(tmp_path: Path, channels: int, kind: str) -> None:
+    weights = small_weights() | {"patch_embedding.weight": torch.zeros(128, channels, 1, 2, 2)}
+    weights |= {"head.head.weight": torch.zeros(4 * channels, 128), "head.head.bias": torch.zeros(4 * channels)}
+    sentence = refusal(written(tmp_path, weights))
+    assert kind in sentence and sentence.endswith("Expected 16 input channels.")
+
+
+def test_diffusers_names_do_not_hide_a_generator_of_other_latents(tmp_path: Path) -> None:
+    entries = {
+        "condition_embedder.time_proj.bias": torch.zeros(1),
+        "patch_embedding.weight": torch.zeros(8, 48, 1, 2, 2),
+    }
+    assert "LongLive 2, with 48 latent channels" in refusal(write(tmp_path / "model.safetensors", entries))
+
+
+def test_a_file_in_rcm_s_layout_is_refused_by_name(tmp_path: Path) -> None:
+    weights = {f"net.{name}": value for name, value in small_weights().items()}
+    weights["net.patch_embedding.weight"] = torch.zeros(128, 64)
+    assert "a generator in rCM's layout, with a linear patch embedding" in refusal(write(tmp_path / "rcm.pt", weights))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("vace_blocks.0.before_proj.weight", "a VACE generator"), ("img_emb.proj.0.bias", "an image-to-video generator")],
+)
+def test_a_generator_with_modules_for_pictures_is_refused_by_what_it_is(tmp_path: Path, name: str, kind: str) -> None:
+    sentence = refusal(written(tmp_path, small_weights() | {name: torch.zeros(128)}))
+    assert f": {kind}, with {name.split('.')[0] + '.'!r} modules: only text-to-video" in sentence
+
+
 def test_a_width_that_is_no_multiple_of_a_head_is_refused(tmp_path: Path) -> None:
     weights = {name: value[:100] if name.startswith("patch") else value for name, value in small_weights().items()}
     assert "a multiple of 128, one head of Wan's, got 100" in refusal(written(tmp_path, weights))

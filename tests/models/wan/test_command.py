@@ -1,7 +1,6 @@
 """`infrope weights`, as a command."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 
 from infrope_env import cli
 from infrope_env.models.wan import catalog as table
-from infrope_env.models.wan import command, parts
+from infrope_env.models.wan import command, parts, pins
 from infrope_env.models.wan.catalog import CHECKPOINTS, find_checkpoint
 from infrope_env.models.wan.store import checkpoint_folder, read_record
 from tests.models.wan.released_files import place_download, put_into_hub_cache, release, shrunk, small_weights, write
@@ -53,7 +52,7 @@ def test_without_a_name_the_bundled_world_and_every_generator_are_listed(here: s
 def test_sizes_of_the_full_generators() -> None:
     lines = {line.split()[0]: line for line in command.list_generators()}
     assert (
-        " 5.7 " in lines["self-forcing-dmd"] and " 7.1 " in lines["longlive"] and " 28.6 " in lines["krea-realtime-14b"]
+        " 5.7 " in lines["self-forcing-dmd"] and " 8.5 " in lines["longlive"] and " 28.6 " in lines["krea-realtime-14b"]
     )
 
 
@@ -62,19 +61,19 @@ def test_a_description_marks_what_is_computed_or_was_not_seen(row: table.Checkpo
     text = output([row.name], capsys)
     for fact in (*row.files, row.repo, row.source, row.licence, "the file itself was not seen", "computed"):
         assert fact in text
-    assert "main is taken, the first one downloaded is kept" in text
-    assert ", ".join(map(str, row.sampler.steps)) in text
+    assert (row.revision or "main is taken, the first one downloaded is kept") in text
+    assert row.sampler.describe() in text
 
 
-def test_a_pinned_revision_is_described() -> None:
-    pinned = replace(CHECKPOINTS[0], revision="c" * 40)
-    assert f"  revision:    {'c' * 40}" in list(command.describe_generator(pinned))
+def test_a_pinned_revision_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pins, "REVISIONS", {CHECKPOINTS[0].repo: "c" * 40})
+    assert f"  revision:    {'c' * 40}" in list(command.describe_generator(CHECKPOINTS[0]))
 
 
 def test_download_announces_size_source_and_licence(here: str, capsys: Output) -> None:
     lines = output([here, "--download"], capsys).splitlines()
     assert "from https://huggingface.co/Efficient-Large-Model/LongLive-1.3B into " in lines[0]
-    assert lines[1] == "licence of the weights: unknown: see its page"
+    assert lines[1] == "licence of the weights: CC-BY-NC-SA-4.0 (card), Apache-2.0 (readme)"
     assert lines[2] == "revision 0123456789abcdef0123456789abcdef01234567"
     assert [Path(line).is_file() for line in lines[3:]] == [True, True]
     assert read_record(here)["revision"] == lines[2].split()[1]

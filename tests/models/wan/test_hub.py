@@ -1,7 +1,6 @@
 """Downloads with the real client from a hub on this machine."""
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 
 from infrope_env.errors import WeightsError
 from infrope_env.models.resolve import CatalogEntry
+from infrope_env.models.wan import pins
 from infrope_env.models.wan.catalog import Checkpoint, find_checkpoint
 from infrope_env.models.wan.generator import convert, load_generator, locate_generator
 from infrope_env.models.wan.hub import commit_of, download, find, known_sha256
@@ -80,9 +80,12 @@ def test_the_first_revision_stays_until_another_is_given(row: Checkpoint, hub: L
     assert commit_of(download(row)[0]) == NEW
 
 
-def test_a_pinned_revision_is_the_one_downloaded(row: Checkpoint, hub: LocalHub) -> None:
+def test_a_pinned_revision_is_the_one_downloaded(
+    row: Checkpoint, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.commits |= {"main": NEW, "before": OLD}
-    assert commit_of(download(replace(row, revision=OLD))[0]) == OLD
+    monkeypatch.setattr(pins, "REVISIONS", {row.repo: OLD})
+    assert commit_of(download(row)[0]) == OLD
     assert {revision for _, revision, _, _ in hub.requests} == {OLD}
 
 
