@@ -127,7 +127,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
         self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()
-        if compile:
+        if self.model.compiled:
             compile_model(self.model, self._rollout)
         self._codec = BlockCodec(self.model, self.window.block, decode)
         self.block_shape = self._codec.block_shape
@@ -265,7 +265,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             pending_prompt=self.pending_prompt,
             observation=observation.copy(),
             info=dict(info),
-            latents=self._latents.clone(),
+            latents=self._latents.to("cpu", copy=True),
             seed_used=self.seed_used,
             names_used=self.names_used,
             np_random=deepcopy(self.np_random),
@@ -290,7 +290,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self.newest = before
             raise
         self._codec.restore(state.decoder_state)
-        self._latents = state.latents.clone()
+        self._latents = state.latents.to(self.model.device, copy=True)
         self.steering, self.pending_prompt = state.steering, state.pending_prompt
         self.seed_used, self.names_used, self.picture = state.seed_used, state.names_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed

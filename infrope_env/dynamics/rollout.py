@@ -151,11 +151,10 @@ class Rollout:
 
     @torch.inference_mode()
     def save(self) -> RolloutState:
-        """Return a copy of everything that the future depends on."""
-        keys, values = self.cache.keys.clone(), self.cache.values.clone()
-        return RolloutState(
-            keys, values, self.cache.slot_of, self.next_frame, self.next_block, self.seed, dict(self._latents)
-        )
+        """Return a copy of everything that the future depends on, in host memory."""
+        keys, values = (tensor.to("cpu", copy=True) for tensor in (self.cache.keys, self.cache.values))
+        latents = {frame: tensor.cpu() for frame, tensor in self._latents.items()}
+        return RolloutState(keys, values, self.cache.slot_of, self.next_frame, self.next_block, self.seed, latents)
 
     @torch.inference_mode()
     def restore(self, state: RolloutState) -> None:
@@ -175,7 +174,9 @@ class Rollout:
             raise ValueError("expected a state with latents, as a rollout with on_switch='recache' saves it")
         self._resize_batch(batch)
         self.cache.copy_from(state.keys, state.values, state.slot_of)
-        self._latents = dict(state.latents) if self._recaches else {}
+        self._latents = {}
+        if self._recaches:
+            self._latents = {frame: tensor.to(self.device) for frame, tensor in state.latents.items()}
         self.seed = state.seed
         self.next_frame, self.next_block = state.next_frame, state.next_block
 
