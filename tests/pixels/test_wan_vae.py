@@ -17,7 +17,7 @@ from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from infrope_env.errors import WeightsError
 from infrope_env.models.wan.codecs import load_decoder, rename
 from infrope_env.pixels.codec import DecoderState
-from infrope_env.pixels.wan_vae import WanVAE
+from infrope_env.pixels.wan_vae import WanVAE, lay_out_for_gpu
 
 CPU = torch.device("cpu")
 DIFFUSERS_FILE = "diffusion_pytorch_model.safetensors"
@@ -176,6 +176,13 @@ def test_features_in_half_precision_are_those_of_diffusers_bit_for_bit(network: 
     mean, std = (torch.tensor(values).view(1, -1, 1, 1, 1) for values in statistics(network))
     theirs = half.network.decode((latents.transpose(1, 2) * std + mean).to(dtype)).sample.transpose(1, 2)
     assert torch.equal(half.decode_float(latents)[0], theirs.float() * 0.5 + 0.5)
+
+
+def test_channels_last_changes_the_layout_of_features_and_not_the_picture(network: AutoencoderKLWan, vae: WanVAE):
+    vae_on_gpu = WanVAE(lay_out_for_gpu(copy.deepcopy(network)))
+    frames, state = vae_on_gpu.decode_float(some_latents(1, 3))
+    assert (frames - vae.decode_float(some_latents(1, 3))[0]).abs().max() < 1e-4
+    assert all(entry.is_contiguous(memory_format=torch.channels_last_3d) for entry in state)
 
 
 def test_half_precision_keeps_the_picture(network: AutoencoderKLWan, vae: WanVAE, tmp_path: Path):

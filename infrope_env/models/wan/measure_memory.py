@@ -28,6 +28,7 @@ from infrope_env.pixels.wan_vae import WanVAE, lay_out_for_gpu
 
 META = torch.device("meta")
 PICTURE_FRAMES = 9
+LAYERS = 2
 CASES = (
     (WAN_1_3B, Window()),
     (WAN_1_3B, Window.from_size(6, block=1)),
@@ -77,7 +78,7 @@ class LiveBytes(TorchDispatchMode):
         self.now -= self._sizes.pop(address)
 
 
-def working_bytes(config: ModelConfig, window: Window, layers: int = 2) -> int:
+def working_bytes(config: ModelConfig, window: Window, steps: tuple[int, ...] = Sampler().steps) -> int:
     """Return the most bytes that blocks take beyond weights, cache, window and text, with the cache full.
 
     Layers reuse each other's bytes, so two of them give the peak of all; the rotation of cached keys, of which many
@@ -86,8 +87,8 @@ def working_bytes(config: ModelConfig, window: Window, layers: int = 2) -> int:
     live = LiveBytes()
     with live:
         with META:
-            network = CausalWanTransformer(replace(config, num_layers=layers)).to(torch.bfloat16)
-        rollout = Rollout(network.requires_grad_(False), window, Sampler(steps=(1000, 500)))
+            network = CausalWanTransformer(replace(config, num_layers=LAYERS)).to(torch.bfloat16)
+        rollout = Rollout(network.requires_grad_(False), window, Sampler(steps=steps))
         embedding = torch.empty(1, config.text_len, config.text_dim, dtype=torch.bfloat16, device=META)
         rollout.advance(embedding, Transition.START)
         at_rest = live.mark()
