@@ -255,7 +255,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         return StateOrigin(weights, model.device.type, model.dtype, self.window, self.action_set, self.decode)
 
     def save_state(self) -> EnvState:
-        """Return a copy of everything that the future depends on; ResetNeeded before the first reset."""
+        """Return a copy, in host memory, of all that the future depends on; ResetNeeded before the first reset."""
         observation, info = self._require_reset("save_state")
         return EnvState(
             origin=self.origin,

@@ -67,12 +67,12 @@ def missing_for_compiling(device: torch.device) -> str | None:
     if device.type == "cuda":
         if find_spec("triton") is None:
             return "Triton (pip install triton)"
-        language, names = "C", (os.environ.get("CC"), "cc", "gcc", "clang", "cl")
+        language, names = "C", [os.environ.get("CC", "cc"), "gcc", "clang", "cl"]
     else:
         default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-        language, names = "C++", (os.environ.get("CXX", default),)
-    if not any(name and shutil.which(name) for name in names):
-        return f"a compiler for {language} ({' or '.join(name for name in names if name)})"
+        language, names = "C++", [os.environ.get("CXX", default)]
+    if not any(shutil.which(name) for name in names):
+        return f"a compiler for {language} ({' or '.join(names)})"
     headers = Path(sysconfig.get_path("include"))
     if not (headers / "Python.h").is_file():
         return f"Python's headers (Python.h in {headers}; Debian's package is python3-dev)"

@@ -129,7 +129,7 @@ def _resample(layer: Any, x: Tensor, cache: FeatCache) -> Tensor:
     return x
 
 
-def _upsample(upsample: nn.Upsample, conv: nn.Conv2d, frames: Tensor) -> Tensor:
+def _upsample(upsample: Any, conv: nn.Module, frames: Tensor) -> Tensor:
     """Double n c h w and convolve. diffusers doubles in float32, but copies of pixels are exact in any dtype."""
     return conv(F.interpolate(frames, scale_factor=upsample.scale_factor, mode=upsample.mode))
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from infrope_env.config import ModelConfig
+from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.errors import WeightsError
 from infrope_env.models.wan.locate import WanFiles
 from infrope_env.models.wan.memory import fits, memory_in_play
@@ -103,7 +105,11 @@ class LazyEncoder:
 
 
 def load_codecs(
-    file: Path, vae: Path | None, device: torch.device, dtype: torch.dtype, generator: nn.Module | None = None
+    file: Path,
+    vae: Path | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    generator: CausalWanTransformer | None = None,
 ) -> tuple[Decoder, Encoder | None]:
     """Load the decoder, and prepare an encoder if the full VAE is here.
 
@@ -120,7 +126,7 @@ def load_codecs(
     if generator is None:
         return codec, codec if isinstance(codec, WanVAE) else lazy
     offloaded = OffloadedGenerator(generator, device)
-    decoder = OffloadedDecoder(codec, offloaded, keep_state=has_room_for_state(codec, device))
+    decoder = OffloadedDecoder(codec, offloaded, keep_state=has_room_for_state(codec, device, generator.config))
     if isinstance(codec, WanVAE):
         return decoder, decoder
     return decoder, None if lazy is None else OffloadedEncoder(lazy.load, offloaded)
@@ -135,12 +141,12 @@ def codec_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
     return torch.float16 if device.type == "cuda" and dtype is torch.bfloat16 else dtype
 
 
-def has_room_for_state(codec: TAEHV | WanVAE, device: torch.device) -> bool:
+def has_room_for_state(codec: TAEHV | WanVAE, device: torch.device, config: ModelConfig) -> bool:
     """Return whether the decoder state can stay on a GPU whose networks take turns; false on a CPU."""
     if device.type != "cuda":
         return False
     name = WAN_VAE if isinstance(codec, WanVAE) else TAEHV_NAME
-    needed = memory_in_play(name, offload=True, keep_state=True)
+    needed = memory_in_play(name, offload=True, keep_state=True, config=config)
     return fits(needed, torch.cuda.get_device_properties(device).total_memory)
 
 

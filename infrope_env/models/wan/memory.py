@@ -101,15 +101,16 @@ ENCODING = 2_471_031_910
 """Most bytes at once while the full VAE encodes a picture of nine frames, its weights included; measured."""
 
 
-def memory_in_play(name: str, offload: bool, keep_state: bool = False) -> int:
-    """Return the GPU bytes that Wan 1.3B takes with a decoder, after the prompts are encoded.
+def memory_in_play(name: str, offload: bool, keep_state: bool = False, config: ModelConfig = WAN_1_3B) -> int:
+    """Return the GPU bytes that a generator takes at window 6 with a decoder, after the prompts are encoded.
 
     Args:
         name: Key of `DECODERS`.
         offload: Generator, decoder and encoder take turns.
         keep_state: Under offload, the decoder state stays on the GPU.
+        config: Sizes of the generator; by default Wan 1.3B's.
     """
-    decoder, needs = DECODERS[name], generator_memory(WAN_1_3B, Window())
+    decoder, needs = DECODERS[name], generator_memory(config, Window())
     resident, generating = needs.cache + needs.window + needs.text, needs.weights + needs.activations
     if not offload:
         idle = decoder.weights + decoder.state

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from infrope_env.config import WAN_1_3B, WAN_14B
 from infrope_env.errors import WeightsError
 from infrope_env.models.wan.codecs import codec_dtype, has_room_for_state, load_decoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
@@ -65,7 +66,7 @@ def test_float16_shows_levels_of_a_smooth_gradient_that_bfloat16_bands(network: 
     smooth = torch.linspace(0, 1, 1024)
     exact = smooth.mul(255).round()
     errors = {dtype: (smooth.to(dtype).float().mul(255).round() - exact) for dtype in (torch.float16, torch.bfloat16)}
-    assert errors[torch.float16].count_nonzero() < 64 < 256 < errors[torch.bfloat16].count_nonzero()
+    assert errors[torch.float16].count_nonzero() < 64 < 200 < errors[torch.bfloat16].count_nonzero()
     exact_frames = network.decode_float(LATENTS)[0]
     wrong = {}
     for dtype in (torch.float16, torch.bfloat16):
@@ -80,7 +81,9 @@ def test_a_full_vae_s_state_stays_on_a_gpu_that_has_room(gigabytes: int, stays: 
     properties = SimpleNamespace(total_memory=gigabytes * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
     vae = object.__new__(WanVAE)  # only its class is asked for
-    assert has_room_for_state(vae, torch.device("cuda")) is stays and not has_room_for_state(vae, CPU)
+    cuda = torch.device("cuda")
+    assert has_room_for_state(vae, cuda, WAN_1_3B) is stays and not has_room_for_state(vae, CPU, WAN_1_3B)
+    assert not has_room_for_state(vae, cuda, WAN_14B)
 
 
 def test_the_encoder_prepends_the_frames_that_the_decoder_drops(network: TAEHV):
