@@ -71,7 +71,7 @@ def missing_for_compiling(device: torch.device) -> str | None:
     else:
         default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
         language, names = "C++", [os.environ.get("CXX", default)]
-    if not any(shutil.which(name) for name in names):
+    if not any(shutil.which(name.split(" ")[0]) for name in names):
         return f"a compiler for {language} ({' or '.join(names)})"
     headers = Path(sysconfig.get_path("include"))
     if not (headers / "Python.h").is_file():

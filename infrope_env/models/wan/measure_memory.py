@@ -7,6 +7,7 @@ the results.
 
 from __future__ import annotations
 
+import argparse
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -146,6 +147,7 @@ def measure_encoder(config: ModelConfig = WAN_1_3B) -> int:
 
 def main() -> None:
     """Print every number that `memory.py` keeps."""
+    argparse.ArgumentParser(description="Measure Wan's GPU memory at full size, without a GPU.").parse_args()
     for name, make in DECODERS.items():
         print(f"{name}: {measure_decoder(make)}")
     print(f"encoder: {measure_encoder():_}")
