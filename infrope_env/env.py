@@ -128,7 +128,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
         self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()
-        if compile:
+        if self.model.compiled:
             compile_model(self.model, self._rollout)
         self._codec = BlockCodec(self.model, self.window.block, decode)
         self.block_shape = self._codec.block_shape
@@ -265,7 +265,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         return StateOrigin.of(self.model, self.window, self.action_set, self.decode)
 
     def save_state(self) -> EnvState:
-        """Return a copy of everything that the future depends on; ResetNeeded before the first reset."""
+        """Return a copy, in host memory, of all that the future depends on; ResetNeeded before the first reset."""
         observation, info = self._require_reset("save_state")
         return EnvState(
             origin=self.origin,
@@ -275,7 +275,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             pending_prompt=self.pending_prompt,
             observation=observation.copy(),
             info=dict(info),
-            latents=self._latents.clone(),
+            latents=self._latents.to("cpu", copy=True),
             seed_used=self.seed_used,
             names_used=self.names_used,
             np_random=deepcopy(self.np_random),
@@ -300,7 +300,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self.newest = before
             raise
         self._codec.restore(state.decoder_state)
-        self._latents = state.latents.clone()
+        self._latents = state.latents.to(self.model.device, copy=True)
         self.steering, self.pending_prompt = state.steering, state.pending_prompt
         self.seed_used, self.names_used, self.picture = state.seed_used, state.names_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed

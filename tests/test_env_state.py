@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,6 +45,37 @@ def test_a_state_is_a_copy_both_ways(env):
     assert np.array_equal(env.render(), rendered)
     frames, *_, info = env.step(JUMP)  # held since the block before
     assert info["transition"] == "continue" and [frames.tobytes(), env.reset()[1]] == expected
+
+
+class OnGPU:
+    """A stand-in for a tensor on a GPU, which only says where it is copied to."""
+
+    def to(self, device, *, copy):
+        return device, copy
+
+
+def test_a_state_is_copied_to_host_memory(env):
+    play(env, ACTIONS[:2])
+    env._latents, env._codec._state = OnGPU(), (OnGPU(),)
+    env._rollout.cache = SimpleNamespace(keys=OnGPU(), values=OnGPU(), slot_of={})
+    state = env.save_state()
+    assert (state.latents, state.rollout.keys, state.rollout.values, *state.decoder_state) == (("cpu", True),) * 4
+
+
+def test_after_a_decode_that_failed_no_block_is_decoded_until_a_reset_or_a_restore(env, monkeypatch):
+    play(env, ACTIONS[:2])
+    codec, latents, saved = env._codec, env._latents, env._codec.save()
+    expected = codec.decode(latents)
+    codec.restore(saved)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(type(env.model.decoder), "decode", interrupt)
+        codec.decode(latents)
+    with pytest.raises(RuntimeError, match="not decoded to its end"):
+        codec.decode(latents)
+    codec.restore(saved)
+    assert np.array_equal(codec.decode(latents), expected)
+    codec.reset()
+    assert len(codec.decode(latents)) < len(expected)
 
 
 def test_restoring_shows_the_newest_block_again(env):

@@ -17,6 +17,9 @@ from torch import Tensor
 from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rope import RotaryTable, Rotation, rotate
 
+ROTATED_AT_ONCE = 2**24
+"""Numbers of cached keys that are rotated at once, at most: a rotation takes ten bytes for each."""
+
 
 @dataclass(frozen=True)
 class CacheShape:
@@ -151,6 +154,7 @@ class ContextBuffers:
         self._values = torch.zeros_like(self._keys)
         self._fresh_keys = torch.zeros_like(self._keys[:, :, :, : self._block_tokens])
         self._visible_tokens = 0
+        self._group = max(1, ROTATED_AT_ONCE // self._keys[0, :, :, : shape.tokens_per_frame].numel())  # layers
 
     def gather(self, cache: KeyValueCache, layout: Layout, table: RotaryTable) -> list[LayerContext]:
         """Copy the visible frames out of the cache, rotate their keys, and make room for the block behind them.
@@ -169,8 +173,9 @@ class ContextBuffers:
         n = self._tokens_per_frame
         slots = [cache.slots[index] for index in layout.slots]
         for index, (slot, coordinate) in enumerate(zip(slots, layout.context, strict=True)):
-            tokens = slice(index * n, (index + 1) * n)
-            self._keys[:, :, :, tokens] = rotate(cache.keys[:, :, :, slot], table.at((coordinate,)))
+            tokens, rotation = slice(index * n, (index + 1) * n), table.at((coordinate,))
+            for keys, cached in zip(self._keys.split(self._group), cache.keys.split(self._group), strict=True):
+                keys[:, :, :, tokens] = rotate(cached[:, :, :, slot], rotation)
             self._values[:, :, :, tokens] = cache.values[:, :, :, slot]
         self._block_tokens = len(layout.block) * n
         self._visible_tokens = len(slots) * n + self._block_tokens

@@ -206,6 +206,7 @@ class Rollout:
 
     @torch.inference_mode()
     def save(self) -> RolloutState:
+<<<<<<< HEAD
         """Return a copy of everything that the future depends on, once the newest block is committed."""
         self.commit()
         keys, values = self.cache.keys.clone(), self.cache.values.clone()
@@ -213,6 +214,12 @@ class Rollout:
         return RolloutState(
             keys, values, slot_of, self.next_frame, self.next_block, self.seed, latents, self._has_generated
         )
+=======
+        """Return a copy of everything that the future depends on, in host memory."""
+        keys, values = (tensor.to("cpu", copy=True) for tensor in (self.cache.keys, self.cache.values))
+        latents = {frame: tensor.cpu() for frame, tensor in self._latents.items()}
+        return RolloutState(keys, values, self.cache.slot_of, self.next_frame, self.next_block, self.seed, latents)
+>>>>>>> memory
 
     @torch.inference_mode()
     def restore(self, state: RolloutState) -> None:
@@ -233,7 +240,9 @@ class Rollout:
         self._due = None
         self._resize_batch(batch)
         self.cache.copy_from(state.keys, state.values, state.slot_of)
-        self._latents = dict(state.latents) if self._recaches else {}
+        self._latents = {}
+        if self._recaches:
+            self._latents = {frame: tensor.to(self.device) for frame, tensor in state.latents.items()}
         self.seed = state.seed
         self.next_frame, self.next_block = state.next_frame, state.next_block
         self._has_generated = state.has_generated

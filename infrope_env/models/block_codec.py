@@ -7,9 +7,13 @@ import torch
 from torch import Tensor
 
 from infrope_env.control.frames import Frames
+from infrope_env.models.wan.offload import OffloadedDecoder
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.picture import load_picture, static_video
+
+INTERRUPTED: DecoderState = (torch.empty(0),)
+"""State while a block is decoded, and after a decode that failed: decoders overwrite the state that they are given."""
 
 
 class BlockCodec:
@@ -34,7 +38,10 @@ class BlockCodec:
     def decode(self, latents: Tensor) -> Frames:
         """Return the valid pixel frames of the next block: b f c h w -> t H W 3."""
         if self._decode:
-            frames, self._state = self._model.decoder.decode(latents, self._state)
+            state, self._state = self._state, INTERRUPTED
+            if state is INTERRUPTED:
+                raise RuntimeError("The last block was not decoded to its end. Reset, or restore a state.")
+            frames, self._state = self._model.decoder.decode(latents, state)
             return frames[0].cpu().numpy()
         frames_in_block, *frame_shape = self.block_shape
         valid = frames_in_block - (self._dropped if self._state is None else 0)
@@ -42,13 +49,15 @@ class BlockCodec:
         return np.zeros((valid, *frame_shape), np.uint8)
 
     def save(self) -> DecoderState:
-        """Return a copy of the decoder's state after the newest block."""
+        """Return a copy of the decoder's state after the newest block, in host memory."""
         assert self._state is not None
-        return tuple(tensor.clone() for tensor in self._state)
+        return tuple(tensor.to("cpu", copy=True) for tensor in self._state)
 
     def restore(self, state: DecoderState) -> None:
         """Continue from a copy of a saved state."""
-        self._state = tuple(tensor.clone() for tensor in state)
+        decoder = self._model.decoder
+        device = decoder.state_device if isinstance(decoder, OffloadedDecoder) else self._model.device
+        self._state = tuple(tensor.to(device, copy=True) for tensor in state)
 
     def load_picture(self, image: object) -> Frames:
         """Return the picture of a path or a uint8 array, scaled and cropped to H W 3; ValueError without an encoder."""

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import sys
+import sysconfig
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
@@ -44,6 +49,34 @@ def paths_to_context_lengths(window: Window) -> dict[int, tuple[Transition, ...]
                 reached[seen + window.block] = path
                 queue.append(seen + window.block)
     return paths
+
+
+def can_compile(device: torch.device) -> bool:
+    """Return whether torch.compile has all that it needs for a device; a warning names what is missing."""
+    missing = missing_for_compiling(device)
+    if missing is not None:
+        logger.warning("playing uncompiled: compiling for %r needs %s, which is not here.", device.type, missing)
+    return missing is None
+
+
+def missing_for_compiling(device: torch.device) -> str | None:
+    """Return the first of Triton, a compiler and Python's headers that is not here; None when all are.
+
+    The code for a GPU is Triton's, with a launcher in C; the code for a CPU is C++. Both include Python's headers.
+    """
+    if device.type == "cuda":
+        if find_spec("triton") is None:
+            return "Triton (pip install triton)"
+        language, names = "C", [os.environ.get("CC", "cc"), "gcc", "clang", "cl"]
+    else:
+        default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+        language, names = "C++", [os.environ.get("CXX", default)]
+    if not any(shutil.which(name.split(" ")[0]) for name in names):
+        return f"a compiler for {language} ({' or '.join(names)})"
+    headers = Path(sysconfig.get_path("include"))
+    if not (headers / "Python.h").is_file():
+        return f"Python's headers (Python.h in {headers}; Debian's package is python3-dev)"
+    return None
 
 
 def compile_model(model: WorldModel, rollout: Rollout, backend: str | Callable[..., object] = "inductor") -> float:

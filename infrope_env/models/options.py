@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Mapping, Sequence
+=======
+import logging
+>>>>>>> memory
 from dataclasses import dataclass
 
 import torch
 
+DEVICES = "'cpu', 'cuda' or 'cuda:1'"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -17,13 +25,18 @@ class LoadOptions:
     Attributes:
         decoder: Name or file of the decoder. Wan has "taew2_1" (fast) and "wan_vae" (exact).
         device: "cpu", "cuda" or "cuda:1"; by default the GPU where there is one.
-        dtype: "float32", "bfloat16" or "float16"; by default what is fast on the device.
+        dtype: Precision of the generator, "float32", "bfloat16" or "float16"; by default what is fast on the device.
+            Wan's decoders follow it, but on a GPU compute in float16 in place of bfloat16.
         text_device: Where Wan's text encoder runs: "auto", "cpu", "cuda", or "refuse".
         text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
         offload: Keep idle weights of Wan's generator and decoder in host memory.
+<<<<<<< HEAD
         compile: Load a network of its own that `compile_model` compiles.
         lora: File or folder of a LoRA that is merged into Wan's generator.
         sampler: Denoising steps, or fields of `Sampler` to change, as in `Sampler.parse`.
+=======
+        compile: Load a network of its own that `compile_model` compiles, where there is a compiler.
+>>>>>>> memory
     """
 
     decoder: str | None = None
@@ -42,20 +55,46 @@ class LoadOptions:
             default = "cuda" if torch.cuda.is_available() else "cpu"
             device = torch.device(default if self.device is None else self.device)
         except RuntimeError as error:
-            raise ValueError(f"expected device to be 'cpu', 'cuda' or 'cuda:1', got {self.device!r}") from error
+            raise ValueError(f"expected device to be {DEVICES}, got {self.device!r}") from error
+        if device.type == "mps":
+            raise ValueError(f"The denoising steps need float64, which {self.device!r} lacks. Pass device='cpu'.")
+        if device.type not in ("cpu", "cuda"):
+            raise ValueError(f"expected device to be {DEVICES}, got {self.device!r}")
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise ValueError(f"There is no device {self.device!r} here. Pass device='cpu'.")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"expected dtype to be one of {', '.join(DTYPES)}, got {self.dtype!r}")
-        return device, fast_dtype(device) if self.dtype is None else DTYPES[self.dtype]
+        dtype = fast_dtype(device) if self.dtype is None else DTYPES[self.dtype]
+        if device.type == "cuda" and not has_fast_bfloat16(device):
+            _say_float16(device, dtype)
+        return device, dtype
 
 
 DEFAULTS = LoadOptions()
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """Return bfloat16 on GPUs and on processors that compute in it, else float32: emulation is four times slower."""
-    if device.type != "cpu":
-        return torch.bfloat16
+    """Return a dtype in which a device computes fast: emulated bfloat16 is four times slower than float32.
+
+    That is bfloat16 on GPUs and processors that have it, float16 on older GPUs, float32 on other processors. The
+    generator's sums, normalisations, rotations and noise levels are float32 or wider whichever it is.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if has_fast_bfloat16(device) else torch.float16
     queries = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return torch.bfloat16 if any(query is not None and query() for query in queries) else torch.float32
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Return whether a GPU computes in bfloat16 itself, as NVIDIA's do since Ampere."""
+    with torch.cuda.device(device):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _say_float16(device: torch.device, dtype: torch.dtype) -> None:
+    """Log the precision that is taken on a GPU without bfloat16."""
+    name = torch.cuda.get_device_name(device)
+    if dtype is torch.bfloat16:
+        logger.warning("%s emulates bfloat16, which is slow. Pass dtype='float16'.", name)
+    elif dtype is torch.float16:
+        logger.info("%s has no bfloat16 of its own: computing in float16.", name)

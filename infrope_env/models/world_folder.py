@@ -24,6 +24,7 @@ from infrope_env.atomic_file import write_atomically
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.errors import WeightsError
 from infrope_env.models.card import Card
+from infrope_env.models.compile import can_compile
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
@@ -54,7 +55,8 @@ def load_world(folder: Path, options: LoadOptions = DEFAULTS) -> WorldModel:
     if options.decoder is not None:
         raise WeightsError(f"No decoder named {options.decoder!r} for {folder}: it brings its own. Leave decoder out.")
     folder = folder.resolve()
-    return _load(folder, _read_card(folder), *options.device_and_dtype(), options.compile)
+    device, dtype = options.device_and_dtype()
+    return _load(folder, _read_card(folder), device, dtype, options.compile and can_compile(device))
 
 
 def load_card(folder: Path) -> Card:

@@ -29,7 +29,9 @@ class Decoder(Protocol):
         Returns:
             frames: Pixel frames, b t H W 3, uint8; t is 4 f - 3 for the first block, whose first latent frame gives a
                 single pixel frame, and 4 f for later ones.
-            state: State for the next call; the given one is not changed.
+            state: State for the next call.
+
+        The given state belongs to the call: its tensors may be overwritten, and are undefined when the call fails.
         """
         ...
 

@@ -19,10 +19,11 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.state import GeneratedBlock
 from infrope_env.dynamics.transformer import CausalWanTransformer
+from infrope_env.models.wan.codecs import codec_dtype
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import Decoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
-from infrope_env.pixels.wan_vae import WanVAE
+from infrope_env.pixels.wan_vae import WanVAE, lay_out_for_gpu
 
 START, CONTINUE, SWITCH, CUT = Transition.START, Transition.CONTINUE, Transition.SWITCH, Transition.CUT
 CYCLE = (CONTINUE, CONTINUE, SWITCH, CONTINUE, CUT, CONTINUE, SWITCH, SWITCH, CONTINUE, CONTINUE)
@@ -115,14 +116,18 @@ def random_transformer(config: ModelConfig, device: torch.device, dtype: torch.d
 
 
 def random_decoders(scale: Scale) -> dict[str, Decoder]:
-    """Return both decoders of Wan in bfloat16: the fast one, and the full VAE."""
+    """Return both decoders of Wan as they run beside a generator in bfloat16: the fast one, and the full VAE."""
     from diffusers import AutoencoderKLWan
 
     fast = TAEHV(scale.fast_decoder)
     fast.encoder = nn.Sequential()
-    fast.to(scale.device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    vae = AutoencoderKLWan(base_dim=scale.vae_width).to(scale.device, torch.bfloat16)
-    return {"taew2_1": fast.eval(), "wan_vae": WanVAE(vae)}
+    dtype = codec_dtype(scale.device, torch.bfloat16)
+    fast.to(scale.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    vae = AutoencoderKLWan(base_dim=scale.vae_width).to(scale.device, dtype)
+    return {
+        "taew2_1": fast.eval(),
+        "wan_vae": WanVAE(lay_out_for_gpu(vae) if scale.device.type == "cuda" else vae),
+    }
 
 
 def random_model(rollout: Rollout, decoder: Decoder) -> WorldModel:

@@ -14,7 +14,8 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.models.compile import compile_model, paths_to_context_lengths
+from infrope_env.models import compile as compile_module
+from infrope_env.models.compile import can_compile, compile_model, paths_to_context_lengths
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.models.world_folder import _load
@@ -32,6 +33,7 @@ OPTIONS = LoadOptions(device="cpu", dtype="float32")
 def model(tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorldModel]:
     """A model that no other test has compiled."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "code"))
+    monkeypatch.setattr(compile_module, "missing_for_compiling", lambda device: None)  # other backends need nothing
     _load.cache_clear()
     yield load_model(tiny_weights, LoadOptions(device="cpu", dtype="float32", compile=True))
     _load.cache_clear()
@@ -108,6 +110,35 @@ def test_a_shared_model_is_not_compiled(tiny_weights: Path) -> None:
     plain = load_model(tiny_weights, OPTIONS)
     with pytest.raises(ValueError, match="to be loaded with compile=True"):
         compile_model(plain, Rollout(plain.transformer, plain.window, plain.sampler), "eager")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "device", "sentence"),
+    [
+        ("program", "cpu", "compiling for 'cpu' needs a compiler for C++ ("),
+        ("headers", "cpu", "compiling for 'cpu' needs Python's headers (Python.h in "),
+        ("triton", "cuda", "compiling for 'cuda' needs Triton (pip install triton), which is not here."),
+        ("program", "cuda", "compiling for 'cuda' needs a compiler for C ("),
+    ],
+)
+def test_what_compiling_lacks_is_one_sentence(
+    lacking: str, device: str, sentence: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compile_module.shutil, "which", lambda name: None if lacking == "program" else name)
+    monkeypatch.setattr(compile_module, "find_spec", lambda name: None if lacking == "triton" else name)
+    monkeypatch.setattr(compile_module.sysconfig, "get_path", lambda name: "/nowhere")
+    assert not can_compile(torch.device(device))
+    assert f"playing uncompiled: {sentence}" in caplog.text
+
+
+def test_without_a_compiler_it_plays_uncompiled_and_the_run_info_says_so(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(compile_module.shutil, "which", lambda name: None)
+    env = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", dtype="float32", compile=True)
+    env.reset(seed=1)
+    assert not RunInfo.of(env.model).compiled and env.model is load_model(tiny_weights, OPTIONS)
+    assert caplog.text.count("playing uncompiled") == 1
 
 
 def inexact(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:

@@ -157,6 +157,7 @@ def test_a_compiled_model_is_another_one_and_the_plain_one_stays(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[Any] = []
+    monkeypatch.setattr("infrope_env.models.compile.missing_for_compiling", lambda device: None)
     monkeypatch.setattr("infrope_env.env.compile_model", lambda model, rollout: compiled.append(model))
     plain = gymnasium.make(ID, **given).unwrapped.model
     assert compiled == []
@@ -319,7 +320,10 @@ def test_it_is_loaded_once_in_a_process_and_again_when_a_file_changes(given: dic
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_a_model_is_shared_under_the_same_options_only(folder: Path, other: dict[str, Any]) -> None:
+def test_a_model_is_shared_under_the_same_options_only(
+    folder: Path, other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrope_env.models.compile.missing_for_compiling", lambda device: None)
     options = LoadOptions(device="cpu", dtype="float32")
     first = load_model(folder, options)
     assert load_model(folder, LoadOptions(device="cpu", dtype="float32")) is first

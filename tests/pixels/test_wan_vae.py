@@ -1,5 +1,6 @@
 """The full Wan VAE at a small width, with random weights, against diffusers' own decode and encode of whole videos."""
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -16,7 +17,7 @@ from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from infrope_env.errors import WeightsError
 from infrope_env.models.wan.codecs import load_decoder, rename
 from infrope_env.pixels.codec import DecoderState
-from infrope_env.pixels.wan_vae import WanVAE
+from infrope_env.pixels.wan_vae import WanVAE, lay_out_for_gpu
 
 CPU = torch.device("cpu")
 DIFFUSERS_FILE = "diffusion_pytorch_model.safetensors"
@@ -107,8 +108,16 @@ def test_a_saved_state_continues_bit_for_bit_any_number_of_times(vae: WanVAE, be
     vae.decode(some_latents(4, 2), other)
     vae.encode(torch.rand(1, 1, 3, 32, 48))
     for _ in range(2):
-        assert torch.equal(vae.decode(latents[:, before:], saved)[0], expected)
-    assert all(torch.equal(one, other) for one, other in zip(saved, state, strict=True))
+        assert torch.equal(vae.decode(latents[:, before:], copy_of(saved))[0], expected)
+
+
+def test_a_block_overwrites_the_state_that_it_is_given(vae: WanVAE):
+    latents = some_latents(2, 6)
+    _, state = vae.decode(latents[:, :3], None)
+    before = copy_of(state)
+    _, after = vae.decode(latents[:, 3:], state)
+    assert all(one is other for one, other in zip(state, after, strict=True))
+    assert not any(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def copy_of(state: DecoderState) -> DecoderState:
@@ -116,10 +125,12 @@ def copy_of(state: DecoderState) -> DecoderState:
     return tuple(tensor.clone() for tensor in state)
 
 
-def test_the_state_holds_tensors_only_even_after_one_latent_frame(vae: WanVAE):
+def test_the_state_has_its_full_size_after_one_latent_frame(vae: WanVAE):
     _, state = vae.decode(some_latents(5, 1), None)
-    assert all(isinstance(entry, Tensor) for entry in state)
-    assert sum(entry.numel() == 0 for entry in state) == 2  # the markers of the two temporal upsamplings
+    shapes = [entry.shape for entry in state]
+    assert all(shape[2] == 2 for shape in shapes)  # two frames of every convolution
+    _, state = vae.decode(some_latents(5, 3), state)
+    assert [entry.shape for entry in state] == shapes
 
 
 @pytest.mark.parametrize("count", [1, 9])
@@ -156,6 +167,22 @@ def test_folder_and_original_file_decode_and_encode_the_same(network: Autoencode
         loaded = load_decoder(path, CPU, torch.float32)
         assert torch.equal(loaded.decode(some_latents(7, 3), None)[0], expected)
         assert torch.equal(loaded.encode(torch.zeros(1, 1, 3, 32, 48)), latents)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_features_in_half_precision_are_those_of_diffusers_bit_for_bit(network: AutoencoderKLWan, dtype: torch.dtype):
+    half = WanVAE(copy.deepcopy(network).to(dtype))
+    latents = some_latents(8, 3)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1, 1) for values in statistics(network))
+    theirs = half.network.decode((latents.transpose(1, 2) * std + mean).to(dtype)).sample.transpose(1, 2)
+    assert torch.equal(half.decode_float(latents)[0], theirs.float() * 0.5 + 0.5)
+
+
+def test_channels_last_changes_the_layout_of_features_and_not_the_picture(network: AutoencoderKLWan, vae: WanVAE):
+    vae_on_gpu = WanVAE(lay_out_for_gpu(copy.deepcopy(network)))
+    frames, state = vae_on_gpu.decode_float(some_latents(1, 3))
+    assert (frames - vae.decode_float(some_latents(1, 3))[0]).abs().max() < 1e-4
+    assert all(entry.is_contiguous(memory_format=torch.channels_last_3d) for entry in state)
 
 
 def test_half_precision_keeps_the_picture(network: AutoencoderKLWan, vae: WanVAE, tmp_path: Path):

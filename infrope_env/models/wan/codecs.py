@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from infrope_env.config import ModelConfig
+from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.errors import WeightsError
 from infrope_env.models.wan.locate import WanFiles
-from infrope_env.models.wan.offload import OffloadedDecoder
+from infrope_env.models.wan.memory import fits, memory_in_play
+from infrope_env.models.wan.offload import OffloadedDecoder, OffloadedEncoder, OffloadedGenerator
 from infrope_env.models.wan.parts import TAEHV_FILES, TAEHV_NAME, VAE, VAE_FILES, WAN_VAE
 from infrope_env.pixels.codec import Decoder, Encoder
 from infrope_env.pixels.taehv import TAEHV
-from infrope_env.pixels.wan_vae import WanVAE
+from infrope_env.pixels.wan_vae import WanVAE, lay_out_for_gpu
 from infrope_env.tensor_files import fill, read_tensors
 
 if TYPE_CHECKING:
@@ -92,22 +95,59 @@ class LazyEncoder:
 
     def encode(self, frames: Tensor) -> Tensor:
         """Load the full VAE and encode frames, see `Encoder.encode`."""
-        encoder: Encoder = load_decoder(self.file, self.device, self.dtype)  # type: ignore[assignment]
-        return encoder.encode(frames)
+        return self.load().encode(frames)
+
+    def load(self) -> WanVAE:
+        """Return the full VAE."""
+        encoder = load_decoder(self.file, self.device, self.dtype)
+        assert isinstance(encoder, WanVAE)
+        return encoder
 
 
 def load_codecs(
-    file: Path, vae: Path | None, device: torch.device, dtype: torch.dtype, generator: nn.Module | None = None
+    file: Path,
+    vae: Path | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    generator: CausalWanTransformer | None = None,
 ) -> tuple[Decoder, Encoder | None]:
-    """Load the decoder, and prepare an encoder if `vae`, the file of the full VAE, is here.
+    """Load the decoder, and prepare an encoder if the full VAE is here.
 
-    With a `generator`, it and the decoder take turns on the device.
+    Args:
+        file: File of the decoder.
+        vae: File of the full VAE; None where there is none.
+        device: Device of play.
+        dtype: Precision of the generator; that of the codecs follows from it, see `codec_dtype`.
+        generator: The generator on the device, if it takes turns there with the codecs.
     """
+    dtype = codec_dtype(device, dtype)
     codec = load_decoder(file, device, dtype)
-    decoder = codec if generator is None else OffloadedDecoder(codec, generator, device)
+    lazy = None if vae is None else LazyEncoder(vae, device, dtype)
+    if generator is None:
+        return codec, codec if isinstance(codec, WanVAE) else lazy
+    offloaded = OffloadedGenerator(generator, device)
+    decoder = OffloadedDecoder(codec, offloaded, keep_state=has_room_for_state(codec, device, generator.config))
     if isinstance(codec, WanVAE):
-        return decoder, decoder  # type: ignore[return-value]
-    return decoder, None if vae is None else LazyEncoder(vae, device, dtype)
+        return decoder, decoder
+    return decoder, None if lazy is None else OffloadedEncoder(lazy.load, offloaded)
+
+
+def codec_dtype(device: torch.device, dtype: torch.dtype) -> torch.dtype:
+    """Return the precision of decoder and encoder beside a generator: float16 on a GPU in place of bfloat16.
+
+    bfloat16 has too few digits for 256 levels and bands smooth gradients. Both decoders run in float16 in the demo
+    of Self-Forcing, so their range suffices for it. On a CPU float16 is slow, and the generator's precision stays.
+    """
+    return torch.float16 if device.type == "cuda" and dtype is torch.bfloat16 else dtype
+
+
+def has_room_for_state(codec: TAEHV | WanVAE, device: torch.device, config: ModelConfig) -> bool:
+    """Return whether the decoder state can stay on a GPU whose networks take turns; false on a CPU."""
+    if device.type != "cuda":
+        return False
+    name = WAN_VAE if isinstance(codec, WanVAE) else TAEHV_NAME
+    needed = memory_in_play(name, offload=True, keep_state=True, config=config)
+    return fits(needed, torch.cuda.get_device_properties(device).total_memory)
 
 
 def load_decoder(file: Path, device: torch.device, dtype: torch.dtype) -> TAEHV | WanVAE:
@@ -119,7 +159,8 @@ def load_decoder(file: Path, device: torch.device, dtype: torch.dtype) -> TAEHV 
         codec.encoder = nn.Sequential()  # never used, so it takes no memory
         return codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     tensors = {rename(name): tensor for name, tensor in tensors.items()}
-    return WanVAE(fill(lambda: _wan_network(file, tensors), tensors, file, "AutoencoderKLWan"))
+    network = fill(lambda: _wan_network(file, tensors), tensors, file, "AutoencoderKLWan")
+    return WanVAE(lay_out_for_gpu(network) if device.type == "cuda" else network)
 
 
 def rename(name: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from infrope_env.models.compile import can_compile
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.resolve import GeneratorSource
 from infrope_env.models.wan.codecs import choose_decoder, load_codecs
@@ -35,7 +36,8 @@ def load_wan(found: GeneratorSource, options: LoadOptions = DEFAULTS, prompts: I
     decoder = choose_decoder(files, options.decoder)
     encoder = find_text_encoder(files, options.text_device, options.text_dtype)
     encode_ahead(encoder, prompts)
-    return _load(files, _stamp(files, decoder), encoder, decoder, device, dtype, options.offload, options.compile)
+    compiled = options.compile and can_compile(device)
+    return _load(files, _stamp(files, decoder), encoder, decoder, device, dtype, options.offload, compiled)
 
 
 def _stamp(files: WanFiles, decoder: Path) -> Stamps:

@@ -1,23 +1,22 @@
-"""GPU memory that Wan needs, and what fits into which GPU: computed from shapes, nothing measured. Imports no torch.
+"""GPU memory that Wan needs, and what fits into which GPU. Imports no torch.
 
-Counted at 480x832 in bfloat16: weights, cache, window, the decoder's state and the widest moment of whatever computes.
-Cache and window are counted exactly as `dynamics/cache.py` allocates them. `RESERVED` covers CUDA, the allocator and a
-desktop.
+At 480x832, the generator in bfloat16 and its decoder in float16. Weights, cache and window are computed from the sizes
+with which they are allocated; what comes and goes within a block is measured by `measure_memory.py`, and a test
+measures it again. `RESERVED` covers CUDA, the workspaces of its libraries and a desktop; `MARGIN` covers the gaps of
+the allocator.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
 from infrope_env.config import WAN_1_3B, ModelConfig, Window
-from infrope_env.models.wan.settings import PIXELS_PER_LATENT
 
 GPUS_GB = (8, 12, 16, 24)
-RESERVED = 600_000_000
+RESERVED, MARGIN = 600_000_000, 0.05
 VALUE_BYTES = 2  # bfloat16
-ROTATING_BYTES = 4 + 4 + VALUE_BYTES  # per key value: as float32, rotated, and back
+ROTATED_BYTES = 170_000_000  # while cached keys are rotated, see `dynamics.cache.ROTATED_AT_ONCE`
 TEXT_BYTES = {"bfloat16": 11_400_000_000, "int8": 6_700_000_000}
 LINEARS_OF_WIDTH = 8  # per layer: query, key, value and output of two attentions, each dim to dim
 
@@ -29,8 +28,8 @@ class GeneratorMemory:
     Attributes:
         cache: Un-rotated keys and values of cached frames.
         window: Rotated keys and values that the attention of one block reads.
-        text: Keys and values of one prompt.
-        activations: Widest moment of a forward pass, roughly: eager, with attention that keeps no score matrix.
+        text: Embedding, keys and values of one prompt. Other prompts and saved states are in host memory.
+        activations: Widest moment of a block, measured: eager, with attention that keeps no score matrix.
     """
 
     weights: int
@@ -48,13 +47,14 @@ class GeneratorMemory:
 def generator_memory(config: ModelConfig, window: Window) -> GeneratorMemory:
     """Return the bytes of one rollout in bfloat16, batch 1."""
     frame = config.num_layers * config.tokens_per_frame * config.dim * VALUE_BYTES  # keys of one latent frame
-    tokens = window.block * config.tokens_per_frame
+    tokens, embedding = window.block * config.tokens_per_frame, config.text_len * config.text_dim * VALUE_BYTES
+    wide = max(2 * config.ffn_dim + 3.4 * config.dim, 10.2 * config.dim)  # in the feed-forward, in normalisation
     return GeneratorMemory(
         weights=parameters(config) * VALUE_BYTES,
         cache=2 * window.size * frame,
         window=(2 * window.size + window.block) * frame,
-        text=2 * config.num_layers * config.text_len * config.dim * VALUE_BYTES,
-        activations=tokens * (2 * config.ffn_dim + 8 * config.dim) * VALUE_BYTES,
+        text=2 * config.num_layers * config.text_len * config.dim * VALUE_BYTES + embedding,
+        activations=max(ROTATED_BYTES, tokens * round(wide) * VALUE_BYTES),
     )
 
 
@@ -78,60 +78,95 @@ def lora_parameters(config: ModelConfig, rank: int) -> int:
 
 @dataclass(frozen=True)
 class DecoderMemory:
-    """Memory of a decoder in bfloat16.
+    """Bytes of a decoder in float16 at 480x832, measured.
 
     Attributes:
-        weights: Bytes of the parameters.
-        state: Numbers in the decoder state, per pixel of a frame.
-        features: Numbers alive in the widest layer, per pixel of a frame: frames x channels x copies, roughly.
+        weights: The parameters.
+        decoding_weights: Those that decode; an encoder has the others.
+        state: The decoder state.
+        decoding: Most bytes at once beyond both while a block is decoded.
     """
 
     weights: int
-    state: float
-    features: int
+    decoding_weights: int
+    state: int
+    decoding: int
 
 
 DECODERS = {
-    "taew2_1": DecoderMemory(weights=23_000_000, state=84, features=12 * 64 * 3),
-    "wan_vae": DecoderMemory(weights=253_785_062, state=2364.5, features=4 * 96 * 5),
+    "taew2_1": DecoderMemory(19_689_222, 19_689_222, 67_092_480, 1_440_944_152),
+    "wan_vae": DecoderMemory(253_785_190, 146_591_206, 1_888_573_440, 1_082_465_280),
 }
-"""The full VAE decodes one latent frame at a time; its state is two feature frames of every convolution (1.9 GB)."""
+ENCODING = 2_471_031_910
+"""Most bytes at once while the full VAE encodes a picture of nine frames, its weights included; measured."""
 
 
-def memory_in_play(name: str, offload: bool) -> int:
-    """Return the GPU bytes that Wan 1.3B takes with a decoder, after the prompts are encoded."""
-    config, decoder = WAN_1_3B, DECODERS[name]
-    needs = generator_memory(config, Window())
-    rotating = config.num_layers * config.tokens_per_frame * config.dim * ROTATING_BYTES
-    resident, working = needs.cache + needs.window + needs.text, max(needs.activations, rotating)
-    pixels = math.prod(PIXELS_PER_LATENT * side for side in config.latent_size)
-    idle = decoder.weights + round(decoder.state * pixels * VALUE_BYTES)
-    decoding = idle + decoder.features * pixels * VALUE_BYTES
-    if offload:
-        return resident + max(needs.weights + working, decoding)
-    return resident + needs.weights + max(idle + working, decoding)
+def memory_in_play(name: str, offload: bool, keep_state: bool = False, config: ModelConfig = WAN_1_3B) -> int:
+    """Return the GPU bytes that a generator takes at window 6 with a decoder, after the prompts are encoded.
+
+    Args:
+        name: Key of `DECODERS`.
+        offload: Generator, decoder and encoder take turns.
+        keep_state: Under offload, the decoder state stays on the GPU.
+        config: Sizes of the generator; by default Wan 1.3B's.
+    """
+    decoder, needs = DECODERS[name], generator_memory(config, Window())
+    resident, generating = needs.cache + needs.window + needs.text, needs.weights + needs.activations
+    if not offload:
+        idle = decoder.weights + decoder.state
+        return resident + needs.weights + idle + max(needs.activations, decoder.decoding)
+    kept, moved = (decoder.state, 0) if keep_state else (0, decoder.state)
+    return resident + kept + max(generating, decoder.decoding_weights + moved + decoder.decoding)
 
 
-def fits(needed: float, gpu_gb: int) -> bool:
-    """Return whether a GPU sold with that many GB has room for that many bytes."""
-    return needed + RESERVED <= gpu_gb * 2**30
+def bytes_copied(name: str, keep_state: bool = False) -> int:
+    """Return the bytes that offload copies to the GPU and back for a block; frames, 14 MB, are copied in any case."""
+    decoder = DECODERS[name]
+    return (
+        generator_memory(WAN_1_3B, Window()).weights + decoder.decoding_weights + 2 * decoder.state * (not keep_state)
+    )
+
+
+def memory_at_a_picture(name: str, offload: bool) -> int:
+    """Return the GPU bytes that Wan 1.3B takes while a picture to start from is encoded."""
+    needs = generator_memory(WAN_1_3B, Window())
+    others = 0 if offload else needs.weights + (DECODERS[name].weights if name != "wan_vae" else 0)
+    return needs.cache + needs.window + needs.text + others + ENCODING
+
+
+def fits(needed: float, gpu_bytes: float) -> bool:
+    """Return whether a GPU with that much memory has room for that many bytes, the reserve and the margin."""
+    return needed + RESERVED <= (1 - MARGIN) * gpu_bytes
 
 
 def memory_table() -> str:
     """Return the table of README.md in this folder, in Markdown."""
     from infrope_env.text.lazy import HEADROOM  # imports torch
 
-    head = "| decoder | offload | in play (computed) | " + " | ".join(f"{gpu} GB" for gpu in GPUS_GB) + " |"
-    rows = [head, "|---" * (3 + len(GPUS_GB)) + "|"]
+    sizes = [gpu * 2**30 for gpu in GPUS_GB]
+    head = (
+        "| decoder | offload | in play | with a picture | copied a block | "
+        + " | ".join(f"{gpu} GB" for gpu in GPUS_GB)
+        + " |"
+    )
+    rows = [head, "|---" * (5 + len(GPUS_GB)) + "|"]
     for name in DECODERS:
         for offload in (False, True):
-            needed = memory_in_play(name, offload)
-            answers = " | ".join("yes" if fits(needed, gpu) else "no" for gpu in GPUS_GB)
-            rows.append(f"| {name} | {'yes' if offload else 'no'} | {needed / 1e9:.1f} GB | {answers} |")
-    for dtype, needed in TEXT_BYTES.items():
-        where = " | ".join("GPU" if fits(HEADROOM * needed, gpu) else "CPU" for gpu in GPUS_GB)
-        rows.append(f"| prompts, once, in {dtype} | | {needed / 1e9:.1f} GB (computed) | {where} |")
+            play, picture = memory_in_play(name, offload), memory_at_a_picture(name, offload)
+            answers = " | ".join(_answer(play, picture, size) for size in sizes)
+            copied = f"{bytes_copied(name) / 1e9:.1f} GB" if offload else ""
+            needed = f"{play / 1e9:.1f} GB | {max(play, picture) / 1e9:.1f} GB | {copied}"
+            rows.append(f"| {name} | {'yes' if offload else 'no'} | {needed} | {answers} |")
+    for dtype, size in TEXT_BYTES.items():
+        where = " | ".join("GPU" if fits(HEADROOM * size, gpu) else "CPU" for gpu in sizes)
+        rows.append(f"| prompts, once, in {dtype} | | {size / 1e9:.1f} GB (computed) | | | {where} |")
     return "\n".join(rows)
+
+
+def _answer(play: int, picture: int, gpu_bytes: int) -> str:
+    if not fits(play, gpu_bytes):
+        return "no"
+    return "yes" if fits(picture, gpu_bytes) else "no picture"
 
 
 def _linears(*widths: int) -> int:

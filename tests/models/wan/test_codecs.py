@@ -1,17 +1,21 @@
 """Codecs by name, loaded from files in their released layouts."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from infrope_env.config import WAN_1_3B, WAN_14B
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.codecs import load_decoder
+from infrope_env.models.wan.codecs import codec_dtype, has_room_for_state, load_decoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
+from infrope_env.pixels.wan_vae import WanVAE
 
 CPU = torch.device("cpu")
 LATENTS = torch.randn(1, 2, 16, 4, 6, generator=torch.Generator().manual_seed(0))
@@ -43,6 +47,43 @@ def test_taew2_1_decodes_as_the_network_its_file_was_made_from(network: TAEHV, r
         assert isinstance(decoder, TAEHV) and not list(decoder.encoder.parameters())
         assert (decoder.decode_float(LATENTS)[0] - expected).abs().max() < 1e-3
     assert load_decoder(released / "taew2_1.pth", CPU, torch.bfloat16).decode(LATENTS, None)[0].dtype == torch.uint8
+
+
+def test_decoders_compute_in_float16_on_a_gpu_in_place_of_bfloat16():
+    cuda = torch.device("cuda")
+    for device, generator, codec in (
+        (cuda, torch.bfloat16, torch.float16),
+        (cuda, torch.float16, torch.float16),
+        (cuda, torch.float32, torch.float32),
+        (CPU, torch.bfloat16, torch.bfloat16),
+        (CPU, torch.float32, torch.float32),
+    ):
+        assert codec_dtype(device, generator) is codec
+
+
+def test_float16_shows_levels_of_a_smooth_gradient_that_bfloat16_bands(network: TAEHV):
+    """The last layer's result in [0, 1], rounded to either dtype, then to 256 levels."""
+    smooth = torch.linspace(0, 1, 1024)
+    exact = smooth.mul(255).round()
+    errors = {dtype: (smooth.to(dtype).float().mul(255).round() - exact) for dtype in (torch.float16, torch.bfloat16)}
+    assert errors[torch.float16].count_nonzero() < 64 < 200 < errors[torch.bfloat16].count_nonzero()
+    exact_frames = network.decode_float(LATENTS)[0]
+    wrong = {}
+    for dtype in (torch.float16, torch.bfloat16):
+        half_network = copy.deepcopy(network).to(dtype)
+        frames = half_network.decode_float(LATENTS)[0].float()
+        wrong[dtype] = (frames - exact_frames).mul(255).abs().mean()
+    assert wrong[torch.float16] < wrong[torch.bfloat16] / 4  # eight times finer
+
+
+@pytest.mark.parametrize(("gigabytes", "stays"), [(8, False), (12, True)])
+def test_a_full_vae_s_state_stays_on_a_gpu_that_has_room(gigabytes: int, stays: bool, monkeypatch: pytest.MonkeyPatch):
+    properties = SimpleNamespace(total_memory=gigabytes * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    vae = object.__new__(WanVAE)  # only its class is asked for
+    cuda = torch.device("cuda")
+    assert has_room_for_state(vae, cuda, WAN_1_3B) is stays and not has_room_for_state(vae, CPU, WAN_1_3B)
+    assert not has_room_for_state(vae, cuda, WAN_14B)
 
 
 def test_the_encoder_prepends_the_frames_that_the_decoder_drops(network: TAEHV):
