@@ -206,20 +206,13 @@ class Rollout:
 
     @torch.inference_mode()
     def save(self) -> RolloutState:
-<<<<<<< HEAD
-        """Return a copy of everything that the future depends on, once the newest block is committed."""
+        """Return a copy of everything that the future depends on, in host memory, once the newest block is committed."""
         self.commit()
-        keys, values = self.cache.keys.clone(), self.cache.values.clone()
-        slot_of, latents = self.cache.slot_of, dict(self._latents)
+        keys, values = (tensor.to("cpu", copy=True) for tensor in (self.cache.keys, self.cache.values))
+        slot_of, latents = self.cache.slot_of, {frame: tensor.cpu() for frame, tensor in self._latents.items()}
         return RolloutState(
             keys, values, slot_of, self.next_frame, self.next_block, self.seed, latents, self._has_generated
         )
-=======
-        """Return a copy of everything that the future depends on, in host memory."""
-        keys, values = (tensor.to("cpu", copy=True) for tensor in (self.cache.keys, self.cache.values))
-        latents = {frame: tensor.cpu() for frame, tensor in self._latents.items()}
-        return RolloutState(keys, values, self.cache.slot_of, self.next_frame, self.next_block, self.seed, latents)
->>>>>>> memory
 
     @torch.inference_mode()
     def restore(self, state: RolloutState) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Mapping, Sequence
-=======
 import logging
->>>>>>> memory
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,13 +27,9 @@ class LoadOptions:
         text_device: Where Wan's text encoder runs: "auto", "cpu", "cuda", or "refuse".
         text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
         offload: Keep idle weights of Wan's generator and decoder in host memory.
-<<<<<<< HEAD
-        compile: Load a network of its own that `compile_model` compiles.
+        compile: Load a network of its own that `compile_model` compiles, where there is a compiler.
         lora: File or folder of a LoRA that is merged into Wan's generator.
         sampler: Denoising steps, or fields of `Sampler` to change, as in `Sampler.parse`.
-=======
-        compile: Load a network of its own that `compile_model` compiles, where there is a compiler.
->>>>>>> memory
     """
 
     decoder: str | None = None
