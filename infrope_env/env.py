@@ -32,7 +32,6 @@ from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.player.key_codes import key_code
 from infrope_env.reward import compute_reward, find_reward
-from infrope_env.text.prompt_cache import PromptCache
 
 
 class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
@@ -89,16 +88,14 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             actions: Name of a bundled action set, path of a TOML file, or the TOML structure itself.
             weights: Name of a bundled model or path of a world folder; "wan", the name of a released generator, its
                 file, or a folder of released Wan files. None is "pocket".
-            decoder: Name of the decoder; None means the model's own. Wan has "taew2_1" (fast, its own if downloaded)
-                and "wan_vae" (exact).
+            decoder: Name of the decoder; None means the model's own. Wan has "taew2_1" (fast) and "wan_vae" (exact).
             device: "cpu", "cuda" or "cuda:1"; None means the GPU where there is one.
             dtype: "float32", "bfloat16" or "float16"; None means a dtype that is fast on the device.
             max_blocks: Blocks, the first included, after which an episode is truncated; None never truncates.
             window: Size of the attention window in latent frames, or fields of `config.Window` to change.
             reward: Dotted name of a callable (frames, info) -> float or (float, terminated).
-            text_device: Device of Wan's text encoder: "auto" (the GPU if it fits), "cpu", "cuda", or "refuse", which
-                never loads it and accepts cached prompts only.
-            text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
+            text_device: Of Wan's text encoder: "auto" (the GPU if it fits), "cpu", "cuda", "refuse" (no new prompts).
+            text_dtype: Precision of the weights of Wan's text encoder: "bfloat16", "int8" or "float32".
             offload: Move Wan's generator and decoder to the GPU in turns, for one environment at a time.
             compile: Compile transformer and decoder for every shape of play before the first block, which takes
                 minutes the first time. A compiled model makes other bytes than one that is not compiled.
@@ -122,9 +119,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.steering = self.action_set.start(**self._start)
         limit_threads()
         options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile)
-        self.model = load_model(weights, options, (*self.action_set.prompts(), self.steering.prompt))
+        self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
         self.window = Window.parse(window, default=self.model.window)
-        self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
+        self._prompt_cache = self.model.make_prompt_cache()
         self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()
         if compile:
@@ -209,8 +206,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         return self._renderer.render(observation, self.render_mode)
 
     def close(self) -> None:
-        """Close the window if there is one. The environment stays usable; its next block opens another window."""
+        """Close the window, and stop encoding prompts in the background. The environment stays usable after a reset."""
         self._renderer.close()
+        self._prompt_cache.stop_background()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Return the action of every key binding in pygame's key codes, as `gymnasium.utils.play` expects it."""
@@ -320,6 +318,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
         self.timings = parts | {"total_s": ended - started}
         self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
+        if transition in (Transition.START, Transition.CUT):
+            self._prompt_cache.encode_in_background(self.action_set.prompts_nearest_first(steering))
         return frames
 
     def _describe(self, frames: Frames, transition: Transition, action: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ GPUS_GB = (8, 12, 16, 24)
 RESERVED = 600_000_000
 VALUE_BYTES = 2  # bfloat16
 ROTATING_BYTES = 4 + 4 + VALUE_BYTES  # per key value: as float32, rotated, and back
-TEXT_BYTES = {"bfloat16": 11_400_000_000, "int8": 6_700_000_000}
+TEXT_BYTES = 1_900_000_000  # one layer of the text encoder and a batch of texts, see `gpu_bytes_needed` in text/lazy.py
 LINEARS_OF_WIDTH = 8  # per layer: query, key, value and output of two attentions, each dim to dim
 
 
@@ -128,9 +128,8 @@ def memory_table() -> str:
             needed = memory_in_play(name, offload)
             answers = " | ".join("yes" if fits(needed, gpu) else "no" for gpu in GPUS_GB)
             rows.append(f"| {name} | {'yes' if offload else 'no'} | {needed / 1e9:.1f} GB | {answers} |")
-    for dtype, needed in TEXT_BYTES.items():
-        where = " | ".join("GPU" if fits(HEADROOM * needed, gpu) else "CPU" for gpu in GPUS_GB)
-        rows.append(f"| prompts, once, in {dtype} | | {needed / 1e9:.1f} GB (computed) | {where} |")
+    where = " | ".join("GPU" if fits(HEADROOM * TEXT_BYTES, gpu) else "CPU" for gpu in GPUS_GB)
+    rows.append(f"| prompts, once, before play | | {TEXT_BYTES / 1e9:.1f} GB (computed) | {where} |")
     return "\n".join(rows)
 
 
