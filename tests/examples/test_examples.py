@@ -43,7 +43,7 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 def test_every_example_is_short() -> None:
     lengths = {script: len((EXAMPLES / script).read_text(encoding="utf-8").splitlines()) for script in SCRIPTS}
-    assert len(lengths) == 6 and max(lengths.values()) < LINES, lengths
+    assert len(lengths) == 7 and max(lengths.values()) < LINES, lengths
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -108,6 +108,15 @@ def test_gymnasium_s_player_opens_and_closes(shell: Shell, weights: str) -> None
     pygame.display.init()
     pygame.event.post(pygame.event.Event(pygame.QUIT))
     shell.run("wrappers_tour.py", "play", "--weights", weights, "--zoom", "2")
+
+
+def test_the_text_encoder_s_speed_is_measured_by_dtype_and_threads(shell: Shell) -> None:
+    pytest.importorskip("transformers", reason="needs the extra 'wan'")
+    small = ("--layers", "3", "--shrink", "64", "--threads", "1", "2", "--batch", "2")
+    first, *lines, last = shell.run("wan_text_speed.py", *small)
+    assert "145 tokens, batches of 2" in first
+    cases = [(case["weights"], case["threads"]) for case in json.loads(last)]
+    assert cases == [(kind, threads) for kind in ("bfloat16", "int8") for threads in (1, 2)] and len(lines) == 4
 
 
 def test_the_benchmark_has_a_row_for_each_window(shell: Shell, weights: str) -> None:
