@@ -18,7 +18,7 @@ class LoadOptions:
         device: "cpu", "cuda" or "cuda:1"; by default the GPU where there is one.
         dtype: "float32", "bfloat16" or "float16"; by default what is fast on the device.
         text_device: Where Wan's text encoder runs: "auto", "cpu", "cuda", or "refuse".
-        text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
+        text_dtype: Precision of the weights of Wan's text encoder: "bfloat16", "int8" or "float32".
         offload: Keep idle weights of Wan's generator and decoder in host memory.
         compile: Load a network of its own that `compile_model` compiles.
     """

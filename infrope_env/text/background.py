@@ -41,6 +41,7 @@ class BackgroundEncoding:
         self._encoder, self._folder, self._id = encoder, folder, EncoderId.of(encoder)
         self._lock = threading.Lock()
         self._queue: deque[str] = deque()
+        self._stored: set[str] = set()  # texts whose file was seen: a request asks the disk once for each
         self._active = self._failed = False
         self._stopping = threading.Event()
         self._thread: Future[None] | None = None
@@ -106,7 +107,9 @@ class BackgroundEncoding:
             progress.report(done, total)
 
     def _is_stored(self, text: str) -> bool:
-        return self._id.path_of(self._folder, text).is_file()
+        if text not in self._stored and self._id.path_of(self._folder, text).is_file():
+            self._stored.add(text)
+        return text in self._stored
 
     def _next_batch(self) -> list[str]:
         """Take the next texts that nobody has encoded meanwhile; without one, the thread has nothing left to do."""
