@@ -40,7 +40,7 @@ def write_random_encoder(folder: Path, layers: int, shrink: int) -> Path:
         attention, dense = f"encoder.block.{i}.layer.0", f"encoder.block.{i}.layer.1"
         tensors = {f"{attention}.SelfAttention.{part}.weight": weight(width, width) for part in "qkvo"}
         tensors[f"{attention}.SelfAttention.relative_attention_bias.weight"] = weight(BUCKETS, HEADS)
-        tensors |= {f"{part}.layer_norm.weight": scale for part in (attention, dense)}
+        tensors |= {f"{part}.layer_norm.weight": scale.clone() for part in (attention, dense)}
         tensors |= {f"{dense}.DenseReluDense.{part}.weight": weight(ffn, width) for part in ("wi_0", "wi_1")}
         save_file(tensors | {f"{dense}.DenseReluDense.wo.weight": weight(width, ffn)},
                   folder / "text_encoder" / f"model-{i:02}.safetensors")  # fmt: skip
