@@ -197,13 +197,15 @@ class Weights:
     """Check every byte of the files."""
     revision: str | None = None
     """Commit to download, 40 hex digits; by default the one downloaded first."""
+    encode: tuple[str, ...] | None = None
+    """Encode the prompts of these action sets ahead of play; without a name, those of Wan."""
 
     def run(self) -> int:
         """Print a description of one model or, without a name, of all of them; return the exit code."""
         from infrope_env.models.wan.command import run_command
 
-        for line in run_command(self.name, self.download, self.convert, self.verify, self.revision):
-            print(line)
+        for line in run_command(self.name, self.download, self.convert, self.verify, self.revision, self.encode):
+            print(line, flush=True)
         require_output()
         return 0
 

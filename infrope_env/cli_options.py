@@ -36,7 +36,7 @@ class MachineOptions:
     text_device: str | None = None
     """Device of Wan's text encoder: auto, cpu, cuda, or refuse (cached prompts only)."""
     text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
-    """Precision of Wan's text encoder; int8 takes 7 GB, bfloat16 11 GB."""
+    """Precision of the weights of Wan's text encoder; bfloat16 is as released."""
     offload: bool = False
     """Move Wan's generator and decoder to a small GPU in turns."""
     headless: bool = False

@@ -32,7 +32,6 @@ from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.player.key_codes import key_code
 from infrope_env.reward import compute_reward, find_reward
-from infrope_env.text.prompt_cache import PromptCache
 
 
 class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
@@ -123,9 +122,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.steering = self.action_set.start(**self._start)
         limit_threads()
         options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler)
-        self.model = load_model(weights, options, (*self.action_set.prompts(), self.steering.prompt))
+        self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
         self.window = Window.parse(window, default=self.model.window)
-        self._prompt_cache = PromptCache(self.model.text_encoder, self.model.prompt_folder, device=self.model.device)
+        self._prompt_cache = self.model.make_prompt_cache()
         self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()
         if self.model.compiled:
@@ -208,8 +207,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         return self._renderer.render(observation, self.render_mode)
 
     def close(self) -> None:
-        """Close the window, if there is one, after the newest block was shown; the next block opens another."""
+        """Show the newest block to its end, close the window, stop encoding prompts; the next block opens another."""
         self._renderer.close()
+        self._prompt_cache.stop_background()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Return the action of every key binding in pygame's key codes, as `gymnasium.utils.play` expects it."""
@@ -346,6 +346,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self._rollout.commit()  # only queued here: it runs while the caller chooses the next action
             self._rollout.draw_ahead()
         self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
+        if transition in (Transition.START, Transition.CUT):
+            self._prompt_cache.encode_in_background(self.action_set.prompts_nearest_first(steering))
         return frames
 
     def _present(self, frames: Frames) -> tuple[Frames, dict[str, Any]]:

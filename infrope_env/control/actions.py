@@ -193,6 +193,12 @@ class ActionSet:
         scenes = dict.fromkeys([self.defaults.scene, *self.scenes])
         return tuple(dict.fromkeys(self.prompt_for(*names) for names in product(chosen, scenes, self.motions)))
 
+    def prompts_nearest_first(self, steering: Steering) -> tuple[str, ...]:
+        """Return every prompt that actions can lead to, each once: first those that one action leads to from here."""
+        motions = [self.prompt_for(steering.subject, steering.scene, motion) for motion in self.motions]
+        scenes = [self.prompt_for(steering.subject, scene, steering.motion) for scene in self.scenes]
+        return tuple(dict.fromkeys((*motions, *scenes, *self.prompts(steering.subject), *self.prompts())))
+
     def start(
         self, subject: str | None = None, scene: str | None = None, motion: str | None = None, prompt: str | None = None
     ) -> Steering:

@@ -206,7 +206,7 @@ class Rollout:
 
     @torch.inference_mode()
     def save(self) -> RolloutState:
-        """Return a copy of everything that the future depends on, in host memory, once the newest block is committed."""
+        """Return a copy of everything that the future depends on, in host memory, after a commit that is due."""
         self.commit()
         keys, values = (tensor.to("cpu", copy=True) for tensor in (self.cache.keys, self.cache.values))
         slot_of, latents = self.cache.slot_of, {frame: tensor.cpu() for frame, tensor in self._latents.items()}

@@ -25,7 +25,7 @@ class LoadOptions:
         dtype: Precision of the generator, "float32", "bfloat16" or "float16"; by default what is fast on the device.
             Wan's decoders follow it, but on a GPU compute in float16 in place of bfloat16.
         text_device: Where Wan's text encoder runs: "auto", "cpu", "cuda", or "refuse".
-        text_dtype: Precision of Wan's text encoder: "bfloat16", "int8" or "float32".
+        text_dtype: Precision of the weights of Wan's text encoder: "bfloat16", "int8" or "float32".
         offload: Keep idle weights of Wan's generator and decoder in host memory.
         compile: Load a network of its own that `compile_model` compiles, where there is a compiler.
         lora: File or folder of a LoRA that is merged into Wan's generator.

@@ -112,7 +112,8 @@ def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prom
     Args:
         weights: See `resolve`.
         options: Choices at loading time.
-        prompts: Texts that a large text encoder encodes before the generator takes its memory.
+        prompts: Texts of play. A large text encoder encodes the first one, on a GPU the others too, before the
+            generator takes its memory.
 
     Raises:
         WeightsError: Weights are missing, damaged or do not fit, or the model has no such option.

@@ -11,6 +11,7 @@ from infrope_env.config import ModelConfig, Sampler, Window
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.pixels.codec import Decoder, Encoder
 from infrope_env.text.encoder import TextEncoder
+from infrope_env.text.prompt_cache import PromptCache
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,7 @@ class WorldModel:
     def config(self) -> ModelConfig:
         """Sizes of the transformer."""
         return self.transformer.config
+
+    def make_prompt_cache(self) -> PromptCache:
+        """Return an empty cache of prompt embeddings, which are pinned in host memory if the model is on a GPU."""
+        return PromptCache(self.text_encoder, self.prompt_folder, pin=self.device.type == "cuda")

@@ -22,6 +22,7 @@ from infrope_env.control.keyboard import KeyboardController
 from infrope_env.control.playable import playable
 from infrope_env.player.bindings import list_bindings
 from infrope_env.player.keys import KeyReader
+from infrope_env.player.log_notices import LogNotices
 from infrope_env.player.overlay import Overlay, Readout
 from infrope_env.player.pace import FrameRate
 from infrope_env.player.playback import ShownFrame
@@ -89,7 +90,7 @@ class PlaySession:
         self._world_asked: Future[Any] | None = None  # the newest new world
         self._overlay = Overlay()
         self._notice, self._notice_s = "", 0.0
-        self._problem = problem
+        self._problem, self._log = problem, LogNotices()
         self._last_problem: str | None = None
         self._drawn_s = -REDRAW_S
         self._pending: list[tuple[Future[Any], Callable[[Future[Any]], str | None]]] = []  # with the notice for each
@@ -120,16 +121,17 @@ class PlaySession:
             StreamError: A block could not be generated.
             ValueError: The options of the first reset were refused.
         """
-        first = self.stream.start(seed, options)
-        try:
-            while not self._quit:
-                self.tick()
-                if first.done():
-                    first.result()  # raises the error of the reset
-                time.sleep(POLL_S)
-        finally:
-            self.window.close()
-            self.stream.close()
+        with self._log:
+            first = self.stream.start(seed, options)
+            try:
+                while not self._quit:
+                    self.tick()
+                    if first.done():
+                        first.result()  # raises the error of the reset
+                    time.sleep(POLL_S)
+            finally:
+                self.window.close()
+                self.stream.close()
 
     def tick(self) -> None:
         """Handle events and finished commands, then draw if something has changed."""
@@ -300,6 +302,8 @@ class PlaySession:
             future, describe = finished
             if (notice := describe(future)) is not None:
                 self._notice, self._notice_s = notice, now
+        if (warned := self._log.take()) is not None:
+            self._notice, self._notice_s = warned, now
         problem = self._problem()
         if problem != self._last_problem:
             self._last_problem = problem

@@ -21,6 +21,7 @@ from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.player.pace import Pace
 from infrope_env.player.playback import BlockFrames, Info, Playback, ShownFrame
+from infrope_env.text.turns import interrupt
 
 
 class StreamError(RuntimeError):
@@ -105,12 +106,16 @@ class Stream:
         return future
 
     def close(self) -> None:
-        """Stop the worker, wait for the block that is being generated, and cancel the commands that are left."""
+        """Stop the worker, wait for the block that is being generated, and cancel the commands that are left.
+
+        A prompt that is being encoded is not waited for.
+        """
         with self._wake:
             self._closing = True
             self._wake.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        while self._thread is not None and self._thread.is_alive():
+            interrupt(self._thread)
+            self._thread.join(0.05)
         while self._commands:
             self._commands.popleft()[1].cancel()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -16,6 +16,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor, nn
+
+from infrope_env.text.turns import Turns
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 """Tokens of padding and of words outside the vocabulary, ids 0 and 1."""
@@ -46,6 +48,41 @@ class Releasable(Protocol):
 
     def release(self) -> None:
         """Free the weights; the next call loads them again."""
+
+
+@runtime_checkable
+class LargeTextEncoder(Releasable, Protocol):
+    """Text encoder that takes seconds per text, such as `lazy.LazyTextEncoder`.
+
+    Attributes:
+        turns: The order of encoding with this encoder.
+        seconds_each: Seconds that the newest batch took per text; None before the first.
+    """
+
+    text_len: int
+    text_dim: int
+    fingerprint: str
+    turns: Turns
+    seconds_each: float | None
+
+    @property
+    def available(self) -> bool:
+        """Whether texts may be encoded at all."""
+
+    @property
+    def batch_size(self) -> int:
+        """Number of texts that are best encoded together now."""
+
+    def __call__(self, texts: list[str], report: Callable[[float], None] = ...) -> Tensor:
+        """Encode texts as `TextEncoder` does; `report` receives the fraction that is done."""
+
+    def encode_in_background(
+        self, texts: list[str], stopped: Callable[[], bool], report: Callable[[float], None]
+    ) -> Tensor:
+        """Encode texts in the calling thread, after those that are urgent; EncodingStopped once `stopped` is True."""
+
+    def cut_of(self, text: str) -> str | None:
+        """Return a sentence on where a long text is cut; None if it is whole."""
 
 
 class TextEncoderAbsent(ValueError):

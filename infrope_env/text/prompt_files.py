@@ -2,7 +2,8 @@
 
     <first 16 digits of the encoder's fingerprint>/<sha256 of the text>.safetensors
 
-A file's metadata holds the text, the encoder's fingerprint and sizes, and a checksum.
+A file's metadata holds the text, the encoder's fingerprint and sizes, a checksum, and where a long text was cut. A
+folder can be copied to another machine, which then plays these texts without the encoder.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from infrope_env.atomic_file import write_atomically
 from infrope_env.cache_dir import cache_dir
-from infrope_env.text.encoder import TextEncoder
+from infrope_env.text.encoder import LargeTextEncoder, TextEncoder
 
 METADATA_KEY = "infrope"
 """The only metadata entry, a JSON object: safetensors writes several in any order, and equal files need equal bytes."""
@@ -39,7 +40,9 @@ class EncoderId:
     """Identity of an encoder, as stored with its embeddings.
 
     Attributes:
-        fingerprint: Fingerprint of the weights; equal fingerprints give equal embeddings.
+        fingerprint: Fingerprint of the weights, the tokenizer and the dtype of the weights. Embeddings of equal
+            fingerprints are equal up to the last bits, which depend on the kind of processor or GPU that made them;
+            play uses the file as it is.
         text_len: Rows of an embedding.
         text_dim: Width of a row.
     """
@@ -66,8 +69,21 @@ def stored_encoders(folder: Path) -> tuple[EncoderId, ...]:
     return tuple(encoder for encoder in first_readable if encoder is not None)
 
 
-def read_embedding(path: Path, encoder: EncoderId) -> Tensor | None:
-    """Return the embedding stored at `path`, 1 text_len text_dim; None if the file is missing, damaged or misfits."""
+@dataclass(frozen=True)
+class StoredEmbedding:
+    """An embedding as its file has it.
+
+    Attributes:
+        rows: The embedding, 1 text_len text_dim.
+        cut: Sentence on where the text was cut because it was too long; None if it was whole.
+    """
+
+    rows: Tensor
+    cut: str | None
+
+
+def read_embedding(path: Path, encoder: EncoderId) -> StoredEmbedding | None:
+    """Return the embedding stored at `path`; None if the file is missing, damaged or misfits."""
     try:
         with safe_open(path, framework="pt") as file:
             rows, metadata = file.get_tensor("embedding"), _parse_metadata(file.metadata())
@@ -78,10 +94,10 @@ def read_embedding(path: Path, encoder: EncoderId) -> Tensor | None:
         return None
     embedding = rows.new_zeros(1, encoder.text_len, encoder.text_dim)
     embedding[0, : len(rows)] = rows
-    return embedding
+    return StoredEmbedding(embedding, metadata["cut"])
 
 
-def write_embedding(path: Path, embedding: Tensor, encoder: EncoderId, text: str) -> None:
+def write_embedding(path: Path, embedding: Tensor, encoder: EncoderId, text: str, cut: str | None = None) -> None:
     """Store the rows of an embedding up to the last nonzero one; even a long prompt fills only a quarter of 512 rows.
 
     The file is written whole or not at all. If it cannot be written, as on a full disk, a warning is issued and
@@ -92,6 +108,7 @@ def write_embedding(path: Path, embedding: Tensor, encoder: EncoderId, text: str
         embedding: Embedding of the text, 1 text_len text_dim.
         encoder: Encoder that made it, for the metadata.
         text: Text that was encoded, for the metadata.
+        cut: Sentence on where it was cut, for the metadata.
     """
     rows = _without_trailing_zeros(embedding[0].detach().cpu())
     metadata = {
@@ -99,11 +116,24 @@ def write_embedding(path: Path, embedding: Tensor, encoder: EncoderId, text: str
         "fingerprint": encoder.fingerprint,
         "text_len": encoder.text_len,
         "sha256": _checksum(rows),
-    }
+    } | ({} if cut is None else {"cut": cut})
     try:
         write_atomically(path, save({"embedding": rows}, metadata={METADATA_KEY: json.dumps(metadata)}))
     except OSError as error:
         warnings.warn(f"The embedding was not kept in {path.parent}: {error.strerror}.", stacklevel=2)
+
+
+def store_embedding(folder: Path, encoder: TextEncoder, text: str, embedding: Tensor) -> str | None:
+    """Store the embedding, 1 text_len text_dim, that an encoder has just made.
+
+    Returns:
+        Sentence on where the text was cut; None if it was whole.
+    """
+    is_full = bool(embedding[0, -1].any())
+    cut = encoder.cut_of(text) if is_full and isinstance(encoder, LargeTextEncoder) else None
+    encoder_id = EncoderId.of(encoder)
+    write_embedding(encoder_id.path_of(folder, text), embedding, encoder_id, text, cut)
+    return cut
 
 
 def _read_encoder_id(path: Path) -> EncoderId | None:
@@ -117,13 +147,16 @@ def _read_encoder_id(path: Path) -> EncoderId | None:
 
 
 def _parse_metadata(entries: dict[str, str]) -> dict[str, Any]:
-    """Return text, fingerprint, text_len and sha256 from a file's metadata.
+    """Return text, fingerprint, text_len, sha256, and cut or None, from a file's metadata.
 
     Raises:
         KeyError, TypeError, ValueError: The metadata is incomplete or no JSON object.
     """
     metadata = json.loads(entries[METADATA_KEY])
-    return {name: metadata[name] for name in ("text", "fingerprint", "text_len", "sha256")}
+    cut = metadata.get("cut")
+    return {name: metadata[name] for name in ("text", "fingerprint", "text_len", "sha256")} | {
+        "cut": cut if isinstance(cut, str) else None
+    }
 
 
 def _without_trailing_zeros(rows: Tensor) -> Tensor:

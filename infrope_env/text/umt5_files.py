@@ -79,11 +79,11 @@ class UMT5Files:
         return self.weights[0].parent
 
     def fingerprint(self, dtype: str) -> str:
-        """Return a sha256 of the dtype, the tokenizer, and sizes and samples of the weights.
+        """Return a sha256 of the dtype of the weights, the tokenizer, and sizes and samples of the weights.
 
         A megabyte of each file, sampled evenly, distinguishes encoders; hashing 11 GB would delay the first prompt.
         """
-        digest = hashlib.sha256(f"umt5 {dtype}".encode() + self.tokenizer.read_bytes())
+        digest = hashlib.sha256(f"umt5 {dtype} in float32".encode() + self.tokenizer.read_bytes())
         for path in self.weights:
             size = path.stat().st_size
             digest.update(size.to_bytes(8, "little"))

@@ -118,3 +118,12 @@ def test_importing_the_module_does_not_import_torch():
     code = "import sys, infrope_env.control.actions; print('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "False"
+
+
+def test_the_prompts_that_one_action_leads_to_come_first(pocket):
+    steering = pocket.start(subject="wizard", scene="city", motion="jump")
+    prompts = pocket.prompts_nearest_first(steering)
+    one_action_away = {pocket.steer(steering, action)[0].prompt for action in range(len(pocket.actions))}
+    assert set(prompts[: len(one_action_away)]) == one_action_away
+    assert set(prompts[: len(pocket.prompts("wizard"))]) == set(pocket.prompts("wizard"))
+    assert sorted(prompts) == sorted(pocket.prompts())

@@ -122,6 +122,15 @@ def test_gymnasium_s_player_opens_and_closes(shell: Shell, weights: str) -> None
     shell.run("wrappers_tour.py", "play", "--weights", weights, "--zoom", "2")
 
 
+def test_the_text_encoder_s_speed_is_measured_by_dtype_and_threads(shell: Shell) -> None:
+    pytest.importorskip("transformers", reason="needs the extra 'wan'")
+    small = ("--layers", "3", "--shrink", "64", "--threads", "1", "2", "--batch", "2")
+    first, *lines, last = shell.run("wan_text_speed.py", *small)
+    assert "145 tokens, batches of 2" in first
+    cases = [(case["weights"], case["threads"]) for case in json.loads(last)]
+    assert cases == [(kind, threads) for kind in ("bfloat16", "int8") for threads in (1, 2)] and len(lines) == 4
+
+
 def test_the_benchmark_has_a_row_for_each_window(shell: Shell, weights: str) -> None:
     lines = shell.run("benchmark.py", "--weights", weights, "--windows", "5", "9", "--blocks", "2")
     assert [line.split()[0] for line in lines[2:4]] == ["5", "9"]

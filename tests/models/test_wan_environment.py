@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from infrope_env.models.resolve import load_model
 from infrope_env.models.wan import load as wan_load
 from infrope_env.text.encoder import TextEncoderAbsent
 from infrope_env.text.lazy import LazyTextEncoder
+from infrope_env.text.prompt_cache import PromptCache
 from infrope_env.text.prompt_files import default_folder
 from tests.models.wan.wan_folder import ACTIONS, FRAME_SIZE, write_wan_folder
 
@@ -89,8 +91,8 @@ def test_play_goes_from_released_files_to_pixels(folder: Path, actions: str, tmp
         ["walk", "switch"],
         ["cut_forest", "cut"],
     ]
-    assert "infrope: encoding prompts: 4 of 4" in done.stderr.splitlines()
-    assert len(list((tmp_path / "prompts").glob("*/*.safetensors"))) == 4
+    assert any(line.startswith("infrope: encoding prompts: 1 of 1, ") for line in done.stderr.splitlines())
+    assert len(list((tmp_path / "prompts").glob("*/*.safetensors"))) >= 3
 
 
 def test_a_recording_names_every_file_and_is_made_again(
@@ -191,7 +193,7 @@ def test_a_rollout_begins_from_a_picture_that_the_full_vae_encodes(given: dict[s
 # text
 
 
-def test_prompts_are_encoded_and_the_encoder_released_before_the_generator_is_loaded(
+def test_play_begins_after_the_start_prompt_and_the_others_are_encoded_meanwhile(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("INFROPE_CACHE", str(tmp_path))
@@ -207,11 +209,70 @@ def test_prompts_are_encoded_and_the_encoder_released_before_the_generator_is_lo
     read_generator = wan_load.read_generator
     monkeypatch.setattr(wan_load, "read_generator", read)
     env = gymnasium.make(ID, **given)
-    assert seen == [(4, False)] and len(loaded) == 1
-    assert "encoding prompts: 4 of 4" in caplog.text
+    assert seen == [(1, False)] and len(loaded) == 1 and kept() == 1
+    assert "encoding prompts: 1 of 1" in caplog.text
     env.reset(seed=0)
+    wait_until(lambda: kept() == 4)
+    assert "encoding prompts while you play: 3 of 3" in caplog.text
     play(env, WALK, CUT_FOREST, STAND)
-    assert len(loaded) == 1  # no new prompt, so it is not loaded again
+    assert len(loaded) == 1  # no new prompt, so play never waits for it
+
+
+def kept() -> int:
+    return len(list(default_folder().glob("*/*.safetensors")))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_prompt_that_is_not_encoded_yet_is_encoded_at_once_and_plays_the_same(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    pixels = []
+    for ahead in (True, False):
+        monkeypatch.setenv("INFROPE_CACHE", str(tmp_path / str(ahead)))
+        wan_load._load.cache_clear()
+        if not ahead:
+            monkeypatch.setattr(PromptCache, "encode_in_background", lambda *_: None)
+        env = gymnasium.make(ID, **given)
+        env.reset(seed=0)
+        if ahead:
+            wait_until(lambda: kept() == 4)
+        caplog.clear()
+        pixels.append(play(env, WALK, CUT_FOREST))
+        assert ("encoding prompts: 0 of 1" in caplog.text) == (not ahead) and kept() == (4 if ahead else 3)
+    assert pixels[0] == pixels[1]
+
+
+def test_closing_stops_encoding_ahead_and_the_next_reset_goes_on(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFROPE_CACHE", str(tmp_path))
+    wan_load._load.cache_clear()
+    env = gymnasium.make(ID, **given).unwrapped
+    with env.model.text_encoder.turns.urgent():  # nothing is encoded ahead
+        env.reset(seed=0)
+        assert env._prompt_cache._background.active
+        env.close()
+        assert not env._prompt_cache._background.active and kept() == 1
+        env.reset(seed=0)
+    wait_until(lambda: kept() == 4)
+    env.close()
+
+
+def test_a_prompt_that_is_too_long_says_so_once(given: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    env = gymnasium.make(ID, **given).unwrapped
+    env.reset(seed=2)
+    for _ in range(2):
+        env.set_prompt("a fox at dawn " * 200)
+        env.step(STAND)
+    (sentence,) = [message for message in caplog.messages if "is cut" in message]
+    assert "it has 800 tokens, the text encoder reads the first 511" in sentence
 
 
 def spy_on_encoders(monkeypatch: pytest.MonkeyPatch) -> list[LazyTextEncoder]:
@@ -219,9 +280,9 @@ def spy_on_encoders(monkeypatch: pytest.MonkeyPatch) -> list[LazyTextEncoder]:
     loaded: list[LazyTextEncoder] = []
     call = LazyTextEncoder.__call__
 
-    def ask(self: LazyTextEncoder, texts: list[str]) -> Any:
+    def ask(self: LazyTextEncoder, *arguments: Any) -> Any:
         loaded.extend([] if self.loaded else [self])
-        return call(self, texts)
+        return call(self, *arguments)
 
     monkeypatch.setattr(LazyTextEncoder, "__call__", ask)
     return loaded

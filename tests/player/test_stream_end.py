@@ -1,5 +1,12 @@
 """When blocks begin and are shown no more: pauses, the end of a script, the number of blocks."""
 
+import threading
+import time
+
+from infrope_env.player.headless import stand_still
+from infrope_env.player.stream import Stream
+from infrope_env.text.turns import EncodingStopped, interruptible
+from tests.player.fakes import FakeEnv
 from tests.player.simulation import Simulation
 
 
@@ -124,3 +131,19 @@ def test_a_number_of_blocks_counts_those_of_new_worlds_and_outranks_the_script()
     refused = simulation.stream.new_world()
     play_to_the_end(simulation)
     assert len(simulation.env.log) == 2 and "last block" in str(refused.exception())
+
+
+def test_closing_does_not_wait_for_a_prompt_that_is_being_encoded() -> None:
+    encoding, began_s = threading.Event(), time.monotonic()
+
+    def work() -> None:
+        with interruptible() as stopped:
+            encoding.set()
+            stopped.wait(20)
+            raise EncodingStopped
+
+    stream = Stream(FakeEnv(work), stand_still)
+    first = stream.start(seed=1)
+    assert encoding.wait(20)
+    stream.close()
+    assert time.monotonic() - began_s < 10 and isinstance(first.exception(), EncodingStopped)

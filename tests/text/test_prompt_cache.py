@@ -109,10 +109,15 @@ def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.glob("*/*")) == []
 
 
-def test_embeddings_are_on_the_device_of_the_cache(tmp_path):
+def test_embeddings_are_in_host_memory_pinned_where_a_gpu_plays(tmp_path, monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor.device.type) or tensor)
     PromptCache(CountingEncoder(), tmp_path)["a fox"]
+    assert pinned == []
     for folder in (None, tmp_path):
-        assert PromptCache(CountingEncoder(), folder, device="meta")["a fox"].device.type == "meta"
+        cache = PromptCache(CountingEncoder(), folder, pin=True)
+        assert cache["a fox"] is cache["a fox"] and cache["a fox"].device.type == "cpu"
+    assert pinned == ["cpu", "cpu"]  # once per text and cache: no block after the first pays for it
 
 
 def test_a_refused_text_is_not_cached():

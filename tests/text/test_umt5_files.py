@@ -29,11 +29,6 @@ def test_sizes_are_read_off_the_tensors(twin: Path) -> None:
     assert sizes == UMT5Sizes(vocab_size=64, relative_attention_num_buckets=32, **SIZES)
 
 
-def test_the_token_embedding_is_one(encoder: UMT5TextEncoder) -> None:
-    assert encoder.model.shared is encoder.model.encoder.embed_tokens
-    assert not encoder.model.training and not any(p.requires_grad for p in encoder.model.parameters())
-
-
 def damage_file(folder: Path, damage: str) -> None:
     weights = folder / "models_t5_umt5-xxl-enc-bf16.pth"
     tensors = torch.load(weights)

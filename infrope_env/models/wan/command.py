@@ -17,6 +17,7 @@ from infrope_env.models.wan import parts as wan_parts
 from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, DEFAULT, Checkpoint
 from infrope_env.models.wan.memory import generator_memory, memory_table
 from infrope_env.models.wan.parts import PARTS, TAEHV_BYTES, TAEHV_NAME
+from infrope_env.models.wan.prompts import encode_command
 from infrope_env.models.wan.store import find_converted, read_record
 from infrope_env.models.world_folder import describe_world
 from infrope_env.tensor_files import sha256_of
@@ -31,7 +32,14 @@ NOTE = (
 )
 
 
-def run_command(name: str | None, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
+def run_command(
+    name: str | None,
+    download: bool,
+    convert: bool,
+    verify: bool,
+    revision: str | None,
+    encode: tuple[str, ...] | None = None,
+) -> Iterator[str]:
     """Run `infrope weights` and yield its output, line by line; WeightsError says why it cannot be done.
 
     Args:
@@ -40,7 +48,15 @@ def run_command(name: str | None, download: bool, convert: bool, verify: bool, r
         convert: Write a downloaded generator as .safetensors in bfloat16.
         verify: Read all of a generator and check it.
         revision: Commit to download, 40 hex digits.
+        encode: Action sets whose prompts to encode ahead of play; empty means "wan".
     """
+    if encode is not None:
+        if download:
+            yield from run_command(name, download, convert, verify, revision)
+        elif convert or verify or revision:
+            raise WeightsError("--encode is for prompts; --convert, --verify and --revision are for generators.")
+        yield from encode_command(name, encode)
+        return
     if revision and not download:
         raise WeightsError("--revision needs --download: it is the commit to download.")
     if name in PART_NAMES:

@@ -1,6 +1,6 @@
 """Joins the parts of Wan into a model: prompts first, then generator and decoder, once per process.
 
-The text encoder is released before the generator is loaded, so memory holds the larger of the two and not both.
+The text encoder is released before the generator is loaded, so memory never holds both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load_wan(found: GeneratorSource, options: LoadOptions = DEFAULTS, prompts: I
     device, dtype = options.device_and_dtype()
     files = WanFiles.find(found, options.lora)
     decoder = choose_decoder(files, options.decoder)
-    encoder = find_text_encoder(files, options.text_device, options.text_dtype)
+    encoder = find_text_encoder(files.text, files.places, options.text_device, options.text_dtype)
     encode_ahead(encoder, prompts)
     compiled = options.compile and can_compile(device)
     return _load(files, _stamp(files, decoder), encoder, decoder, device, dtype, options.offload, compiled)

@@ -17,7 +17,7 @@ GPUS_GB = (8, 12, 16, 24)
 RESERVED, MARGIN = 600_000_000, 0.05
 VALUE_BYTES = 2  # bfloat16
 ROTATED_BYTES = 170_000_000  # while cached keys are rotated, see `dynamics.cache.ROTATED_AT_ONCE`
-TEXT_BYTES = {"bfloat16": 11_400_000_000, "int8": 6_700_000_000}
+TEXT_BYTES = 1_900_000_000  # one layer of the text encoder and a batch of texts, see `gpu_bytes_needed` in text/lazy.py
 LINEARS_OF_WIDTH = 8  # per layer: query, key, value and output of two attentions, each dim to dim
 
 
@@ -157,9 +157,8 @@ def memory_table() -> str:
             copied = f"{bytes_copied(name) / 1e9:.1f} GB" if offload else ""
             needed = f"{play / 1e9:.1f} GB | {max(play, picture) / 1e9:.1f} GB | {copied}"
             rows.append(f"| {name} | {'yes' if offload else 'no'} | {needed} | {answers} |")
-    for dtype, size in TEXT_BYTES.items():
-        where = " | ".join("GPU" if fits(HEADROOM * size, gpu) else "CPU" for gpu in sizes)
-        rows.append(f"| prompts, once, in {dtype} | | {size / 1e9:.1f} GB (computed) | | | {where} |")
+    where = " | ".join("GPU" if fits(HEADROOM * TEXT_BYTES, gpu) else "CPU" for gpu in sizes)
+    rows.append(f"| prompts, once, before play | | {TEXT_BYTES / 1e9:.1f} GB (computed) | | | {where} |")
     return "\n".join(rows)
 
 
