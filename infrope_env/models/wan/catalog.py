@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from infrope_env.config import WAN_1_3B, WAN_14B, ModelConfig, Sampler, Window
 from infrope_env.models.wan.memory import lora_parameters, parameters
+from infrope_env.models.wan.pins import revision_of
 
 DEFAULT = "infinite-forcing"  # the default of the ∞-RoPE release
 ALIAS = "wan"  # the default generator, as a weights string
@@ -42,7 +43,6 @@ class Checkpoint:
         licence: Licence of the weights as far as it is known here; the model page decides.
         window: Window that this package plays it with; where the project has another rule, `remark` says so.
         stored: Dtype of the file's tensors, from which the size on disk is computed.
-        revision: Commit to download, 40 hex digits. None: the first download takes the newest and keeps it.
         remark: Differences from the project's own way to play it.
     """
 
@@ -57,8 +57,12 @@ class Checkpoint:
     sampler: Sampler = field(default_factory=Sampler)
     lora: Lora | None = None
     stored: str = "float32"
-    revision: str | None = None
     remark: str = ""
+
+    @property
+    def revision(self) -> str | None:
+        """Commit to download, 40 hex digits. None: the first download takes the newest and keeps it."""
+        return revision_of(self.repo)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -82,7 +86,11 @@ class Part:
     files: tuple[str, ...]
     disk_bytes: int
     licence: str = "Apache-2.0"
-    revision: str | None = None
+
+    @property
+    def revision(self) -> str | None:
+        """Commit to download, as of a `Checkpoint`."""
+        return revision_of(self.repo)
 
 
 CHECKPOINTS = (
