@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from huggingface_hub import constants
-
 from infrope_env.errors import WeightsError
 from infrope_env.models.resolve import CatalogEntry, GeneratorSource, WorldFolder, resolve
 from infrope_env.models.wan import generator, hub
 from infrope_env.models.wan import parts as wan_parts
 from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, DEFAULT, Checkpoint
+from infrope_env.models.wan.download import download_generator, download_parts
 from infrope_env.models.wan.memory import generator_memory, memory_table
 from infrope_env.models.wan.parts import PARTS, TAEHV_BYTES, TAEHV_NAME
 from infrope_env.models.wan.store import find_converted, read_record
@@ -48,7 +47,7 @@ def run_command(name: str | None, download: bool, convert: bool, verify: bool, r
             raise WeightsError(
                 f"--convert, --verify and --revision are for generators such as {DEFAULT!r}, not for {name!r}."
             )
-        yield from _download_parts(name) if download else _describe_parts()
+        yield from download_parts(name) if download else _describe_parts()
         return
     options = download or convert or verify
     if name is None and options:
@@ -57,7 +56,7 @@ def run_command(name: str | None, download: bool, convert: bool, verify: bool, r
     if isinstance(found, CatalogEntry):
         row = found.row
         if download:
-            yield from _download(row, row.name, revision)
+            yield from download_generator(row, revision)
         if convert:
             path = generator.convert(row)
             yield f"{path}  bfloat16  {path.stat().st_size / GB:.2f} GB  sha256 {read_record(row.name)['sha256']}"
@@ -95,7 +94,7 @@ def describe_generator(row: Checkpoint) -> Iterator[str]:
     split = ", ".join(f"{part} {value / GB:.2f}" for part, value in asdict(memory).items())
     facts = {
         "files": f"{', '.join(row.files)} of https://huggingface.co/{row.repo}",
-        "revision": row.revision or f"{hub.wanted_revision(row)} is taken, the first one downloaded is kept",
+        "revision": hub.fixed_revision(row) or f"{hub.wanted_revision(row)} is taken, the first one downloaded is kept",
         "layout": "as its project's loader reads it; the file itself was not seen",
         "project": row.source,
         "licence": row.licence,
@@ -129,27 +128,6 @@ def verify_generator(found: GeneratorSource) -> Iterator[str]:
     yield f"{generator.describe_config(config)}: {tensors} tensors, {numbers:,} finite numbers, all fit"
 
 
-def _download_parts(name: str) -> Iterator[str]:
-    """Download one part, or the default generator and all parts."""
-    if name == ALIAS:
-        yield from _download(CHECKPOINTS[0], DEFAULT)
-    if name in (ALIAS, TAEHV_NAME):
-        yield from wan_parts.download_taehv()
-    for part in PARTS:
-        if name in (ALIAS, part.name):
-            yield from _download(part, f"{part.name}: {part.description}")
-
-
-def _download(release: hub.Release, title: str, revision: str | None = None) -> Iterator[str]:
-    """Yield size, source and licence, then download and yield revision and paths."""
-    page, size = f"https://huggingface.co/{release.repo}", f"about {release.disk_bytes / GB:.1f} GB"
-    yield f"{title}, {size} from {page} into {constants.HF_HUB_CACHE}"
-    yield f"licence of the weights: {release.licence}"
-    paths = hub.download(release, revision)
-    yield f"revision {hub.commit_of(paths[0])}"
-    yield from map(str, paths)
-
-
 def _describe_parts() -> Iterator[str]:
     """Yield one line per part, then the table of GPU memory."""
     default, here = CHECKPOINTS[0], wan_parts.find_parts(wan_parts.part_folders())
@@ -165,6 +143,6 @@ def _describe_parts() -> Iterator[str]:
 
 def _state(row: Checkpoint) -> str:
     """Return "converted", "yes" or "no": whether a generator is here."""
-    if find_converted(row.name, row.revision):
+    if find_converted(row.name, hub.fixed_revision(row)):
         return "converted"
     return "no" if hub.find(row) is None else "yes"

@@ -1,7 +1,6 @@
 """`infrope weights`, as a command."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,18 @@ import torch
 
 from infrope_env import cli
 from infrope_env.models.wan import catalog as table
-from infrope_env.models.wan import command, parts
+from infrope_env.models.wan import command, parts, pins
 from infrope_env.models.wan.catalog import CHECKPOINTS, find_checkpoint
 from infrope_env.models.wan.store import checkpoint_folder, read_record
-from tests.models.wan.released_files import place_download, put_into_hub_cache, release, shrunk, small_weights, write
+from tests.models.wan.released_files import (
+    place_download,
+    put_into_hub_cache,
+    release,
+    shrunk,
+    small_weights,
+    touch,
+    write,
+)
 
 Output = pytest.CaptureFixture[str]
 
@@ -62,18 +69,20 @@ def test_a_description_marks_what_is_computed_or_was_not_seen(row: table.Checkpo
     text = output([row.name], capsys)
     for fact in (*row.files, row.repo, row.source, row.licence, "the file itself was not seen", "computed"):
         assert fact in text
-    assert "main is taken, the first one downloaded is kept" in text
+    assert "main is taken, the first one downloaded is kept" in text  # nothing is pinned in these tests
     assert ", ".join(map(str, row.sampler.steps)) in text
 
 
-def test_a_pinned_revision_is_described() -> None:
-    pinned = replace(CHECKPOINTS[0], revision="c" * 40)
-    assert f"  revision:    {'c' * 40}" in list(command.describe_generator(pinned))
+def test_a_pinned_revision_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pins.REVISIONS, CHECKPOINTS[0].repo, "c" * 40)
+    assert f"  revision:    {'c' * 40}" in list(command.describe_generator(CHECKPOINTS[0]))
 
 
 def test_download_announces_size_source_and_licence(here: str, capsys: Output) -> None:
     lines = output([here, "--download"], capsys).splitlines()
-    assert "from https://huggingface.co/Efficient-Large-Model/LongLive-1.3B into " in lines[0]
+    assert lines[0].startswith(
+        "longlive, all here, from https://huggingface.co/Efficient-Large-Model/LongLive-1.3B into "
+    )
     assert lines[1] == "licence of the weights: unknown: see its page"
     assert lines[2] == "revision 0123456789abcdef0123456789abcdef01234567"
     assert [Path(line).is_file() for line in lines[3:]] == [True, True]
@@ -145,10 +154,10 @@ def test_wan_as_a_whole_is_described_and_downloaded(hub_cache: Path, monkeypatch
     assert text.count(" no ") >= 4 and "| taew2_1 | no | 8." in text and "(computed)" in text
     for each in (find_checkpoint("infinite-forcing"), *parts.PARTS):
         place_download(hub_cache, each.repo, *each.files)
-    monkeypatch.setattr(parts, "download_taehv", lambda: iter(["taew2_1 is here"]))
+    touch(parts.parts_folder(), "taew2_1.pth")
     assert cli.main(["weights", "wan", "--download"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.endswith(("ema_model.pt", "enc-bf16.pth", "VAE.pth", "is here"))]
+    assert [line for line in lines if line.endswith(("ema_model.pt", "enc-bf16.pth", "VAE.pth", "taew2_1.pth"))]
     assert sum("licence of the weights" in line for line in lines) == 3
 
 
