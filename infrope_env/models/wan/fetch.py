@@ -15,17 +15,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from infrope_env.errors import WeightsError
 from infrope_env.tensor_files import sha256_of
 
 DOWNLOADS = 3  # of one file whose content is wrong
 CONNECTIONS = 2  # in a row that bring nothing; the client itself tries each of them several times
+QUESTIONS = 3  # about a file, while the server is too slow to answer
 PAUSE_S = 1.0
 MARGIN = 100_000_000  # bytes that a download leaves free
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 BUSY = (408, 425, 429)  # refusals that pass
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -147,10 +150,20 @@ def is_final(error: Exception) -> bool:
     return refused or isinstance(error, OfflineModeIsEnabled) or getattr(error, "errno", None) in DISK_ERRORS
 
 
+def ask(question: Callable[[], T]) -> T:
+    """Return the answer of a server, asked again when it was too slow."""
+    for _ in range(QUESTIONS - 1):
+        try:
+            return question()
+        except Exception as error:  # the network library's, which differs among versions of the client
+            if not _kinds(error) & {"TimeoutException", "Timeout"}:
+                raise
+    return question()
+
+
 def is_unreachable(error: Exception) -> bool:
     """Return whether the network, a proxy or the server did not answer, in the terms of requests, httpx or Python."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"TransportError", "ConnectionError", "Timeout", "TimeoutError"})
+    return bool(_kinds(error) & {"TransportError", "ConnectionError", "Timeout", "TimeoutError"})
 
 
 def first_line(error: Exception) -> str:
@@ -167,6 +180,11 @@ def _check(remote: RemoteFile, part: Path) -> None:
             logger.info("%s: checking sha256", remote.name)
         if (digest := sha256_of(part)) != remote.sha256:
             raise WeightsError(f"expected sha256 {remote.sha256[:16]}..., got {digest[:16]}....")
+
+
+def _kinds(error: Exception) -> set[str]:
+    """Return the names of an exception's classes: requests and httpx have none in common."""
+    return {kind.__name__ for kind in type(error).__mro__}
 
 
 def _size(path: Path) -> int:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from infrope_env.errors import WeightsError
 from infrope_env.models.wan.catalog import Checkpoint, Part
-from infrope_env.models.wan.fetch import DISK_ERRORS, RemoteFile, fetch, first_line, is_unreachable
+from infrope_env.models.wan.fetch import DISK_ERRORS, RemoteFile, ask, fetch, first_line, is_unreachable
 from infrope_env.models.wan.pins import Pin, pin_of
 from infrope_env.models.wan.store import (
     chosen_revision,
@@ -162,7 +163,7 @@ def _describe(release: Release, revision: str | None) -> Iterator[MissingFile]:
     asked = revision or wanted_revision(release)
     for file, pin in zip(release.files, _pins(release, revision), strict=True):
         url = hf_hub_url(release.repo, file, revision=asked)
-        about = get_hf_file_metadata(url)
+        about = ask(partial(get_hf_file_metadata, url))
         if about.etag is None or about.size is None or about.commit_hash is None:
             raise WeightsError(f"{release.name}: {url} has no length, version or commit. Is there a proxy between?")
         sha256 = about.etag if SHA256.fullmatch(about.etag) else pin.sha256 if pin else None

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from infrope_env.errors import WeightsError
-from infrope_env.models.wan.fetch import DISK_ERRORS, RemoteFile, fetch, first_line
+from infrope_env.models.wan.fetch import DISK_ERRORS, RemoteFile, ask, fetch, first_line
 from infrope_env.models.wan.parts import TAEHV_FILES, TAEHV_NAME, TAEHV_URL, parts_folder
 from infrope_env.models.wan.store import read_json, write_json
 from infrope_env.pixels.taehv import TAEHV
@@ -31,8 +31,8 @@ def describe_remote() -> RemoteFile:
     from huggingface_hub.utils import get_session, hf_raise_for_status
 
     try:
-        asked = {"Accept-Encoding": "identity"}
-        answer = get_session().request("HEAD", TAEHV_URL, headers=asked, timeout=TIMEOUT_S)
+        headers = {"Accept-Encoding": "identity"}
+        answer = ask(lambda: get_session().request("HEAD", TAEHV_URL, headers=headers, timeout=TIMEOUT_S))
         hf_raise_for_status(answer)
     except Exception as error:  # of the network library of the hub client's version
         raise WeightsError(_sentence(error)) from error

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -105,10 +106,12 @@ class FirstRun:
         self.hub.holds[name] = half
         started = time.monotonic()
         process = self.start(*arguments)
-        while process.poll() is None and self.hub.sent.get(name, 0) < half:
+        while self.hub.sent.get(name, 0) < half:
+            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                break  # it ended before, and `finish` says how
             time.sleep(0.02)
         time.sleep(1.0)  # the last bytes arrive
-        process.kill()
+        os.kill(process.pid, signal.SIGKILL)
         return self.finish(process, started)
 
     def ranges(self) -> list[tuple[str, str | None]]:
@@ -122,6 +125,7 @@ def served(folder: Path, released: Path, client: dict) -> Iterator[FirstRun]:
     parts: dict[str, Content] = {name: released / name for name in (TEXT, TOKENIZER, VAE)}
     hub = LocalHub(GENERATOR_REPO, {GENERATOR: released / GENERATOR}, {"main": COMMIT})
     hub.more, hub.plain = {WAN_REPO: parts}, {TAEHV: released / TAEHV}
+    sha256_of(released / GENERATOR)  # the server knows it before it is asked
     with serving(hub) as address:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment |= {"HF_ENDPOINT": address, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class LocalHub:
         more: Other repositories: content by name, by repository.
         plain: Content by path of the address, outside of repositories.
         breaks: Bytes after which each of the next responses with a body is cut off.
+        delays: Seconds before each of the next answers.
         holds: Bytes after which the response for a name stops until the client is gone.
         headers: Headers that replace those of every response; None leaves one out.
         requests: Method, revision, file and range of every request.
@@ -38,6 +40,7 @@ class LocalHub:
     more: dict[str, dict[str, Content]] = field(default_factory=dict)
     plain: dict[str, Content] = field(default_factory=dict)
     breaks: list[int] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
     holds: dict[str, int] = field(default_factory=dict)
     headers: dict[str, str | None] = field(default_factory=dict)
     status: int = 200
@@ -106,6 +109,8 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             repo, _, rest = path.partition("/resolve/")
             revision, _, name = rest.partition("/") if rest else ("", "", path)
             hub.requests.append((self.command, revision, name, self.headers["Range"]))
+            if hub.delays:
+                time.sleep(hub.delays.pop(0))
             if hub.status != 200:
                 return self._refuse(hub.status, hub.error)
             if path in hub.plain:

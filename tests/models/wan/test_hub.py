@@ -2,10 +2,12 @@
 
 import errno
 import io
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import get_hf_file_metadata
 
 from infrope_env.errors import WeightsError
 from infrope_env.models.resolve import CatalogEntry
@@ -326,3 +328,14 @@ def test_a_download_through_a_proxy_asks_the_proxy_only(
         assert download(row)[0].read_bytes() == hub.files[row.file]
     finally:
         close_session()
+
+
+def test_a_server_that_is_slow_to_answer_is_asked_again(
+    row: Checkpoint, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.delays = [1.0]
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", partial(get_hf_file_metadata, timeout=0.3))
+    assert [each.file for each in missing(row)] == list(row.files)
+    assert [(method, name) for method, _, name, _ in hub.requests] == [("HEAD", row.files[0])] * 2 + [
+        ("HEAD", row.files[1])
+    ]
