@@ -15,7 +15,8 @@ from infrope_env.models.wan import parts as wan_parts
 from infrope_env.models.wan.catalog import ALIAS, CHECKPOINTS, DEFAULT, Checkpoint
 from infrope_env.models.wan.download import download_generator, download_parts
 from infrope_env.models.wan.memory import generator_memory, memory_table
-from infrope_env.models.wan.parts import PARTS, TAEHV_BYTES, TAEHV_NAME
+from infrope_env.models.wan.parts import PARTS, TAEHV_NAME
+from infrope_env.models.wan.sizes import size_of, size_of_taehv
 from infrope_env.models.wan.store import find_converted, read_record
 from infrope_env.models.world_folder import describe_world
 from infrope_env.tensor_files import sha256_of
@@ -25,9 +26,14 @@ GB = 1e9
 ROW = "  {:27}{:10}{:>8}{:>9}  {:23}{}"
 PART_ROW = "  {:18}{:12}{:>9}  {}"
 NOTE = (
-    "* computed, not measured: disk from one copy of the tensors, GPU from the generator's weights, cache and one pass "
-    "at 480x832 in bfloat16, without text encoder and decoder"
+    "* computed: disk from one copy of the tensors, otherwise it is the length of the files; GPU from the generator's "
+    "weights, cache and one pass at 480x832 in bfloat16, without text encoder and decoder, not measured"
 )
+SOURCES = {
+    "measured": "measured: the files are here",
+    "known": "the known length of the files",
+    "computed": "computed from one copy of the tensors",
+}
 
 
 def run_command(name: str | None, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
@@ -80,17 +86,17 @@ def run_command(name: str | None, download: bool, convert: bool, verify: bool, r
 def list_generators() -> Iterator[str]:
     """Yield one line per released generator: whether it is here, what it needs, its licence and its page."""
     yield "Generators that load by name; 'infrope weights NAME' describes one, with --download downloads it:"
-    yield ROW.format("name", "here", "disk GB*", "GPU GB*", "licence", "on huggingface.co")
+    yield ROW.format("name", "here", "disk GB", "GPU GB*", "licence", "on huggingface.co")
     for row in CHECKPOINTS:
         name = f"{row.name} (default)" if row.name == DEFAULT else row.name
-        disk, gpu = row.disk_bytes, generator_memory(row.config, row.window).total
-        yield ROW.format(name, _state(row), f"{disk / GB:.1f}", f"{gpu / GB:.1f}", row.licence, row.repo)
+        gpu = generator_memory(row.config, row.window).total
+        yield ROW.format(name, _state(row), size_of(row).gb(1), f"{gpu / GB:.1f}", row.licence, row.repo)
     yield NOTE
 
 
 def describe_generator(row: Checkpoint) -> Iterator[str]:
     """Yield all facts about a released generator, one per line."""
-    memory, window = generator_memory(row.config, row.window), row.window
+    memory, window, size = generator_memory(row.config, row.window), row.window, size_of(row)
     split = ", ".join(f"{part} {value / GB:.2f}" for part, value in asdict(memory).items())
     facts = {
         "files": f"{', '.join(row.files)} of https://huggingface.co/{row.repo}",
@@ -99,7 +105,7 @@ def describe_generator(row: Checkpoint) -> Iterator[str]:
         "project": row.source,
         "licence": row.licence,
         "here": _state(row),
-        "disk": f"about {row.disk_bytes / GB:.2f} GB (computed from one copy of the tensors in {row.stored})",
+        "disk": f"{size.bytes / GB:.2f} GB ({SOURCES[size.source]})",
         "GPU memory": f"about {memory.total / GB:.1f} GB (computed for bfloat16 and 480x832: {split})",
         "played with": f"a window of {window.size} ({window.sink} sink, {window.context} context, {window.block} "
         f"block), steps {', '.join(map(str, row.sampler.steps))}",
@@ -133,12 +139,13 @@ def _describe_parts() -> Iterator[str]:
     default, here = CHECKPOINTS[0], wan_parts.find_parts(wan_parts.part_folders())
     yield "Parts of Wan 2.1; 'infrope weights NAME --download' downloads one, 'infrope weights wan --download' all:"
     yield PART_ROW.format("name", "here", "GB", "")
-    yield PART_ROW.format(DEFAULT, _state(default), f"{default.disk_bytes / GB:.2f}", "the generator, or another")
-    rows = [(TAEHV_NAME, TAEHV_BYTES, "the fast decoder")]
-    rows += [(part.name, part.disk_bytes, part.description) for part in PARTS]
+    yield PART_ROW.format(DEFAULT, _state(default), size_of(default).gb(), "the generator, or another")
+    rows = [(TAEHV_NAME, size_of_taehv(), "the fast decoder")]
+    rows += [(part.name, size_of(part), part.description) for part in PARTS]
     for name, size, description in rows:
-        yield PART_ROW.format(name, "yes" if name in here else "no", f"{size / GB:.2f}", description)
-    yield from ("", memory_table())
+        yield PART_ROW.format(name, "yes" if name in here else "no", size.gb(), description)
+    yield "  * computed; the others are lengths of the files"
+    yield from ("", memory_table(), "", "'infrope doctor --env infrope/Wan-v0' checks this machine before a download.")
 
 
 def _state(row: Checkpoint) -> str:

@@ -60,7 +60,9 @@ def test_without_a_name_the_bundled_world_and_every_generator_are_listed(here: s
 def test_sizes_of_the_full_generators() -> None:
     lines = {line.split()[0]: line for line in command.list_generators()}
     assert (
-        " 5.7 " in lines["self-forcing-dmd"] and " 7.1 " in lines["longlive"] and " 28.6 " in lines["krea-realtime-14b"]
+        " 5.7* " in lines["self-forcing-dmd"]
+        and " 7.1* " in lines["longlive"]
+        and " 28.6* " in lines["krea-realtime-14b"]
     )
 
 
@@ -71,6 +73,18 @@ def test_a_description_marks_what_is_computed_or_was_not_seen(row: table.Checkpo
         assert fact in text
     assert "main is taken, the first one downloaded is kept" in text  # nothing is pinned in these tests
     assert ", ".join(map(str, row.sampler.steps)) in text
+
+
+def test_a_size_is_known_from_a_pin_and_measured_where_the_files_are(
+    here: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "0.01 GB (measured: the files are here)" in output([here], capsys)
+    row = find_checkpoint("self-forcing-dmd")
+    assert "(computed from one copy of the tensors)" in output([row.name], capsys)
+    monkeypatch.setitem(pins.FILES, (row.repo, row.file), pins.Pin(1_234_000_000, None))
+    assert "1.23 GB (the known length of the files)" in output([row.name], capsys)
+    rows = {line.split()[0]: line.split() for line in output([], capsys).splitlines() if "/" in line}
+    assert rows[row.name][2] == "1.2" and rows["rolling-forcing"][2].endswith("*")
 
 
 def test_a_pinned_revision_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
