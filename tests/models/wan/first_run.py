@@ -144,20 +144,29 @@ def download_interrupted(run: FirstRun) -> list[Measured]:
     """Download with a kill and a dropped connection, download again, and verify."""
     steps = [run.run_killed(TEXT, "weights", "wan", "--download")]
     print_step(steps[-1])
-    run.hub.breaks = [length_of(run.hub.more[WAN_REPO][TEXT]) // 4]  # the next connection is dropped
+    drop_next(run)
     for arguments in (("wan", "--download"), ("wan", "--download"), ("infinite-forcing", "--verify")):
         steps.append(run.run("weights", *arguments))
         print_step(steps[-1])
     return steps
 
 
-def play(run: FirstRun, *options: str) -> list[Measured]:
-    """Encode one prompt and make three blocks."""
+def download_dropped_and_play(run: FirstRun) -> Measured:
+    """Continue a download, whose next connection is dropped too, then encode one prompt and make three blocks."""
+    drop_next(run)
+    return run.run("weights", "wan", "--download", "::", *play_arguments(run))
+
+
+def drop_next(run: FirstRun) -> None:
+    """Let the server drop the next connection after a quarter of the text encoder's file."""
+    run.hub.breaks = [length_of(run.hub.more[WAN_REPO][TEXT]) // 4]
+
+
+def play_arguments(run: FirstRun, *options: str) -> tuple[str, ...]:
+    """Return the arguments that encode one prompt and make three blocks."""
     arguments = ("--headless", "--blocks", str(BLOCKS), "--seed", "7", "--record", str(run.folder / "rollouts"))
     prompt = ("--actions", str(run.folder / "one_prompt.toml"))
-    step = run.run("play", "--env", "infrope/Wan-v0", *arguments, *prompt, *options)
-    print_step(step)
-    return [step]
+    return ("play", "--env", "infrope/Wan-v0", *arguments, *prompt, *options)
 
 
 def print_step(step: Measured) -> None:
@@ -203,7 +212,9 @@ def main() -> None:
     with served(folder, released, client) as run:
         print(f"{time.monotonic() - started:8.1f} s            digests known to the server", flush=True)
         steps = download_interrupted(run) if "download" in arguments.stages else []
-        steps += play(run, "--threads", str(arguments.threads)) if "play" in arguments.stages else []
+        if "play" in arguments.stages:
+            steps.append(run.run(*play_arguments(run, "--threads", str(arguments.threads))))
+            print_step(steps[-1])
         print(json.dumps({"requests": run.ranges(), "sent_bytes": run.hub.sent, "steps": [_row(s) for s in steps]}))
 
 

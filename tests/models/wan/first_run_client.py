@@ -1,5 +1,7 @@
 """`infrope` for a first run against a file server on this machine: `first_run_client SETUP.json ARGUMENTS...`.
 
+`::` separates several commands, which run until one fails.
+
 The setup names the decoder's address and the facts about the served files. Small ones also give their sizes, which must
 stand before the rest of the package is imported.
 """
@@ -32,7 +34,8 @@ def main() -> int:
     pins.REVISIONS = setup["revisions"]
     pins.FILES = {(repo, name): pins.Pin(size, sha256) for repo, name, size, sha256 in setup["pins"]}
     taehv_file.TAEHV_URL = downloads.TAEHV_URL = setup["taehv"]
-    return cli.main(sys.argv[2:])
+    commands = " ".join(sys.argv[2:]).split(" :: ")
+    return next((code for code in (cli.main(command.split()) for command in commands) if code), 0)
 
 
 if __name__ == "__main__":
