@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 from infrope_env.errors import WeightsError
 from infrope_env.models.resolve import CatalogEntry, GeneratorSource, WorldFolder, resolve
@@ -18,6 +19,7 @@ from infrope_env.models.wan.memory import generator_memory, memory_table
 from infrope_env.models.wan.parts import PARTS, TAEHV_NAME
 from infrope_env.models.wan.sizes import size_of, size_of_taehv
 from infrope_env.models.wan.store import find_converted, read_record
+from infrope_env.models.wan.taehv_file import recorded_sha256, taehv_path
 from infrope_env.models.world_folder import describe_world
 from infrope_env.tensor_files import sha256_of
 
@@ -49,11 +51,14 @@ def run_command(name: str | None, download: bool, convert: bool, verify: bool, r
     if revision and not download:
         raise WeightsError("--revision needs --download: it is the commit to download.")
     if name in PART_NAMES:
-        if convert or revision or verify:
-            raise WeightsError(
-                f"--convert, --verify and --revision are for generators such as {DEFAULT!r}, not for {name!r}."
-            )
-        yield from download_parts(name) if download else _describe_parts()
+        if convert or revision:
+            raise WeightsError(f"--convert and --revision are for generators such as {DEFAULT!r}, not for {name!r}.")
+        if download:
+            yield from download_parts(name)
+        if verify:
+            yield from verify_parts(name)
+        if not (download or verify):
+            yield from _describe_parts()
         return
     options = download or convert or verify
     if name is None and options:
@@ -115,16 +120,32 @@ def describe_generator(row: Checkpoint) -> Iterator[str]:
     yield from (f"  {key + ':':13}{value}" for key, value in facts.items() if value)
 
 
+def verify_parts(name: str) -> Iterator[str]:
+    """Check the digests of a part's files, for "wan" those of all parts that are here; errors as in `verify_file`."""
+    paths = [path for part in PARTS if name in (ALIAS, part.name) for path in hub.find(part) or ()]
+    if name in (ALIAS, TAEHV_NAME) and taehv_path().is_file():
+        paths.append(taehv_path())
+    if name == ALIAS:
+        paths += hub.find(CHECKPOINTS[0]) or ()
+    if not paths:
+        raise WeightsError(f"{name!r} is not here. Run 'infrope weights {name} --download'.")
+    yield from map(verify_file, paths)
+
+
+def verify_file(path: Path) -> str:
+    """Return a line about a file whose digest is as the hub or the download's record has it, else WeightsError."""
+    known, digest = hub.known_sha256(path) or recorded_sha256(path), sha256_of(path)
+    if known not in (None, digest):
+        raise WeightsError(
+            f"{path}: altered, its sha256 is {digest[:16]}..., not {str(known)[:16]}.... Remove it, get it again."
+        )
+    return f"{path}  sha256 {digest}  {'intact' if known else 'nothing to compare it with'}"
+
+
 def verify_generator(found: GeneratorSource) -> Iterator[str]:
     """Check digests, names, shapes and that numbers are finite, else WeightsError; yield a line per file and a sum."""
     files = generator.locate_generator(found)
-    for path in files.paths:
-        known, digest = hub.known_sha256(path), sha256_of(path)
-        if known not in (None, digest):
-            raise WeightsError(
-                f"{path}: altered, its sha256 is {digest[:16]}..., not {known[:16]}.... Remove it, get it again."
-            )
-        yield f"{path}  sha256 {digest}  {'intact' if known else 'nothing to compare it with'}"
+    yield from map(verify_file, files.paths)
     config, weights = generator.open_generator(files)
     tensors, numbers = 0, 0
     for name, tensor in weights:

@@ -10,7 +10,8 @@ from infrope_env import cli
 from infrope_env.models.wan import catalog as table
 from infrope_env.models.wan import command, parts, pins
 from infrope_env.models.wan.catalog import CHECKPOINTS, find_checkpoint
-from infrope_env.models.wan.store import checkpoint_folder, read_record
+from infrope_env.models.wan.store import checkpoint_folder, read_record, write_json
+from infrope_env.tensor_files import sha256_of
 from tests.models.wan.released_files import (
     place_download,
     put_into_hub_cache,
@@ -173,6 +174,19 @@ def test_wan_as_a_whole_is_described_and_downloaded(hub_cache: Path, monkeypatch
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.endswith(("ema_model.pt", "enc-bf16.pth", "VAE.pth", "taew2_1.pth"))]
     assert sum("licence of the weights" in line for line in lines) == 3
+
+
+def test_parts_are_verified_by_the_digests_of_their_downloads(hub_cache: Path, capsys: Output) -> None:
+    assert "'taew2_1' is not here" in refused(["taew2_1", "--verify"], capsys)
+    path = touch(parts.parts_folder(), "taew2_1.pth") / "taew2_1.pth"
+    assert output(["taew2_1", "--verify"], capsys).strip().endswith("nothing to compare it with")
+    write_json(path.parent / "taew2_1.json", {"sha256": sha256_of(path)})
+    place_download(hub_cache, parts.VAE.repo, *parts.VAE.files)
+    assert [line.split("  ")[-1] for line in output(["wan", "--verify"], capsys).splitlines()] == [
+        "nothing to compare it with", "intact",
+    ]  # fmt: skip
+    path.write_text("other")
+    assert "altered, its sha256 is" in refused(["taew2_1", "--verify"], capsys)
 
 
 def test_options_for_generators_are_refused_for_parts(capsys: Output) -> None:
