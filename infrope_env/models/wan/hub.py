@@ -37,14 +37,12 @@ class MissingFile:
 
     Attributes:
         file: Path in the repository.
-        revision: What was asked for: a commit, or the branch "main".
-        commit: The commit that this is.
+        commit: The commit that it is of.
         remote: The file as the hub describes it.
         blob: Its place in the client's cache.
     """
 
     file: str
-    revision: str
     commit: str
     remote: RemoteFile
     blob: Path
@@ -95,7 +93,7 @@ def download(
             _remove_wrong(release, each)
             fetch(each.remote, each.blob)
             _link(release, each)
-        paths = find(release, revision)
+        paths = find(release, files[0].commit if files else revision)
     except WeightsError as error:
         raise WeightsError(f"{release.name}: {error}") from error
     except Exception as error:  # of the hub, the disk, or the network library of the client's version
@@ -162,16 +160,16 @@ def _describe(release: Release, revision: str | None) -> Iterator[MissingFile]:
 
     asked = revision or wanted_revision(release)
     for file, pin in zip(release.files, _pins(release, revision), strict=True):
-        url = hf_hub_url(release.repo, file, revision=asked)
-        about = ask(partial(get_hf_file_metadata, url))
+        about = ask(partial(get_hf_file_metadata, hf_hub_url(release.repo, file, revision=asked)))
         if about.etag is None or about.size is None or about.commit_hash is None:
-            raise WeightsError(f"{release.name}: {url} has no length, version or commit. Is there a proxy between?")
+            raise WeightsError(f"{release.name}: {file} has no length, version or commit. Is a proxy between?")
         sha256 = about.etag if SHA256.fullmatch(about.etag) else pin.sha256 if pin else None
         _compare(release, file, pin, about.size, sha256)
+        asked = about.commit_hash  # a branch may move while a file arrives
+        url = hf_hub_url(release.repo, file, revision=asked)
         remote = RemoteFile(Path(file).name, url, about.size, about.etag, sha256, build_hf_headers())
         blob = _repository(release) / "blobs" / about.etag
-        yield MissingFile(file, asked, about.commit_hash, remote, blob)
-        asked = about.commit_hash
+        yield MissingFile(file, asked, remote, blob)
 
 
 def _compare(release: Release, file: str, pin: Pin | None, size: int, sha256: str | None) -> None:
@@ -195,7 +193,7 @@ def _link(release: Release, each: MissingFile) -> None:
     """Let the client put a downloaded file in its place, by a link where the system has links."""
     from huggingface_hub import hf_hub_download
 
-    path = Path(hf_hub_download(release.repo, each.file, revision=each.revision))
+    path = Path(hf_hub_download(release.repo, each.file, revision=each.commit))
     if not path.is_symlink():
         each.blob.unlink(missing_ok=True)  # the client copied it
 

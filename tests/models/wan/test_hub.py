@@ -72,8 +72,17 @@ def test_a_repository_is_downloaded_and_plays(row: Checkpoint, hub: LocalHub) ->
 def test_all_files_come_from_one_commit(row: Checkpoint, hub: LocalHub) -> None:
     download(row)
     assert {(name, revision) for method, revision, name, _ in hub.requests if method == "GET"} == {
-        ("models/longlive_base.pt", "main"), ("models/lora.pt", OLD),
+        ("models/longlive_base.pt", OLD), ("models/lora.pt", OLD),
     }  # fmt: skip
+
+
+def test_a_branch_that_moves_during_a_download_changes_nothing(row: Checkpoint, hub: LocalHub) -> None:
+    files = missing(row)
+    hub.commits |= {"main": NEW, "before": OLD}
+    hub.requests.clear()
+    paths = download(row, files=files)
+    assert commit_of(paths[0]) == OLD and find(row) == paths
+    assert {revision for _, revision, _, _ in hub.requests} == {OLD}
 
 
 def test_files_that_are_here_are_not_requested_again(row: Checkpoint, hub: LocalHub) -> None:
