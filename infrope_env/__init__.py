@@ -18,6 +18,7 @@ The modules in the order in which an action becomes pixels; each imports only fr
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info
     bench.py          the time of a block, by part
+    doctor.py         whether play works on this machine; machine.py asks the system, findings.py has the lines
     cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
 
 The package `controllers` beside this one gives the controllers of `control/` shorter names; nothing here imports it.

@@ -1,4 +1,4 @@
-"""The `infrope` command: play, record, replay, bench, weights.
+"""The `infrope` command: play, record, replay, bench, weights, doctor.
 
 Bad input ends with one sentence on stderr and exit code 2. Each subcommand imports what it needs when it runs, so that
 `infrope --help` imports no torch.
@@ -210,6 +210,24 @@ class Weights:
         return 0
 
 
+@dataclass(kw_only=True)
+class Doctor(RolloutOptions):
+    """Check whether `play` with these options works on this machine, and what it downloads and computes first."""
+
+    def run(self) -> int:
+        """Print one line per finding; return 1 if play is impossible. Nothing is downloaded or loaded."""
+        from infrope_env.doctor import examine, summarize
+        from infrope_env.findings import Status
+
+        findings = []
+        arguments = self.env_arguments("actions", "decoder", "compile", "window")
+        for finding in examine(self.env, arguments, self.headless):
+            print(finding, flush=True)
+            findings.append(finding)
+        print(summarize(findings))
+        return int(any(finding.status is Status.PROBLEM for finding in findings))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `infrope` and return its exit code.
 
@@ -257,7 +275,7 @@ def _log_on_stderr() -> Iterator[None]:
         logger.propagate = propagate
 
 
-def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | Weights:
+def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | Weights | Doctor:
     """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
     stderr = io.StringIO()
     try:
@@ -289,6 +307,7 @@ def _subcommands() -> Any:
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Weights, subcommand("weights")]
+        | Annotated[Doctor, subcommand("doctor")]
     )
 
 

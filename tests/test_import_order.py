@@ -21,6 +21,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "infrope_env.config",
         "infrope_env.forked",
         "infrope_env.output",
+        "infrope_env.findings",
+        "infrope_env.machine",
     ),
     ("infrope_env.tensor_files",),
     ("infrope_env.control",),
@@ -36,7 +38,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ),
     ("infrope_env.env",),
     ("infrope_env.recording",),
-    ("infrope_env.wrappers", "infrope_env.bench"),
+    ("infrope_env.wrappers", "infrope_env.bench", "infrope_env.doctor"),
     ("infrope_env.cli_options",),
     ("infrope_env.cli",),
     ("infrope_env",),  # the package itself: __init__.py registers ids, and makes environments when it is called

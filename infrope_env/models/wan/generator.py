@@ -21,7 +21,7 @@ from infrope_env.errors import WeightsError
 from infrope_env.models.resolve import CatalogEntry, GeneratorSource, LocalFile, PartsFolder, WorldFolder, resolve
 from infrope_env.models.wan.catalog import CHECKPOINTS, DEFAULT, Checkpoint
 from infrope_env.models.wan.checkpoint_layout import USUAL_WRAPPERS, infer_config, plain_state_dict
-from infrope_env.models.wan.hub import find
+from infrope_env.models.wan.hub import find, fixed_revision, record
 from infrope_env.models.wan.lora import LoraUpdate, find_own, read_own_update, read_update
 from infrope_env.models.wan.recognition import OWN_GENERATORS, FoundGenerator, generator_in, is_released_lora, recognise
 from infrope_env.models.wan.shards import read_shards, shards_of
@@ -115,7 +115,7 @@ def _locate(found: WorldFolder | GeneratorSource) -> GeneratorFiles:
     """Return the files of a generator: converted, downloaded, or local; WeightsError where there are none."""
     match found:
         case CatalogEntry(row):
-            converted = find_converted(row.name, row.revision)
+            converted = find_converted(row.name, fixed_revision(row))
             return GeneratorFiles((converted,), row, row.config) if converted else locate_download(row)
         case LocalFile(path, row):
             return _as_files(recognise(path, row))
@@ -201,7 +201,11 @@ def convert(row: Checkpoint) -> Path:
 
     A file that is there stays. WeightsError as from `load_generator`, or when it cannot be written.
     """
-    return find_converted(row.name, row.revision) or store_converted(row.name, open_generator(locate_download(row))[1])
+    if converted := find_converted(row.name, fixed_revision(row)):
+        return converted
+    files = locate_download(row)
+    record(row, files.paths)
+    return store_converted(row.name, open_generator(files)[1])
 
 
 def transformer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -7,13 +7,9 @@ file of 23 MB; no place of it on the hub is known. This module opens no weights.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from http.client import HTTPException
 from pathlib import Path
-from urllib.request import urlopen
 
-from infrope_env.atomic_file import write_atomically
 from infrope_env.cache_dir import cache_dir
-from infrope_env.errors import WeightsError
 from infrope_env.models.wan.catalog import Part
 from infrope_env.models.wan.hub import find
 from infrope_env.models.wan.recognition import file_in, generator_in
@@ -26,7 +22,6 @@ VAE_FILES = ("vae/diffusion_pytorch_model.safetensors", "Wan2.1_VAE.safetensors"
 TAEHV_FILES = ("taew2_1.safetensors", "taew2_1.pth")
 TAEHV_URL = "https://github.com/madebyollin/taehv/raw/main/taew2_1.pth"
 TAEHV_BYTES = 22_700_000  # computed: 11.3 million numbers in float16
-TIMEOUT_S = 30
 
 TEXT_FILES = ("models_t5_umt5-xxl-enc-bf16.pth", "google/umt5-xxl/tokenizer.json")
 TEXT = Part("umt5-xxl", "the text encoder", WAN, TEXT_FILES, disk_bytes=11_380_000_000)
@@ -67,20 +62,3 @@ def find_parts(folders: Iterable[Path]) -> dict[str, Path]:
 def holds_part(folder: Path) -> bool:
     """Return whether any file marks a folder as Wan's."""
     return bool(generator_in(folder) or find_parts([folder]) or file_in(folder, (SETTINGS,)))
-
-
-def download_taehv(url: str = TAEHV_URL) -> Iterator[str]:
-    """Download taew2_1, whole or not at all (WeightsError), unless it is here; yield a report, the path last."""
-    path = parts_folder() / TAEHV_FILES[1]
-    if not path.is_file():
-        yield f"{TAEHV_NAME}: about {TAEHV_BYTES / 1e6:.0f} MB from {url}"
-        yield "licence of the weights: MIT"
-        try:
-            with urlopen(url, timeout=TIMEOUT_S) as response:
-                write_atomically(path, response.read())
-        except (OSError, HTTPException) as error:  # URLError is an OSError
-            raise WeightsError(
-                f"{TAEHV_NAME} cannot be downloaded from {url}: {error}. Download it by other means into "
-                f"{path.parent}, or pass decoder= its path."
-            ) from error
-    yield str(path)

@@ -34,10 +34,24 @@ def stored_revision(name: str, repo: str) -> str | None:
     return record.get("revision") if record.get("repo") == repo else None
 
 
-def store_revision(name: str, repo: str, revision: str) -> None:
-    """Record the downloaded revision; a file converted from another one no longer counts."""
-    if stored_revision(name, repo) != revision:
-        write_json(checkpoint_folder(name) / RECORD, {"repo": repo, "revision": revision})
+def chosen_revision(name: str, repo: str) -> str | None:
+    """Return the revision that a download was asked for by its commit, None if none was."""
+    return stored_revision(name, repo) if read_record(name).get("chosen") else None
+
+
+def store_revision(name: str, repo: str, revision: str, chosen: bool = False) -> None:
+    """Record the downloaded revision; a file converted from another one no longer counts.
+
+    Args:
+        name: Name of the release.
+        repo: Its repository.
+        revision: Commit.
+        chosen: Whether this commit was asked for; a record that says so keeps it.
+    """
+    same = stored_revision(name, repo) == revision
+    before = read_record(name) if same else {"repo": repo, "revision": revision}
+    if not same or (chosen and not before.get("chosen")):
+        write_json(checkpoint_folder(name) / RECORD, before | ({"chosen": True} if chosen else {}))
 
 
 def find_converted(name: str, revision: str | None = None) -> Path | None:
@@ -59,7 +73,7 @@ def store_converted(name: str, values: Iterable[tuple[str, Tensor]]) -> Path:
     return path
 
 
-def read_record(name: str) -> dict[str, str]:
+def read_record(name: str) -> dict[str, Any]:
     """Return the record of a generator, empty if there is none or it cannot be read."""
     return read_json(checkpoint_folder(name) / RECORD)
 

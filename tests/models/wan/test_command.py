@@ -10,8 +10,17 @@ from infrope_env import cli
 from infrope_env.models.wan import catalog as table
 from infrope_env.models.wan import command, parts, pins
 from infrope_env.models.wan.catalog import CHECKPOINTS, find_checkpoint
-from infrope_env.models.wan.store import checkpoint_folder, read_record
-from tests.models.wan.released_files import place_download, put_into_hub_cache, release, shrunk, small_weights, write
+from infrope_env.models.wan.store import checkpoint_folder, read_record, write_json
+from infrope_env.tensor_files import sha256_of
+from tests.models.wan.released_files import (
+    place_download,
+    put_into_hub_cache,
+    release,
+    shrunk,
+    small_weights,
+    touch,
+    write,
+)
 
 Output = pytest.CaptureFixture[str]
 
@@ -52,7 +61,9 @@ def test_without_a_name_the_bundled_world_and_every_generator_are_listed(here: s
 def test_sizes_of_the_full_generators() -> None:
     lines = {line.split()[0]: line for line in command.list_generators()}
     assert (
-        " 5.7 " in lines["self-forcing-dmd"] and " 8.5 " in lines["longlive"] and " 28.6 " in lines["krea-realtime-14b"]
+        " 5.7* " in lines["self-forcing-dmd"]
+        and " 8.5* " in lines["longlive"]
+        and " 28.6* " in lines["krea-realtime-14b"]
     )
 
 
@@ -61,18 +72,32 @@ def test_a_description_marks_what_is_computed_or_was_not_seen(row: table.Checkpo
     text = output([row.name], capsys)
     for fact in (*row.files, row.repo, row.source, row.licence, "the file itself was not seen", "computed"):
         assert fact in text
-    assert (row.revision or "main is taken, the first one downloaded is kept") in text
+    assert "main is taken, the first one downloaded is kept" in text  # nothing is pinned in these tests
     assert row.sampler.describe() in text
 
 
+def test_a_size_is_known_from_a_pin_and_measured_where_the_files_are(
+    here: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "0.01 GB (measured: the files are here)" in output([here], capsys)
+    row = find_checkpoint("self-forcing-dmd")
+    assert "(computed from one copy of the tensors)" in output([row.name], capsys)
+    monkeypatch.setitem(pins.FILES, (row.repo, row.file), pins.Pin(1_234_000_000, None))
+    assert "1.23 GB (the known length of the files)" in output([row.name], capsys)
+    rows = {line.split()[0]: line.split() for line in output([], capsys).splitlines() if "/" in line}
+    assert rows[row.name][2] == "1.2" and rows["rolling-forcing"][2].endswith("*")
+
+
 def test_a_pinned_revision_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pins, "REVISIONS", {CHECKPOINTS[0].repo: "c" * 40})
+    monkeypatch.setitem(pins.REVISIONS, CHECKPOINTS[0].repo, "c" * 40)
     assert f"  revision:    {'c' * 40}" in list(command.describe_generator(CHECKPOINTS[0]))
 
 
 def test_download_announces_size_source_and_licence(here: str, capsys: Output) -> None:
     lines = output([here, "--download"], capsys).splitlines()
-    assert "from https://huggingface.co/Efficient-Large-Model/LongLive-1.3B into " in lines[0]
+    assert lines[0].startswith(
+        "longlive, all here, from https://huggingface.co/Efficient-Large-Model/LongLive-1.3B into "
+    )
     assert lines[1] == "licence of the weights: CC-BY-NC-SA-4.0 (card), Apache-2.0 (readme)"
     assert lines[2] == "revision 0123456789abcdef0123456789abcdef01234567"
     assert [Path(line).is_file() for line in lines[3:]] == [True, True]
@@ -144,11 +169,24 @@ def test_wan_as_a_whole_is_described_and_downloaded(hub_cache: Path, monkeypatch
     assert text.count(" no ") >= 4 and "| taew2_1 | no | 8." in text and "(computed)" in text
     for each in (find_checkpoint("infinite-forcing"), *parts.PARTS):
         place_download(hub_cache, each.repo, *each.files)
-    monkeypatch.setattr(parts, "download_taehv", lambda: iter(["taew2_1 is here"]))
+    touch(parts.parts_folder(), "taew2_1.pth")
     assert cli.main(["weights", "wan", "--download"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.endswith(("ema_model.pt", "enc-bf16.pth", "VAE.pth", "is here"))]
+    assert [line for line in lines if line.endswith(("ema_model.pt", "enc-bf16.pth", "VAE.pth", "taew2_1.pth"))]
     assert sum("licence of the weights" in line for line in lines) == 3
+
+
+def test_parts_are_verified_by_the_digests_of_their_downloads(hub_cache: Path, capsys: Output) -> None:
+    assert "'taew2_1' is not here" in refused(["taew2_1", "--verify"], capsys)
+    path = touch(parts.parts_folder(), "taew2_1.pth") / "taew2_1.pth"
+    assert output(["taew2_1", "--verify"], capsys).strip().endswith("nothing to compare it with")
+    write_json(path.parent / "taew2_1.json", {"sha256": sha256_of(path)})
+    place_download(hub_cache, parts.VAE.repo, *parts.VAE.files)
+    assert [line.split("  ")[-1] for line in output(["wan", "--verify"], capsys).splitlines()] == [
+        "nothing to compare it with", "intact",
+    ]  # fmt: skip
+    path.write_text("other")
+    assert "altered, its sha256 is" in refused(["taew2_1", "--verify"], capsys)
 
 
 def test_options_for_generators_are_refused_for_parts(capsys: Output) -> None:

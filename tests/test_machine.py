@@ -1,0 +1,65 @@
+"""Facts about this machine."""
+
+from pathlib import Path
+
+import pytest
+
+from infrope_env import machine
+
+
+@pytest.fixture
+def linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A system with 8 GiB of free memory, without a container; the folder of its container's limits."""
+    (tmp_path / "meminfo").write_text("MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n")
+    monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    return tmp_path
+
+
+def test_free_memory_is_what_a_new_process_can_take(linux: Path) -> None:
+    assert machine.free_memory() == 8 * 2**30
+
+
+@pytest.mark.parametrize(("limit", "free"), [("max", 8 * 2**30), (str(3 * 2**30), 2 * 2**30), ("x", 8 * 2**30)])
+def test_the_limit_of_a_container_counts(linux: Path, limit: str, free: int) -> None:
+    (linux / "memory.max").write_text(limit)
+    (linux / "memory.current").write_text(str(2**30))
+    assert machine.free_memory() == free
+
+
+def test_without_a_table_of_free_memory_all_of_it_counts(linux: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (linux / "meminfo").unlink()
+    monkeypatch.setattr(machine, "total_memory", lambda: 5)
+    assert machine.free_memory() == 5
+
+
+def test_the_disk_of_a_folder_that_does_not_exist_yet_is_that_of_its_parent(tmp_path: Path) -> None:
+    assert machine.free_disk(tmp_path / "a" / "b") > 0 and machine.is_writable(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("")
+    assert machine.free_disk(tmp_path / "file" / "below") > 0
+
+
+def test_what_the_compiler_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert machine.missing_for_compiling("cuda") == ["Triton", "a C compiler", "the header files of Python"]
+    (tmp_path / "Python.h").write_text("")
+    assert machine.missing_for_compiling("cpu") == ["a C compiler"]
+    compiler = tmp_path / "no-such-compiler"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    assert machine.missing_for_compiling("cpu") == []
+
+
+def test_a_gpu_that_this_torch_cannot_use_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.version.cuda", None)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert machine.has_unused_gpu()
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    assert not machine.has_unused_gpu()
+
+
+def test_a_package_that_is_not_installed_has_no_version() -> None:
+    assert machine.version_of("no-such-package-here") is None and machine.version_of("torch")
