@@ -324,7 +324,7 @@ def test_without_a_controller_the_keyboard_steers_a_window(
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     assert cli.main(["play", "--blocks", "2", "--record", str(tmp_path), *weights]) == 0
     blocks = [json.loads(line) for line in (tmp_path / "episode_000" / "blocks.jsonl").read_text().splitlines()]
-    assert [block["action"] for block in blocks] == [None, 0]
+    assert [block["action"] for block in blocks] == [-1, 0]
 
 
 @pytest.mark.parametrize("command", ["play", "record"])
