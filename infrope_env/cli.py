@@ -1,4 +1,4 @@
-"""The `infrope` command: play, record, replay, bench, weights.
+"""The `infrope` command: play, record, replay, export, bench, weights.
 
 Bad input ends with one sentence on stderr and exit code 2. Each subcommand imports what it needs when it runs, so that
 `infrope --help` imports no torch.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from infrope_env.cli_export import Export
 from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.playable import playable
@@ -84,9 +85,22 @@ class Record(RolloutOptions):
 
     out: Path
     """Folder of the recording."""
+    prompts: Path | None = None
+    """Record a rollout of every prompt of this file, one on a line; prompts are no storyboards."""
+    seeds: int | None = None
+    """Number of rollouts of each prompt of --prompts, with seeds from --seed, or 0, on; by default 1."""
+    seconds: float | None = None
+    """Duration of the rollouts of --prompts, rounded down to whole blocks; by default 60."""
 
     def run(self) -> int:
         """Make and record all blocks, with progress on stderr; return the exit code."""
+        if self.prompts is not None:
+            from infrope_env.cli_batch import record_prompts
+
+            self.check()
+            return record_prompts(self, self.prompts, self.seeds, self.seconds, self.out)
+        if self.seeds is not None or self.seconds is not None:
+            raise ValueError("--seeds and --seconds belong to --prompts: give a file of prompts, or --blocks")
         from infrope_env.player.headless import print_progress
         from infrope_env.wrappers import RecordRollout
 
@@ -207,7 +221,7 @@ def _log_on_stderr() -> Iterator[None]:
         logger.propagate = propagate
 
 
-def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | Weights:
+def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Export | Bench | Weights:
     """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
     stderr = io.StringIO()
     try:
@@ -236,6 +250,7 @@ def _subcommands() -> Any:
         Annotated[Play, subcommand("play", description=play_help)]
         | Annotated[Record, subcommand("record")]
         | Annotated[Replay, subcommand("replay")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Weights, subcommand("weights")]
     )

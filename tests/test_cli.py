@@ -159,6 +159,7 @@ def test_weights_are_described(tiny_weights: Path, capsys: pytest.CaptureFixture
         (["play", "--headless", "--env", "CartPole-v1"], "got CartPole-v1"),
         (["play", "--headless", "--env", "CartPole-v1", "--weights", "x"], "does not take weights"),
         (["record", "--headless"], "--out"),
+        (["record", "--headless", "--out", "x", "--seconds", "9"], "belong to --prompts"),
         (["replay", "/nowhere", "--headless"], "/nowhere"),
         (["replay", "/nowhere", "--headless", "--window", "9"], "--window"),
         (["weights", "/nowhere"], "/nowhere"),

@@ -19,6 +19,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "infrope_env.regular_file",
         "infrope_env.config",
         "infrope_env.forked",
+        "infrope_env.folder_lock",
     ),
     ("infrope_env.tensor_files",),
     ("infrope_env.control",),
@@ -32,8 +33,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ),
     ("infrope_env.env",),
     ("infrope_env.recording",),
-    ("infrope_env.wrappers", "infrope_env.bench"),
-    ("infrope_env.cli_options",),
+    ("infrope_env.wrappers", "infrope_env.bench", "infrope_env.export"),
+    ("infrope_env.cli_options", "infrope_env.cli_export"),
+    ("infrope_env.cli_batch",),
     ("infrope_env.cli",),
     ("infrope_env",),  # the package itself: __init__.py registers ids, and makes environments when it is called
 )
