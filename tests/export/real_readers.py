@@ -31,8 +31,8 @@ SCRIPTS = {
     "board": "walk_left cut_city wave*2 cut_beach",
     "killed": "walk_right*3 cut_city jump*2 stand*80",
 }
-LEAST_PSNR_DB = 35.0
-"""The codec loss that is allowed on a whole episode: x264 at CRF 16 with 4:2:0 colours."""
+LEAST_PSNR_DB = 30.0
+"""The codec loss that is allowed on an episode: x264 at CRF 16 with 4:2:0 colours; a frame off by one has far more."""
 
 
 def prepare(work: Path) -> None:
