@@ -1,4 +1,4 @@
-"""The `infrope` command: play, record, replay, bench, weights, doctor.
+"""The `infrope` command: play, record, replay, export, bench, weights, doctor.
 
 Bad input ends with one sentence on stderr and exit code 2. Each subcommand imports what it needs when it runs, so that
 `infrope --help` imports no torch.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from infrope_env.cli_export import Export
 from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.playable import playable
@@ -100,9 +101,22 @@ class Record(RolloutOptions):
     """Folder of the recording."""
     quality: Quality = "standard"
     """Pixels of the videos: standard (4:2:0, for any player), high (4:4:4, sharper colours) or lossless."""
+    prompts: Path | None = None
+    """Record a rollout of every prompt of this file, one on a line; prompts are no storyboards."""
+    seeds: int | None = None
+    """Number of rollouts of each prompt of --prompts, with seeds from --seed, or 0, on; by default 1."""
+    seconds: float | None = None
+    """Duration of the rollouts of --prompts, rounded down to whole blocks; by default 60."""
 
     def run(self) -> int:
         """Make and record all blocks, with progress on stderr; return the exit code."""
+        if self.prompts is not None:
+            from infrope_env.cli_batch import record_prompts
+
+            self.check()
+            return record_prompts(self, self.prompts, self.seeds, self.seconds, self.out)
+        if self.seeds is not None or self.seconds is not None:
+            raise ValueError("--seeds and --seconds belong to --prompts: give a file of prompts, or --blocks")
         from infrope_env.player.headless import print_progress
         from infrope_env.wrappers import RecordRollout
 
@@ -275,7 +289,7 @@ def _log_on_stderr() -> Iterator[None]:
         logger.propagate = propagate
 
 
-def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Bench | Weights | Doctor:
+def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Export | Bench | Weights | Doctor:
     """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
     stderr = io.StringIO()
     try:
@@ -305,6 +319,7 @@ def _subcommands() -> Any:
         Annotated[Play, subcommand("play", description=play_help)]
         | Annotated[Record, subcommand("record")]
         | Annotated[Replay, subcommand("replay")]
+        | Annotated[Export, subcommand("export")]
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Weights, subcommand("weights")]
         | Annotated[Doctor, subcommand("doctor")]

@@ -162,6 +162,7 @@ def test_weights_are_described(tiny_weights: Path, capsys: pytest.CaptureFixture
         (["play", "--headless", "--env", "CartPole-v1"], "got CartPole-v1"),
         (["play", "--headless", "--env", "CartPole-v1", "--weights", "x"], "does not take weights"),
         (["record", "--headless"], "--out"),
+        (["record", "--headless", "--out", "x", "--seconds", "9"], "belong to --prompts"),
         (["replay", "/nowhere", "--headless"], "/nowhere"),
         (["replay", "/nowhere", "--headless", "--window", "9"], "--window"),
         (["weights", "/nowhere"], "/nowhere"),
@@ -311,7 +312,7 @@ def test_without_a_controller_the_keyboard_steers_a_window(
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     assert cli.main(["play", "--blocks", "2", "--record", str(tmp_path), *weights]) == 0
     blocks = [json.loads(line) for line in (tmp_path / "episode_000" / "blocks.jsonl").read_text().splitlines()]
-    assert [block["action"] for block in blocks] == [None, 0]
+    assert [block["action"] for block in blocks] == [-1, 0]
 
 
 @pytest.mark.parametrize("command", ["play", "record"])

@@ -159,8 +159,8 @@ def replayed(player: Player, upto: int) -> np.ndarray:
     env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=str(player.weights), disable_env_checker=True)
     observation, info = env.reset(seed=7)
     for record in recorded[1 : upto + 1]:
-        if record["asked"] is not None:
-            env.unwrapped.set_prompt(**record["asked"])
+        if record["asked"]["given"]:
+            env.unwrapped.set_prompt(record["asked"]["text"], record["asked"]["cut"])
         observation, _, _, _, info = env.step(record["action"])
     env.close()
     frames = valid_frames(observation, info)

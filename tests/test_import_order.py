@@ -23,6 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "infrope_env.output",
         "infrope_env.findings",
         "infrope_env.machine",
+        "infrope_env.folder_lock",
     ),
     ("infrope_env.tensor_files",),
     ("infrope_env.control",),
@@ -38,8 +39,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ),
     ("infrope_env.env",),
     ("infrope_env.recording",),
-    ("infrope_env.wrappers", "infrope_env.bench", "infrope_env.doctor"),
-    ("infrope_env.cli_options",),
+    ("infrope_env.wrappers", "infrope_env.bench", "infrope_env.doctor", "infrope_env.export"),
+    ("infrope_env.cli_options", "infrope_env.cli_export"),
+    ("infrope_env.cli_batch",),
     ("infrope_env.cli",),
     ("infrope_env",),  # the package itself: __init__.py registers ids, and makes environments when it is called
     ("controllers",),  # on top, because a user's module of that name may hide it

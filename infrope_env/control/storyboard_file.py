@@ -1,12 +1,14 @@
-"""Storyboard files: one storyboard in a file, or one on every line; LongLive's JSON lines too."""
+"""Storyboard files: one storyboard in a file, or one on every line; LongLive's JSON lines and WBench's cases too."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from infrope_env.control.length import check_length
 from infrope_env.control.storyboard import UNTIMED_BLOCKS, Shot, Storyboard, parse
 from infrope_env.control.text_file import read_text
+from infrope_env.control.wbench_case import case_storyboard, is_case
 from infrope_env.errors import shown
 from infrope_env.regular_file import as_path
 
@@ -34,6 +36,8 @@ def read_storyboard(path: object, compat: str | None = None, block: int = 3, lin
     choice = f"Choose one with --line {filled[0]} to --line {filled[-1]}." if len(filled) > 1 else ""
     is_json = file.suffix.lower() in JSON_SUFFIXES or "".join(lines).lstrip().startswith("{")
     try:
+        if is_json and line is None and is_case(case := _parse_whole("\n".join(lines))):
+            return case_storyboard(case, block)
         if line is None and choice and (is_json or compat == "release"):
             dialect = "of LongLive" if is_json else "one on each line as the release reads it"
             raise ValueError(f"{len(filled)} storyboards, {dialect}.")
@@ -50,6 +54,14 @@ def _line(lines: list[str], number: int) -> str:
     if not lines[number - 1].strip():
         raise ValueError("the line is empty")
     return lines[number - 1].strip()
+
+
+def _parse_whole(text: str) -> Any:
+    """Return the content of a file that is one JSON value; None when it is not."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _from_json(text: str, block: int) -> Storyboard:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,12 +16,14 @@ from typing import Any, Self
 import numpy as np
 
 from infrope_env.control.frames import Frames
-from infrope_env.env_state import PromptRequest
+from infrope_env.env_state import RESET, PromptRequest
 from infrope_env.recording.quality import Quality
 from infrope_env.recording.run_info import RunInfo
 
 VIDEO, SUBTITLES, LOG, META, IMAGE = "video.mp4", "video.srt", "blocks.jsonl", "meta.json", "image.png"
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, FORMAT)
+"""Formats that can be read. Format 1 writes no reward and no end of the rollout, and null where nothing was asked."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class BlockRecord:
 
     Attributes:
         block: Index of the block; 0 is made by `reset`.
-        action: Index into the episode's action set; None for block 0.
+        action: Index into the episode's action set; `RESET` for block 0.
         asked: The `set_prompt` call that took effect with this block; None without one.
         subject: Name of the subject.
         scene: Name of the scene.
@@ -104,10 +107,13 @@ class BlockRecord:
         prompt: Text in force.
         transition: "start", "continue", "switch" or "cut".
         sha256: `frames_digest` of the block's valid pixel frames.
+        reward: Reward of the block, 0 for block 0; None when it is no finite number, or was not recorded.
+        terminated: Whether the block ended the rollout.
+        truncated: Whether the rollout was cut off after the block.
     """
 
     block: int
-    action: int | None
+    action: int
     asked: PromptRequest | None
     subject: str
     scene: str
@@ -115,18 +121,31 @@ class BlockRecord:
     prompt: str
     transition: str
     sha256: str
+    reward: float | None = None
+    terminated: bool = False
+    truncated: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON in which every entry has the same type in every line, as tables need."""
+        asked = {"given": self.asked is not None, "text": "", "cut": False}
+        if self.asked is not None:
+            asked |= dataclasses.asdict(self.asked)
+        reward = self.reward if self.reward is not None and math.isfinite(self.reward) else None
+        return {**vars(self), "asked": asked, "reward": reward}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read a parsed line of the log.
+        """Read a parsed line of the log, of any format.
 
         Raises:
             KeyError: An entry is missing.
-            TypeError: `asked` has unexpected fields.
         """
-        fields = {field.name: content[field.name] for field in dataclasses.fields(cls)}
-        asked = fields["asked"]
-        return cls(**{**fields, "asked": None if asked is None else PromptRequest(**asked)})
+        fields = {field.name: content[field.name] for field in dataclasses.fields(cls) if field.name in content}
+        action, asked = content["action"], content["asked"]
+        given = asked is not None and asked.get("given", True)
+        fields["action"] = RESET if action is None else action
+        fields["asked"] = PromptRequest(asked["text"], asked["cut"]) if given else None
+        return cls(**fields)
 
 
 def to_plain_json(content: object) -> Any:

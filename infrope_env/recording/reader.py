@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infrope_env.recording.episode import FORMAT, IMAGE, LOG, META, VIDEO, BlockRecord, EpisodeMeta, chain_digest
+from infrope_env.recording.episode import FORMATS, IMAGE, LOG, META, VIDEO, BlockRecord, EpisodeMeta, chain_digest
 from infrope_env.recording.files import MEGABYTE, ReplayError, open_regular, read_regular
 from infrope_env.recording.schema import SchemaError, check_line, check_meta, parse_json, shorten
 from infrope_env.recording.video import count_frames
@@ -22,6 +22,21 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """The place of a block in the video and in the log.
+
+    Attributes:
+        first_frame: Index of the block's first pixel frame in the video.
+        end_frame: Index after its last one.
+        chain: Digest of the line and all before it.
+    """
+
+    first_frame: int
+    end_frame: int
+    chain: str
+
+
+@dataclass(frozen=True)
 class Recording:
     """One episode, read up to the point where its log breaks off.
 
@@ -29,6 +44,7 @@ class Recording:
         folder: The episode's folder.
         meta: Content of meta.json.
         blocks: Readable lines of the log, in order.
+        lines: The place of every block in video and log.
         tampering: Changes made after the episode was written, one sentence each.
         remarks: Losses and other findings, one sentence each.
     """
@@ -36,6 +52,7 @@ class Recording:
     folder: Path
     meta: EpisodeMeta
     blocks: tuple[BlockRecord, ...]
+    lines: tuple[LogLine, ...]
     tampering: tuple[str, ...]
     remarks: tuple[str, ...]
 
@@ -57,7 +74,7 @@ class Recording:
             raise ReplayError(f"{folder} holds no whole block: there is nothing to replay.")
         remarks = (*log.remarks, *_check_video(folder, log.frames))
         tampering = (*_check_image(folder, meta), *log.tampering)
-        return cls(folder, meta, tuple(log.blocks), tampering, remarks)
+        return cls(folder, meta, tuple(log.blocks), tuple(log.lines), tampering, remarks)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -108,6 +125,7 @@ class LogReader:
         next_block: Index of the block expected next.
         frames: Number of pixel frames that the video should have, by the lines read so far.
         blocks: Records read so far.
+        lines: Their places in video and log.
         tampering: Changes found, one sentence each.
         remarks: Losses found, one sentence each.
     """
@@ -123,6 +141,7 @@ class LogReader:
         self.folder, self.chain, self.next_block = folder, chain, first_block
         self.frames = 0
         self.blocks: list[BlockRecord] = []
+        self.lines: list[LogLine] = []
         self.tampering: list[str] = []
         self.remarks: list[str] = []
 
@@ -171,6 +190,7 @@ class LogReader:
             self.tampering.append(f"{place} (block {record.block}) was changed after it was written.")
         self.chain, self.next_block = claimed, record.block + 1
         self.blocks.append(record)
+        self.lines.append(LogLine(content["first_frame"], content["end_frame"], claimed))
         return True
 
 
@@ -187,8 +207,8 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ReplayError(f"{path} is not valid JSON: {error}.") from error
     found = content.get("format") if isinstance(content, dict) else None
-    if type(found) is not int or found != FORMAT:
-        raise ReplayError(f"{path}: expected format {FORMAT}, got {shorten(found)}.")
+    if type(found) is not int or found not in FORMATS:
+        raise ReplayError(f"{path}: expected format {' or '.join(map(str, FORMATS))}, got {shorten(found)}.")
     try:
         check_meta(content)
     except SchemaError as error:

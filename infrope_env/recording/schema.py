@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields
@@ -20,6 +21,7 @@ from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import ActionSet, Transition
 from infrope_env.control.reset_options import TEXT_OPTIONS
 from infrope_env.env import InfinityRopeEnv
+from infrope_env.env_state import RESET
 from infrope_env.models.options import DTYPES
 from infrope_env.recording.quality import QUALITIES
 from infrope_env.recording.run_info import RunInfo
@@ -85,6 +87,11 @@ class Entries:
         value = self.get(key)
         holds = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
         self.require(key, holds, f"a whole number from {least} to {most}")
+
+    def number(self, key: str) -> None:
+        """Check a number; `parse_json` has refused what is not finite."""
+        value = self.get(key)
+        self.require(key, isinstance(value, int | float) and not isinstance(value, bool), "a number")
 
     def flag(self, key: str) -> None:
         """Check true or false."""
@@ -169,16 +176,22 @@ def check_line(content: object) -> None:
     for key in ("block", "first_frame", "end_frame"):
         line.integer(key, 0, MAX_BLOCKS)
     if line.get("action") is not None:
-        line.integer("action", 0, MAX_PROMPTS)
+        line.integer("action", 0 if line.values["block"] else RESET, MAX_PROMPTS)
     if line.get("asked") is not None:
         asked = line.table("asked")
-        asked.allow(("text", "cut"))
+        asked.allow(("given", "text", "cut"))
         asked.text("text")
         asked.flag("cut")
+        if "given" in asked.values:
+            asked.flag("given")
     for key in ("subject", "scene", "motion"):
         line.label(key)
     line.text("prompt")
     line.choice("transition", [transition.value for transition in Transition])
+    if line.values.get("reward") is not None:
+        line.number("reward")
+    for key in {"terminated", "truncated"} & line.values.keys():
+        line.flag(key)
     line.digest("sha256")
     line.digest("chain")
 
@@ -290,8 +303,10 @@ def _check_scalar(value: object) -> None:
             raise SchemaError(f"expected texts of at most {MAX_TEXT} characters, got one of {len(value)}")
         if SURROGATE.search(value):
             raise SchemaError(f"expected texts in Unicode, got {shorten(value)}")
-    elif isinstance(value, int | float) and not -MAX_SEED <= value <= MAX_SEED:  # nan is refused, too
+    elif isinstance(value, int) and not -MAX_SEED <= value <= MAX_SEED:
         raise SchemaError(f"expected numbers of at most 64 bits, got {shorten(value)}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SchemaError(f"expected finite numbers, got {value}")
 
 
 def _texts(content: object) -> Iterator[str]:

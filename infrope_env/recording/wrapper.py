@@ -76,7 +76,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         """Reset the environment and begin a new episode."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._begin_episode(None)
-        self._record(observation, info, None, None)
+        self._record(observation, info, None)
         return observation, info
 
     def step(self, action: Any) -> tuple[Frames, Any, bool, bool, dict[str, Any]]:
@@ -90,7 +90,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             self._begin_episode(saved or BlockReference(None, self._inner.newest[1]["block"]))
         asked = self._asked()  # raises, if at all, before the block is made
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._record(observation, info, int(info["action"]), asked)
+        self._record(observation, info, asked, reward, terminated, truncated)
         return observation, reward, terminated, truncated, info
 
     @property
@@ -120,13 +120,19 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         return None if pending is None else PromptRequest(str.__str__(pending.text), bool(pending.cut))
 
     def _record(
-        self, observation: Frames, info: Mapping[str, Any], action: int | None, asked: PromptRequest | None
+        self,
+        observation: Frames,
+        info: Mapping[str, Any],
+        asked: PromptRequest | None,
+        reward: Any = 0.0,
+        terminated: bool = False,
+        truncated: bool = False,
     ) -> None:
         self._recorded = newest_block_id(self._inner)
         frames = valid_frames(observation, info)
         record = BlockRecord(
             block=info["block"],
-            action=action,
+            action=int(info["action"]),
             asked=asked,
             subject=info["subject"],
             scene=info["scene"],
@@ -134,6 +140,9 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             prompt=info["prompt"],
             transition=info["transition"],
             sha256=frames_digest(frames),
+            reward=float(reward),
+            terminated=bool(terminated),
+            truncated=bool(truncated),
         )
         self._write(lambda: self._recorder.write(frames, record, self._inner.block_id))
 

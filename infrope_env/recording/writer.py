@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
 import weakref
@@ -170,7 +169,7 @@ class EpisodeWriter:
         """
         first = self._video.frames
         self._video.write(frames)
-        content = {**dataclasses.asdict(record), "first_frame": first, "end_frame": self._video.frames}
+        content = {**record.to_json(), "first_frame": first, "end_frame": self._video.frames}
         chain = chain_digest(self._chain, content)
         line = json.dumps({**content, "chain": chain}, ensure_ascii=False)
         self._log.append(line.encode(errors="backslashreplace") + b"\n")

@@ -34,8 +34,8 @@ def test_a_prompt_in_any_type_is_logged_with_its_block(tiny_weights: Path, tmp_p
     env.step(np.int64(STAND))
     env.step(np.array(JUMP, dtype=np.uint8)[()])
     env.close()
-    assert lines_of(tmp_path / "episode_000")[1]["asked"] == {"text": "a fox waves", "cut": True}
-    assert [line["action"] for line in lines_of(tmp_path / "episode_000")] == [None, STAND, JUMP]
+    assert lines_of(tmp_path / "episode_000")[1]["asked"] == {"given": True, "text": "a fox waves", "cut": True}
+    assert [line["action"] for line in lines_of(tmp_path / "episode_000")] == [-1, STAND, JUMP]
     assert not verify(tmp_path / "episode_000").tampering
 
 

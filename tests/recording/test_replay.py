@@ -21,7 +21,9 @@ def test_an_untouched_recording_is_the_same_in_every_block(episode: Path) -> Non
 
 def test_a_prompt_is_logged_with_the_block_it_took_effect_in(episode: Path) -> None:
     asked = [line["asked"] for line in lines_of(episode)]
-    assert asked == [None] * 4 + [{"text": "a purple wizard jumps up and down in a dark cave", "cut": False}, None]
+    nothing = {"given": False, "text": "", "cut": False}
+    wizard = {"given": True, "text": "a purple wizard jumps up and down in a dark cave", "cut": False}
+    assert asked == [nothing] * 4 + [wizard, nothing]
 
 
 @pytest.mark.parametrize("prompt", [None, "a red robot waves hello in a city at night"])

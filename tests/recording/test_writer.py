@@ -48,7 +48,7 @@ def test_an_episode_has_a_video_a_log_and_meta_data(tiny_weights: Path, tmp_path
     env.close()
     episode = tmp_path / "episode_000"
     first, second = lines_of(episode)
-    assert first["action"] is None and first["transition"] == "start" and first["prompt"] == info["prompt"]
+    assert first["action"] == -1 and first["transition"] == "start" and first["prompt"] == info["prompt"]
     assert (first["first_frame"], first["end_frame"]) == (0, 9) and (second["first_frame"], second["end_frame"]) == (
         9,
         21,
