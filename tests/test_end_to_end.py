@@ -24,7 +24,7 @@ from infrope_env.recording.episode import frames_digest
 
 ROOT = Path(__file__).parent.parent
 BUNDLED = ROOT / "infrope_env" / "assets" / "pocket"
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 SLOWED_S = 0.4  # duration given to a block of the tiny model, so that keys can be pressed while one is being made
 PLAY = """
 import sys, time
