@@ -1,94 +1,77 @@
-"""Many blocks of random play: memory, time per block and coordinates stay bounded.
+"""Many blocks of random play: memory, files, threads, time per block and coordinates stay bounded.
 
-The default is 150 blocks; INFROPE_ENDURANCE_BLOCKS sets another number. The weights are the bundled ones, or tiny
-random ones if they are missing.
+`python -m examples.soak` does the same with the bundled weights, for as long as one likes.
 """
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
-import psutil
 import pytest
-import torch
 
-from infrope_env.bench import random_actions
+from examples.soak.command import Measured, Options, play
+from examples.soak.log import Group, Tolerances, trends
+from examples.soak.player import PROBABILITIES, RandomPlayer
+from infrope_env.config import Sampler
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.state import GeneratedBlock
-from infrope_env.env import InfinityRopeEnv
-from infrope_env.models.world_folder import BUNDLED
+from tests.tiny_world import tiny_world
 
-BLOCKS = int(os.environ.get("INFROPE_ENDURANCE_BLOCKS", "150"))
-WARM_UP = 20
-"""Blocks after which every buffer and every cached embedding exists."""
+BLOCKS, GROUP, WARM_UP = 800, 50, 250
 TRAINED_COORDINATES = 21
 """Latent frames of a training clip, so coordinates 0 to 20."""
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass
-class Log:
-    """Measurements of every block after the first, in lists that are allocated before play and hold no latents."""
+class Run:
+    """Measurements of a run, and transition and largest context and block coordinate of every block."""
 
-    transitions: list[Transition] = field(default_factory=lambda: [Transition.START] * BLOCKS)
-    layouts: list[Layout | None] = field(default_factory=lambda: [None] * BLOCKS)
-    finite: list[bool] = field(default_factory=lambda: [False] * BLOCKS)
-    rss: list[int] = field(default_factory=lambda: [0] * BLOCKS)
-    cpu_s: list[float] = field(default_factory=lambda: [0.0] * BLOCKS)
+    groups: list[Group] = field(default_factory=list)
+    coordinates: list[tuple[Transition, int, int]] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
-def log(tiny_weights: Path) -> Log:
-    """Return measurements of random play; time is processor time, which other processes do not lengthen."""
-    log, newest = Log(), []
-    weights = BUNDLED / "pocket" if (BUNDLED / "pocket" / "card.json").exists() else tiny_weights
-    torch.set_num_threads(1)
-    env = InfinityRopeEnv(weights=str(weights), device="cpu")
-    advance, process = Rollout.advance, psutil.Process()
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in a world of one layer and two denoising steps, every part of which is that of a large one."""
+    folder, run = tmp_path_factory.mktemp("soak"), Run()
+    world = tiny_world(folder / "world", latent_size=(2, 4), num_layers=1, sampler=Sampler(steps=(1000, 500)))
+    options, measured = Options(blocks=BLOCKS, weights=str(world), group=GROUP), Measured()
+    advance = Rollout.advance
 
     def recorded(rollout: Rollout, *arguments: object) -> GeneratedBlock:
-        newest[:] = [advance(rollout, *arguments)]
-        return newest[0]
+        block = advance(rollout, *arguments)  # type: ignore[arg-type]
+        run.coordinates.append((block.transition, max(block.layout.context, default=0), max(block.layout.block)))
+        return block
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rollout, "advance", recorded)
-        env.reset(seed=5)
-        for number, action in enumerate(random_actions(env.action_set, BLOCKS, seed=5)):
-            started_s = time.process_time()
-            env.step(action)
-            log.cpu_s[number] = time.process_time() - started_s
-            log.transitions[number], log.layouts[number] = newest[0].transition, newest[0].layout
-            log.finite[number] = bool(torch.isfinite(newest[0].latents).all())
-            log.rss[number] = process.memory_info().rss
-    return log
+        player = RandomPlayer(options.make_env, folder, seed=5, on_block=measured)
+        run.groups += play(options, player, measured)
+        player.close()
+    return run
 
 
-def test_random_play_has_flushes_and_cuts(log: Log) -> None:
-    assert all(log.transitions.count(transition) >= BLOCKS // 30 for transition in (Transition.SWITCH, Transition.CUT))
+def test_random_play_does_everything_many_times(run: Run) -> None:
+    made = [transition for transition, _, _ in run.coordinates]
+    assert all(made.count(transition) >= BLOCKS // 40 for transition in Transition)
+    for operation in PROBABILITIES:
+        assert sum(group.operations.get(operation, 0) for group in run.groups) > 2, operation
 
 
-def test_all_latents_are_finite(log: Log) -> None:
-    assert all(log.finite)
+@pytest.mark.parametrize("quantity", ["in_use_mb", "files", "threads"])
+def test_nothing_grows(run: Run, quantity: str) -> None:
+    found = trends(run.groups, WARM_UP, Tolerances())[quantity]
+    assert found.verdict == "flat", (found, [getattr(group, quantity) for group in run.groups])
 
 
-def test_memory_is_flat_to_5_mb(log: Log) -> None:
-    assert max(log.rss[WARM_UP:]) - log.rss[WARM_UP] < 5e6
+def test_the_fastest_late_blocks_take_no_longer_than_the_fastest_early_ones(run: Run) -> None:
+    steady = [group.fastest_ms for group in run.groups if group.blocks > WARM_UP]
+    half = len(steady) // 2
+    assert min(steady[half:]) < 1.5 * min(steady[:half]), steady
 
 
-def test_time_per_block_is_flat(log: Log) -> None:
-    early, late = np.array_split(log.cpu_s[WARM_UP:], 2)
-    assert np.median(late) < 1.25 * np.median(early)
-
-
-def test_coordinates_stay_in_the_trained_range_except_on_a_cut(log: Log) -> None:
-    for transition, layout in zip(log.transitions, log.layouts, strict=True):
-        assert layout is not None
-        assert max(layout.context) < TRAINED_COORDINATES
-        assert (max(layout.block) >= TRAINED_COORDINATES) == (transition is Transition.CUT)
+def test_coordinates_stay_in_the_trained_range_except_on_a_cut(run: Run) -> None:
+    for transition, context, block in run.coordinates:
+        assert context < TRAINED_COORDINATES
+        assert (block >= TRAINED_COORDINATES) == (transition is Transition.CUT)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from infrope_env.config import ModelConfig
+from infrope_env.config import ModelConfig, Sampler
 from infrope_env.control.actions import ActionSet
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.models.world_folder import save_world
@@ -19,15 +19,22 @@ TINY_TEXT = PocketTextConfig(dim=16, num_layers=1, num_heads=2, text_len=24, tex
 TINY_DECODER = TAEHVConfig(encoder_width=4, decoder_widths=(16, 8, 8, 8), space_upscale=(True, False, False), patch=4)
 
 
-def tiny_world(folder: Path, seed: int = 0, latent_size: tuple[int, int] = (4, 6)) -> Path:
+def tiny_world(
+    folder: Path,
+    seed: int = 0,
+    latent_size: tuple[int, int] = (4, 6),
+    num_layers: int = TINY_MODEL.num_layers,
+    sampler: Sampler | None = None,
+) -> Path:
     """Write a world folder: eight pixels per latent pixel, two layers, the words of the pocket action set."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        transformer = CausalWanTransformer(replace(TINY_MODEL, latent_size=latent_size))
+        transformer = CausalWanTransformer(replace(TINY_MODEL, latent_size=latent_size, num_layers=num_layers))
         text_encoder = PocketTextEncoder.from_words(pocket_words(), TINY_TEXT)
         decoder = TAEHV(TINY_DECODER)
         _amplify(text_encoder, transformer, decoder)
-    return save_world(folder, transformer, text_encoder, decoder, {"name": f"tiny-{seed}"})
+    fields = {"name": f"tiny-{seed}"} | ({} if sampler is None else {"sampler": sampler})
+    return save_world(folder, transformer, text_encoder, decoder, fields)
 
 
 def pocket_words() -> list[str]:

@@ -182,6 +182,7 @@ TINY = replace(
 )
 
 
+@pytest.mark.slow
 def test_one_command_writes_every_section_and_leaves_no_job_undone(
     weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

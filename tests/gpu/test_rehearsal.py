@@ -22,6 +22,7 @@ def run_gpu_tests(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_every_test_for_a_gpu_is_rehearsed_on_the_cpu(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     run = run_gpu_tests(**{TINY_VARIABLE: "1", RESULTS_VARIABLE: str(path)})

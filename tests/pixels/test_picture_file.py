@@ -81,7 +81,10 @@ def test_cmyk_is_converted(tmp_path: Path):
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
 def test_sixteen_bits_of_grey_are_cut_to_eight(name: str, tmp_path: Path):
     grey = (np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024) + 255
-    Image.fromarray(grey).save(tmp_path / name)
+    if name == "a.pgm":  # Pillow writes it from 10.3 on
+        (tmp_path / name).write_bytes(b"P5 8 8 65535\n" + grey.astype(">u2").tobytes())
+    else:
+        Image.fromarray(grey).save(tmp_path / name)
     assert np.array_equal(read_picture(tmp_path / name), np.repeat((grey >> 8)[..., None], 3, axis=2))
 
 

@@ -14,7 +14,7 @@ from infrope_env.player.stream import StreamError
 from infrope_env.player.window import DisplayWindow
 from tests.player.fakes import SIZE, FakeEnv
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 
 
 @pytest.fixture

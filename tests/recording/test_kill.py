@@ -60,10 +60,14 @@ def record(folder):
 
 random.seed(0)
 for number in range(60):
+    folder = Path(sys.argv[1]) / str(number)
+    log, blocks = folder / "episode_000" / "blocks.jsonl", random.randrange(4)
     writer = os.fork()
     if writer == 0:
-        record(Path(sys.argv[1]) / str(number))
-    time.sleep(random.uniform(0, 0.25))
+        record(folder)
+    while blocks and not (log.exists() and log.read_bytes().count(b"\\n") >= blocks):
+        time.sleep(0.0005)
+    time.sleep(random.choice((0, 0.002, 0.01, 0.03)))
     os.kill(writer, signal.SIGKILL)
     os.waitpid(writer, 0)
 """

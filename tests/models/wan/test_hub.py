@@ -55,10 +55,12 @@ def fact_of(hub: LocalHub, file: str) -> Pin:
 
 
 def point_at(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    for module in (constants, file_download):  # the client before 1.0 imports the template by name
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=module is constants)
 
 
 def test_a_repository_is_downloaded_and_plays(row: Checkpoint, hub: LocalHub) -> None:
