@@ -114,7 +114,7 @@ class Record(RolloutOptions):
             from infrope_env.cli_batch import record_prompts
 
             self.check()
-            return record_prompts(self, self.prompts, self.seeds, self.seconds, self.out)
+            return record_prompts(self, self.prompts, self.seeds, self.seconds, self.out, self.quality)
         if self.seeds is not None or self.seconds is not None:
             raise ValueError("--seeds and --seconds belong to --prompts: give a file of prompts, or --blocks")
         from infrope_env.player.headless import print_progress

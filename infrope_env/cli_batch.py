@@ -12,6 +12,7 @@ from infrope_env.control.storyboard import FPS, FRAMES_PER_LATENT
 
 if TYPE_CHECKING:
     from infrope_env.cli_options import RolloutOptions
+    from infrope_env.recording.quality import Quality
 
 INCOMPLETE = 2
 """Exit code when a prompt was refused."""
@@ -19,7 +20,9 @@ EXCLUDED = ("script", "storyboard", "random", "blocks", "subject", "scene", "ima
 """Options of a rollout that a batch has no use for."""
 
 
-def record_prompts(options: RolloutOptions, prompts: Path, seeds: int | None, seconds: float | None, out: Path) -> int:
+def record_prompts(
+    options: RolloutOptions, prompts: Path, seeds: int | None, seconds: float | None, out: Path, quality: Quality
+) -> int:
     """Record the batch with progress on stderr, print what was made, and return the exit code.
 
     Args:
@@ -28,6 +31,7 @@ def record_prompts(options: RolloutOptions, prompts: Path, seeds: int | None, se
         seeds: Number of seeds; None means 1.
         seconds: Duration of each rollout, rounded down to whole blocks; None means 60.
         out: Folder of the rollouts' folders.
+        quality: Quality of the videos.
     """
     from infrope_env.recording.batch import read_prompts, record_batch
 
@@ -41,7 +45,7 @@ def record_prompts(options: RolloutOptions, prompts: Path, seeds: int | None, se
     texts, first = read_prompts(prompts), options.seed or 0
     with contextlib.closing(options.make_env()) as env:
         blocks = max(1, int(seconds * FPS / (FRAMES_PER_LATENT * playable(env).window.block)))
-        outcome = record_batch(env, texts, range(first, first + seeds), blocks, out, _print_progress)
+        outcome = record_batch(env, texts, range(first, first + seeds), blocks, out, _print_progress, quality)
     print(f"{outcome.made} rollouts of {blocks} blocks made in {out}, {outcome.kept} there already")
     for _, reason in outcome.refused:
         print(f"infrope: {reason}", file=sys.stderr)

@@ -14,7 +14,8 @@ import gymnasium
 from infrope_env.control.actions import ActionSet
 from infrope_env.errors import WeightsError
 from infrope_env.findings import Finding, Status, note, ok, problem
-from infrope_env.machine import has_unused_gpu, missing_for_compiling, version_of
+from infrope_env.machine import has_unused_gpu, version_of
+from infrope_env.models.compile import missing_for_compiling
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import WorldFolder, resolve
 from infrope_env.models.world_folder import describe_world
@@ -106,13 +107,15 @@ def describe_device(device: Any, dtype: Any) -> Finding:
 
 def check_compiler(device_type: str, is_wanted: bool) -> Iterator[Finding]:
     """Yield whether --compile has what it needs."""
-    missing = missing_for_compiling(device_type)
+    import torch
+
+    missing = missing_for_compiling(torch.device(device_type))
     if not missing:
         yield ok("compiler", "--compile has what it needs")
     elif is_wanted:
-        yield note("compiler", f"--compile lacks {' and '.join(missing)}", "install them, or play without --compile")
+        yield note("compiler", f"--compile lacks {missing}", "install it, or play without --compile")
     else:
-        yield ok("compiler", f"not needed; --compile would lack {' and '.join(missing)}")
+        yield ok("compiler", f"not needed; --compile would lack {missing}")
 
 
 def intact(found: WorldFolder) -> int:

@@ -6,17 +6,14 @@ None stands for what the system does not tell.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import shutil
 import sys
-import sysconfig
 from importlib import metadata
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")  # limits of a container, version 2
-COMPILERS = ("cl",) if sys.platform == "win32" else ("cc", "gcc", "clang")
 
 
 def free_memory() -> int | None:
@@ -54,19 +51,6 @@ def version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def missing_for_compiling(device_type: str) -> list[str]:
-    """Return what torch's compiler lacks here for a device type: Triton for GPUs, a C compiler, Python's headers."""
-    missing = []
-    if device_type != "cpu" and importlib.util.find_spec("triton") is None:
-        missing.append("Triton")
-    named = os.environ.get("CC") or os.environ.get("CXX")
-    if not any(map(shutil.which, (named,) if named else COMPILERS)):
-        missing.append("a C compiler")
-    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
-        missing.append("the header files of Python")
-    return missing
 
 
 def has_unused_gpu() -> bool:

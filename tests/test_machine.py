@@ -39,20 +39,6 @@ def test_the_disk_of_a_folder_that_does_not_exist_yet_is_that_of_its_parent(tmp_
     assert machine.free_disk(tmp_path / "file" / "below") > 0
 
 
-def test_what_the_compiler_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC", "no-such-compiler")
-    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert machine.missing_for_compiling("cuda") == ["Triton", "a C compiler", "the header files of Python"]
-    (tmp_path / "Python.h").write_text("")
-    assert machine.missing_for_compiling("cpu") == ["a C compiler"]
-    compiler = tmp_path / "no-such-compiler"
-    compiler.write_text("#!/bin/sh\n")
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CC", str(compiler))
-    assert machine.missing_for_compiling("cpu") == []
-
-
 def test_a_gpu_that_this_torch_cannot_use_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.version.cuda", None)
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")

@@ -119,7 +119,11 @@ def _resample(layer: Any, x: Tensor, cache: FeatCache) -> Tensor:
             x = causal_conv(layer.time_conv, x, cache).unflatten(1, (2, -1))
             x = x.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)  # b two c t h w -> b c (t two) h w
     frames = x.transpose(1, 2).flatten(0, 1)  # b c t h w -> (b t) c h w
-    resized = _upsample(*layer.resample, frames) if layer.mode.startswith("up") else layer.resample(frames)
+    if layer.mode.startswith("up"):
+        enlarge, conv = layer.resample
+        resized = _upsample(enlarge, conv, frames)
+    else:
+        resized = layer.resample(frames)
     x = resized.unflatten(0, (x.shape[0], -1)).transpose(1, 2)
     if layer.mode == "downsample3d":
         if cache.first:

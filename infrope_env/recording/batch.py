@@ -23,6 +23,7 @@ from infrope_env.control.text_file import read_text
 from infrope_env.folder_lock import lock_folder
 from infrope_env.player.headless import drive
 from infrope_env.recording.files import ReplayError
+from infrope_env.recording.quality import Quality
 from infrope_env.recording.reader import Recording
 from infrope_env.recording.wrapper import RecordRollout
 from infrope_env.recording.writer import RecordingError
@@ -82,7 +83,13 @@ def read_prompts(path: Path) -> tuple[str, ...]:
 
 
 def record_batch(
-    env: gymnasium.Env[Any, Any], prompts: Sequence[str], seeds: Sequence[int], blocks: int, out: Path, report: Report
+    env: gymnasium.Env[Any, Any],
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    blocks: int,
+    out: Path,
+    report: Report,
+    quality: Quality = "standard",
 ) -> BatchOutcome:
     """Record a rollout of every prompt with every seed. Those that are there already are kept.
 
@@ -93,6 +100,7 @@ def record_batch(
         blocks: Number of blocks of each rollout.
         out: Folder of the rollouts' folders.
         report: Called after each block.
+        quality: Quality of the videos.
 
     Raises:
         FolderInUse: Another process records a batch there.
@@ -109,7 +117,7 @@ def record_batch(
             for rollout in waiting:
                 if rollout.prompt in readable:
                     place = number + rollouts.index(rollout) + 1
-                    _record(env, rollout, blocks, out, partial(_report_block, report, place, total, blocks))
+                    _record(env, rollout, blocks, out, partial(_report_block, report, place, total, blocks), quality)
                     outcome.made += 1
             number += len(rollouts)
     return outcome
@@ -149,12 +157,17 @@ def _is_made(folder: Path, blocks: int) -> bool:
 
 
 def _record(
-    env: gymnasium.Env[Any, Any], rollout: BatchRollout, blocks: int, out: Path, made: Callable[[int], object]
+    env: gymnasium.Env[Any, Any],
+    rollout: BatchRollout,
+    blocks: int,
+    out: Path,
+    made: Callable[[int], object],
+    quality: Quality,
 ) -> None:
     """Record one rollout in a folder that is not complete, and rename it when it is."""
     folder, names = out / PARTIAL / rollout.name, playable(env).action_names
     shutil.rmtree(out / PARTIAL, ignore_errors=True)  # of a batch that was stopped
-    recorder = RecordRollout(env, folder)
+    recorder = RecordRollout(env, folder, quality)
     options = {"prompt": rollout.prompt}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a full disk is raised below, once

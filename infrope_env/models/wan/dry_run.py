@@ -31,6 +31,7 @@ from infrope_env.models.wan.parts import (
 from infrope_env.models.wan.prompts import find_text_encoder
 from infrope_env.models.wan.sizes import Size, size_of, size_of_taehv
 from infrope_env.text.lazy import AUTO, HEADROOM, REFUSE
+from infrope_env.text.progress import duration
 from infrope_env.text.prompt_files import EncoderId, default_folder
 
 GB = 1e9
@@ -38,9 +39,9 @@ LIBRARIES = 2_000_000_000  # host bytes of Python, torch and the drivers, roughl
 SLACK = 300_000_000  # GPU bytes that stay free
 LINE_RATE = 12_500_000  # bytes a second of a connection with 100 Mbit/s
 PACKAGES = ("transformers", "diffusers", "ftfy")
-SECONDS_PER_PROMPT = {("cpu", "bfloat16"): 131.0, ("cpu", "float32"): 39.0, ("cuda", "bfloat16"): 0.1}
-"""Seconds that UMT5-XXL takes for a prompt of 145 tokens: measured on one thread of a processor without bfloat16, and
-computed for a GPU."""
+SECONDS_PER_PROMPT = {"cpu": 40.0, "cuda": 0.5}
+"""Seconds that UMT5-XXL takes for a prompt of 145 tokens, computed from the time of one product on a processor and the
+bytes that travel to a GPU; examples/wan_text_speed.py measures them."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class DryRun:
     def _embeddings(self) -> int:
         """Return how many of the prompts have an embedding on disk, made by the encoder that would encode the rest."""
         try:
-            encoder = find_text_encoder(WanFiles.find(self.found), REFUSE, self.options.text_dtype)
+            files = WanFiles.find(self.found)
+            encoder = find_text_encoder(files.text, files.places, REFUSE, self.options.text_dtype)
         except WeightsError:
             return 0
         encoder_id, folder = EncoderId.of(encoder), default_folder()
@@ -157,16 +159,12 @@ class DryRun:
             refused = f"; {left} are refused, as --text-device {REFUSE} wants" if left else ""
             yield ok("prompts", f"{len(self.prompts) - left} of {len(self.prompts)} are encoded{refused}")
             return
-        place, dtype = self.text_device(device), self.options.text_dtype or "bfloat16"
-        each = seconds_per_prompt(place, dtype)
-        times = f"about {duration(each)} for the first one, {duration(each * left)} for all {left} that are left"
-        text = f"encoded on the {'GPU' if place == 'cuda' else 'processor'} in {dtype}: {times}"
-        slow = place == "cpu" and dtype == "bfloat16" and left > 1
-        yield (
-            note("prompts", text, "--text-dtype float32 is faster there and needs 23 GB")
-            if slow
-            else ok("prompts", text)
+        place = self.text_device(device)
+        each = SECONDS_PER_PROMPT[place]
+        times = (
+            f"about {duration(each)} each, {duration(each * left)} for all (computed); play begins after the first one"
         )
+        yield ok("prompts", f"{left} are encoded on the {'GPU' if place == 'cuda' else 'processor'}, {times}")
 
     def text_device(self, device: torch.device) -> str:
         """Return "cuda" or "cpu", as the text encoder would choose now."""
@@ -174,14 +172,14 @@ class DryRun:
         if given not in (None, AUTO):
             return str(given).split(":")[0]
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
-        return "cuda" if free > HEADROOM * text_bytes(self.options.text_dtype or "bfloat16") else "cpu"
+        return "cuda" if free > HEADROOM * TEXT_BYTES else "cpu"
 
     def _host_memory(self, device: torch.device, dtype: torch.dtype) -> Finding:
         """Return whether host memory holds what is in it at the widest moment: text encoder or generator."""
         row = self.row or CHECKPOINTS[0]
         weights = generator_memory(row.config, row.window).weights // 2
         encodes = self._embeddings() < len(self.prompts) and self.text_device(device) == "cpu"
-        text_needs = text_bytes(self.options.text_dtype or "bfloat16") if encodes else 0
+        text_needs = TEXT_BYTES if encodes else 0
         generator_needs = weights * (dtype.itemsize if device.type == "cpu" else 2 if self.options.offload else 0)
         needed, free = LIBRARIES + max(text_needs, generator_needs), free_memory()
         if free is None:
@@ -191,8 +189,7 @@ class DryRun:
         text = f"{needed / GB:.1f} GB are needed (computed), {free / GB:.1f} GB are free"
         if needed <= free:
             return ok("host memory", text)
-        is_text = text_needs > generator_needs and self.options.text_dtype != "int8"
-        return problem("host memory", text, f"close programs{', or add --text-dtype int8 (7 GB)' if is_text else ''}")
+        return problem("host memory", text, "close programs")
 
 
 def bytes_in_play(row: Checkpoint | None, decoder: str, offload: bool) -> int:
@@ -201,17 +198,6 @@ def bytes_in_play(row: Checkpoint | None, decoder: str, offload: bool) -> int:
     if row is None:
         return needed
     return needed + generator_memory(row.config, row.window).total - generator_memory(WAN_1_3B, Window()).total
-
-
-def text_bytes(dtype: str) -> int:
-    """Return the bytes of the text encoder's weights."""
-    return TEXT_BYTES.get(dtype, 2 * TEXT_BYTES["bfloat16"])
-
-
-def seconds_per_prompt(device: str, dtype: str) -> float:
-    """Return how long UMT5-XXL takes for a prompt, roughly; an unknown pair is taken for the nearest known one."""
-    fallback = SECONDS_PER_PROMPT[device, "bfloat16"]
-    return SECONDS_PER_PROMPT.get((device, dtype), fallback)
 
 
 def check_packages() -> Iterator[Finding]:
@@ -237,10 +223,3 @@ def check_disk(needed: int) -> Iterator[Finding]:
         yield problem("disk", text, "free some, or name a folder on another disk with HF_HOME")
     else:
         yield ok("disk", f"{text}; {parts_folder()} takes the fast decoder")
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words, for example "0.1 s", "2 min", "7.5 h"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

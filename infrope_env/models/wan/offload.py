@@ -57,7 +57,7 @@ class HostMemory:
                 buffer = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
                 copies[storage.data_ptr()] = buffer.to(self.device, non_blocking=True)
                 self.to_device_bytes += buffer.nbytes
-            moved.append(_view(copies[storage.data_ptr()], tensor, tensor.storage_offset()))
+            moved.append(_view(copies[storage.data_ptr()], tensor, int(tensor.storage_offset())))
         return tuple(moved)
 
     def to_host(self, tensors: Sequence[Tensor], packed: Sequence[Tensor] | None) -> tuple[Tensor, ...]:
