@@ -161,9 +161,7 @@ class DryRun:
             return
         place = self.text_device(device)
         each = SECONDS_PER_PROMPT[place]
-        times = (
-            f"about {duration(each)} each, {duration(each * left)} for all (computed); play begins after the first one"
-        )
+        times = f"about {duration(each)} each, {duration(each * left)} for all (computed); play begins after one"
         yield ok("prompts", f"{left} are encoded on the {'GPU' if place == 'cuda' else 'processor'}, {times}")
 
     def text_device(self, device: torch.device) -> str:
