@@ -34,7 +34,7 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch, free_gb: float) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (int(free_gb * 1e9), 24_000_000_000))
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: Gpu)
-    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda *_: True)
+    monkeypatch.setattr("infrope_env.models.options.has_fast_bfloat16", lambda device: True)
 
 
 def report(capsys: Output, *options: str) -> tuple[int, dict[str, str]]:
@@ -123,7 +123,7 @@ def test_without_a_gpu_wan_is_a_problem_unless_the_processor_is_asked_for(capsys
 
 def test_a_full_disk_and_little_memory_are_problems(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpu(monkeypatch, free_gb=10)
-    monkeypatch.setattr("infrope_env.models.wan.dry_run.free_memory", lambda: 3_000_000_000)
+    monkeypatch.setattr("infrope_env.models.wan.dry_run.free_memory", lambda: 1_500_000_000)
     monkeypatch.setattr("infrope_env.models.wan.dry_run.free_disk", lambda folder: 5_000_000_000)
     code, lines = wan(capsys)
     assert code == 1 and lines["disk"].startswith("problem") and "HF_HOME" in lines["disk"]

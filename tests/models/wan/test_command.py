@@ -55,7 +55,7 @@ def test_without_a_name_the_bundled_world_and_every_generator_are_listed(here: s
     for row in CHECKPOINTS:
         assert row.repo in rows[row.name] and row.licence in rows[row.name]
         assert (" yes " in rows[row.name]) == (row.name == here) and (" no " in rows[row.name]) == (row.name != here)
-    assert "computed, not measured" in text
+    assert "* computed: disk from one copy of the tensors" in text
 
 
 def test_sizes_of_the_full_generators() -> None:
