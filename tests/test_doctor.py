@@ -91,7 +91,7 @@ def test_before_a_download_its_files_are_listed_with_known_and_computed_sizes(
     assert code == 0, lines
     files = lines["files"]
     assert files.startswith("note") and "infinite-forcing 5.68* GB" in files and "umt5-xxl 11.38 GB" in files
-    assert "taew2_1 0.02* GB" in files and "min at 100 Mbit/s" in files and "infrope weights wan --download" in files
+    assert "taew2_1 0.02* GB" in files and "s at 100 Mbit/s" in files and "infrope weights wan --download" in files
     assert "17.1 GB are needed" in lines["disk"] and lines["disk"].startswith("ok")
     assert lines["device"] == (
         "ok      device        Test GPU, compute capability 8.9, 20.0 of 24.0 GB free, in bfloat16"
