@@ -56,6 +56,7 @@ class OnGPU:
 
 def test_a_state_is_copied_to_host_memory(env):
     play(env, ACTIONS[:2])
+    env.commit()
     env._latents, env._codec._state = OnGPU(), (OnGPU(),)
     env._rollout.cache = SimpleNamespace(keys=OnGPU(), values=OnGPU(), slot_of={})
     state = env.save_state()

@@ -94,8 +94,8 @@ class DecoderMemory:
 
 
 DECODERS = {
-    "taew2_1": DecoderMemory(19_689_222, 19_689_222, 67_092_480, 1_440_944_152),
-    "wan_vae": DecoderMemory(253_785_190, 146_591_206, 1_888_573_440, 1_082_465_280),
+    "taew2_1": DecoderMemory(19_689_222, 19_689_222, 67_092_480, 1_451_726_872),
+    "wan_vae": DecoderMemory(253_785_190, 146_591_206, 1_888_573_440, 1_093_248_000),
 }
 ENCODING = 2_471_031_910
 """Most bytes at once while the full VAE encodes a picture of nine frames, its weights included; measured."""

@@ -1,14 +1,13 @@
 """The memory that `memory.py` states is measured again, and the measurement agrees with a real allocator."""
 
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 pytest.importorskip("diffusers", reason="needs the extra 'wan'")
-from diffusers import AutoencoderKLWan
 
 from infrope_env.config import WAN_1_3B, WAN_14B, ModelConfig, Sampler, Window
 from infrope_env.control.actions import Transition
@@ -24,7 +23,6 @@ from infrope_env.models.wan.measure_memory import (
     measure_encoder,
     working_bytes,
 )
-from infrope_env.pixels.wan_vae import WanVAE
 from tests.models.wan.released_files import SMALL
 
 
@@ -59,14 +57,18 @@ def peak_of(run: Callable[[], object]) -> int:
 
 
 @torch.inference_mode()
-def test_the_counted_peak_of_a_decode_is_the_allocator_s() -> None:
-    vae, latents = WanVAE(AutoencoderKLWan(base_dim=8)), torch.randn(1, 3, 16, 8, 12)
-    _, state = vae.decode(latents, None)
+def test_the_counted_peak_is_the_allocator_s() -> None:
+    """Of operations that take no scratch memory inside a kernel, which convolutions on a CPU do."""
+    x = torch.randn(500, 1000)
+
+    def run() -> None:
+        wide = torch.cat((x, x * 2, x.relu()), dim=1)
+        narrow = wide.square_().unflatten(1, (3, -1)).sum(1)
+        (narrow[:, ::2] + 1).cumsum(1)
+
     with LiveBytes("cpu") as live:
-        vae.decode(latents, tuple(tensor.clone() for tensor in state))
-    copies = sum(tensor.nbytes for tensor in state)
-    real = peak_of(lambda: vae.decode(latents, state))
-    assert live.peak - copies == pytest.approx(real, rel=0.1)
+        run()
+    assert live.peak == pytest.approx(peak_of(run), rel=0.02) and live.peak > 5 * x.nbytes / 2
 
 
 def test_bytes_are_counted_while_their_tensor_lives() -> None:
@@ -84,18 +86,19 @@ def test_bytes_are_counted_while_their_tensor_lives() -> None:
 def test_cached_keys_are_rotated_a_few_layers_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """All layers at once took 0.7 GB for 1.3B, 3.2 GB for 14B."""
 
+    config = replace(SMALL, num_layers=12)
+
     def gathering(at_once: int) -> int:
         monkeypatch.setattr(cache, "ROTATED_AT_ONCE", at_once)
         with LiveBytes() as live:
             with META:
-                network = CausalWanTransformer(SMALL).requires_grad_(False)
+                network = CausalWanTransformer(config).requires_grad_(False)
             rollout = Rollout(network, Window(), Sampler(steps=(1000,)))
-            embedding = torch.empty(1, SMALL.text_len, SMALL.text_dim, device=META)
+            embedding = torch.empty(1, config.text_len, config.text_dim, device=META)
             rollout.advance(embedding, Transition.START)
             before = live.mark()
             with torch.inference_mode():
                 rollout._gather_contexts(rollout.cache, Transition.CONTINUE)
             return live.peak - before
 
-    assert SMALL.num_layers > 1
     assert gathering(1) < gathering(10**9)
