@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -85,6 +86,7 @@ class Worker(Generic[Result]):
         self._compute, self._settings = compute, ThreadSettings.of_this_thread()
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="infrope block", daemon=True)
+        self._began, self._ended = threading.Event(), threading.Event()
         self._results: list[Result] = []  # one after success
         self.error: BaseException | None = None
         self._stopping = False
@@ -96,12 +98,15 @@ class Worker(Generic[Result]):
 
     @property
     def done(self) -> bool:
-        """Whether the computation has ended, by its result or an error."""
-        return not self._thread.is_alive()
+        """Whether the computation has ended, by its result or an error.
+
+        `Thread.is_alive` does not tell: Python 3.11 takes a thread for ended when Ctrl-C interrupts its `join`.
+        """
+        return self._ended.is_set()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the computation has ended, `timeout_s` seconds at most."""
-        self._thread.join(timeout_s)
+        self._ended.wait(timeout_s)
 
     def result(self) -> Result:
         """Wait for the result and return it; an error of the computation is raised here."""
@@ -114,13 +119,14 @@ class Worker(Generic[Result]):
     def stop(self) -> None:
         """End the computation at its next line, as Ctrl-C would, and wait for that; another Ctrl-C changes nothing."""
         self._stopping = True  # for a thread that is about to begin
-        while not self.done:
+        while self._began.is_set() and not self.done and self._thread.ident in sys._current_frames():
             with contextlib.suppress(KeyboardInterrupt):
                 thread = ctypes.c_ulong(self._thread.ident or 0)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(SystemExit))
                 self.wait(STOP_AGAIN_S)
 
     def _run(self) -> None:
+        self._began.set()
         began_s = time.perf_counter()
         try:
             if not self._stopping:
@@ -128,4 +134,6 @@ class Worker(Generic[Result]):
                     self._results.append(self._compute())
         except BaseException as error:  # raised again by `result`
             self.error = error
-        self.took_s = time.perf_counter() - began_s
+        finally:
+            self.took_s = time.perf_counter() - began_s
+            self._ended.set()

@@ -37,15 +37,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder, run = tmp_path_factory.mktemp("soak"), Run()
     world = tiny_world(folder / "world", latent_size=(2, 4), num_layers=1, sampler=Sampler(steps=(1000, 500)))
     options, measured = Options(blocks=BLOCKS, weights=str(world), group=GROUP), Measured()
-    advance = Rollout.advance
+    generate = Rollout.generate
 
     def recorded(rollout: Rollout, *arguments: object) -> GeneratedBlock:
-        block = advance(rollout, *arguments)  # type: ignore[arg-type]
+        block = generate(rollout, *arguments)  # type: ignore[arg-type]
         run.coordinates.append((block.transition, max(block.layout.context, default=0), max(block.layout.block)))
         return block
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rollout, "advance", recorded)
+        patch.setattr(Rollout, "generate", recorded)
         player = RandomPlayer(options.make_env, folder, seed=5, on_block=measured)
         run.groups += play(options, player, measured)
         player.close()

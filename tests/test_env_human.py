@@ -90,7 +90,7 @@ def test_an_error_of_the_worker_is_raised_by_step(human, monkeypatch):
         raise MemoryError("the GPU is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(human._rollout, "advance", fail)
+        patch.setattr(human._rollout, "generate", fail)
         with pytest.raises(MemoryError, match="the GPU is full"):
             human.step(STAND)
     with pytest.raises(ResetNeeded):
@@ -140,7 +140,7 @@ def test_a_window_that_was_closed_during_a_block_that_failed_stays_closed(tiny_w
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(env._rollout, "advance", fail)
+        patch.setattr(env._rollout, "generate", fail)
         with pytest.raises(MemoryError):
             env.step(STAND)
     env.restore_state(state)

@@ -121,11 +121,12 @@ class Harness:
         """Count the passes, take the time and append the latents of the block that the body makes."""
         with counted_passes(self.rollout.model) as passes:
             yield
+            self.rollout.commit()
         launched = time.perf_counter()
         if self.rollout.device.type == "cuda":
             torch.cuda.synchronize(self.rollout.device)
         queue_s = time.perf_counter() - launched
-        timings = self.env.timings
+        timings = self.rollout.timings
         self.block_ms = 1000 * (timings["denoise_s"] + timings["commit_s"] + queue_s)
         self.passes = len(passes)
         self._frames.append(self.latents)
