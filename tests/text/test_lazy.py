@@ -130,8 +130,12 @@ def test_ctrl_c_ends_encoding_at_once_and_the_encoder_stays_usable(twin: Path, e
             time.sleep(0.2)  # the main thread notices
         fractions.append(fraction)
 
-    with pytest.raises(KeyboardInterrupt):
-        lazy([PROMPT], interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            lazy([PROMPT], interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(fractions) == 1
     assert not any(thread.name == "infrope prompts" and thread.is_alive() for thread in threading.enumerate())
     assert lazy([PROMPT]).equal(encoder([PROMPT]))
