@@ -32,7 +32,7 @@ ContextHook = Callable[[Layout, tuple[int, ...], list[LayerContext]], Sequence[A
 
 @dataclass(frozen=True)
 class DueCommit:
-    """What the commit pass of a denoised block needs.
+    """Input of the commit pass of a denoised block.
 
     Attributes:
         latents: Clean latents of the block, b f c h w.

@@ -42,7 +42,7 @@ class ExportError(RuntimeError):
 
 @dataclass
 class Outcome:
-    """What an export did.
+    """Result of an export.
 
     Attributes:
         added: Folders of the episodes added, and the place of each.

@@ -68,10 +68,7 @@ class WanVAE:
 
 
 def lay_out_for_gpu(network: AutoencoderKLWan) -> AutoencoderKLWan:
-    """Lay weights out with channels last, in which a GPU convolves features in three dimensions faster.
-
-    A CPU does not: in float32 it takes longer that way.
-    """
+    """Lay weights out with channels last, in which a GPU convolves features in three dimensions faster."""
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

@@ -53,7 +53,7 @@ class BatchRollout:
 
 @dataclass
 class BatchOutcome:
-    """What became of a batch.
+    """Result of a batch.
 
     Attributes:
         made: Number of rollouts made.
