@@ -1,11 +1,8 @@
 """Calls that Ctrl-C ends, environments in two threads, and use after close."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import gymnasium
@@ -15,34 +12,13 @@ from gymnasium.error import ResetNeeded
 
 from infrope_env.env import InfinityRopeEnv
 from tests.env_play import JUMP, STAND, WALK_RIGHT, WAVE, play
+from tests.interrupts import count_lines
 from tests.tiny_world import tiny_world
 
-PACKAGE = str(Path(__file__).parents[1] / "infrope_env")
+PACKAGE = Path(__file__).parents[1] / "infrope_env"
 POINTS = 25
 """Lines at which each call is interrupted, spread evenly over those that it runs."""
 TEXT = "a green frog waves hello in a dark cave"
-
-
-@contextmanager
-def count_lines(stop_at: int | None = None) -> Iterator[list[int]]:
-    """Count the lines of the package that run; raise KeyboardInterrupt before line number `stop_at`."""
-    ran = [0]
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        if event == "line":
-            ran[0] += 1
-            if ran[0] == stop_at:
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield ran
-    finally:
-        sys.settrace(before)
 
 
 def future(env: InfinityRopeEnv) -> list[object]:
@@ -76,7 +52,7 @@ def test_an_interrupted_call_has_done_nothing_or_all_or_asks_for_a_reset(env, ca
     prepare()
     undone = future(env)
     state = prepare()
-    with count_lines() as ran:
+    with count_lines(PACKAGE) as ran:
         CALLS[call](env, state)
     done = future(env)
     env.reset(seed=7)
@@ -84,7 +60,7 @@ def test_an_interrupted_call_has_done_nothing_or_all_or_asks_for_a_reset(env, ca
     outcomes = set()
     for point in np.unique(np.linspace(1, ran[0], POINTS).astype(int)):
         state = prepare()
-        with pytest.raises(KeyboardInterrupt), count_lines(int(point)):
+        with pytest.raises(KeyboardInterrupt), count_lines(PACKAGE, int(point)):
             CALLS[call](env, state)
         if env.newest is None:
             outcomes.add("reset needed")

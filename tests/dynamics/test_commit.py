@@ -1,11 +1,7 @@
 """A block's latents before its commit pass, and everything that may happen between the two."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 import torch
@@ -16,10 +12,11 @@ from infrope_env.dynamics import rollout as rollout_module
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from tests.dynamics.small_engine import CONTINUE, CUT, START, SWITCH, play, prompt, small_model
+from tests.interrupts import count_lines
 
 STORY = [START, CONTINUE, SWITCH, CONTINUE]
 WINDOWS = [Window(), Window(on_switch="recache"), Window.from_size(12, sink=3)]
-ENGINE = str(Path(rollout_module.__file__).parent)
+ENGINE = Path(rollout_module.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -49,28 +46,6 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, model: CausalWanTransformer, na
     calls, method = [], getattr(model, name)
     monkeypatch.setattr(model, name, lambda *arguments: (calls.append(name), method(*arguments))[1])
     return calls
-
-
-@contextmanager
-def stop_at_line(stop_at: int | None) -> Iterator[list[int]]:
-    """Count the lines of the engine that run; raise KeyboardInterrupt before line number `stop_at`."""
-    ran = [0]
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        if not frame.f_code.co_filename.startswith(ENGINE):
-            return None
-        if event == "line":
-            ran[0] += 1
-            if ran[0] == stop_at:
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield ran
-    finally:
-        sys.settrace(before)
 
 
 def test_the_latents_are_there_before_the_commit_pass_and_the_next_block_runs_it(model, monkeypatch):
@@ -140,11 +115,11 @@ def test_prefilled_frames_follow_the_block_whose_commit_pass_was_due(model):
 def test_a_commit_that_is_interrupted_anywhere_can_be_repeated(model, window):
     expected = future(committed(model, window))
     rollout = uncommitted(model, window)
-    with stop_at_line(None) as ran:
+    with count_lines(ENGINE) as ran:
         rollout.commit()
     for point in {*range(1, ran[0], ran[0] // 5), *range(ran[0] - 12, ran[0] + 1)}:
         rollout = uncommitted(model, window)
-        with pytest.raises(KeyboardInterrupt), stop_at_line(point):
+        with pytest.raises(KeyboardInterrupt), count_lines(ENGINE, point):
             rollout.commit()
         assert torch.equal(future(rollout), expected), point
 
