@@ -1,4 +1,4 @@
-"""What a check found: one line with a status, and what to do about it. Imports no torch."""
+"""The result of a check: one line with a status, and the remedy. Imports no torch."""
 
 from __future__ import annotations
 

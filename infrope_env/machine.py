@@ -1,4 +1,4 @@
-"""What this machine has: memory, room on disks, packages, and what compiling needs. Imports torch in one function.
+"""Facts about this machine: memory, room on disks, packages. Imports torch in one function.
 
 None stands for what the system does not tell.
 """

@@ -1,4 +1,4 @@
-"""What the package logs, as notices of the window, for players who do not see the terminal."""
+"""Log lines of the package as notices of the window, for players who do not see the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who encodes when: a text that play waits for comes before those that are encoded ahead in the background."""
+"""Turns at the text encoder: a text that play waits for comes before those encoded ahead in the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a start of Wan would do on this machine: downloads, memory, text encoder, time. Loads and requests nothing."""
+"""A start of Wan on this machine, predicted: downloads, memory, text encoder, time. Loads and requests nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known about released files before a download: revision, length and sha256. Imports no torch.
+"""Facts known about released files before a download: revision, length and sha256. Imports no torch.
 
 A revision of a repository never changes, a branch does. A file without an entry is taken from the newest revision.
 """
