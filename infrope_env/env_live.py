@@ -7,15 +7,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-
 from infrope_env.control.frames import Frames
 from infrope_env.env_worker import Result, Worker
+from infrope_env.player.pace import Pace
 from infrope_env.player.window import DisplayWindow
-
-HISTORY = 8  # blocks whose time is remembered
-LATE_SHARE = 25  # percent of them that may take longer than the pixel frames are spread over
-MARGIN_S = 0.03
 
 
 class LiveView:
@@ -46,7 +41,8 @@ class LiveView:
         self.closed = False
         self._display = DisplayWindow(frame_size, title=title)
         self._frame_s = 1 / fps
-        self._recent_s: deque[float] | None = None  # times of the newest blocks but the first, which warms up
+        self._pace = Pace(fps)  # of the blocks but the first, which warms up
+        self._has_warmed_up = False
         self._waiting: deque[Frames] = deque()  # pixel frames of the newest block that have not been shown
         self._num_frames = 1  # of the newest block
         self._shown_s = -math.inf  # when the pixel frame on show was due
@@ -72,7 +68,9 @@ class LiveView:
             if error is not worker.error:
                 self._waiting.clear()
             raise
-        self._measure(worker.took_s)
+        if self._has_warmed_up:
+            self._pace.add(worker.took_s)
+        self._has_warmed_up = True
         return result
 
     def add(self, frames: Frames) -> None:
@@ -101,7 +99,7 @@ class LiveView:
             if was_making and not making:  # pixel frames that were spread out are not late now
                 self._shown_s = max(self._shown_s, time.monotonic() - self._frame_s)
             was_making = making
-            period_s = max(self._frame_s, self._expected_s / self._num_frames) if making else self._frame_s
+            period_s = self._pace.frame_s(self._num_frames) if making else self._frame_s
             wait_s = self._shown_s + period_s - time.monotonic()
             if wait_s <= 0 and self._waiting:
                 self._show_next(period_s)
@@ -117,17 +115,3 @@ class LiveView:
         now, due_s = time.monotonic(), self._shown_s + period_s
         self._shown_s = due_s if 0 <= now - due_s < period_s else now
         self._display.show(self._waiting.popleft())
-
-    def _measure(self, took_s: float) -> None:
-        """Remember the time of a block."""
-        if self._recent_s is None:
-            self._recent_s = deque(maxlen=HISTORY)
-        else:
-            self._recent_s.append(took_s)
-
-    @property
-    def _expected_s(self) -> float:
-        """Seconds over which pixel frames are spread; a single slow block among those before does not change it."""
-        if not self._recent_s:
-            return 0.0
-        return float(np.percentile(self._recent_s, 100 - LATE_SHARE, method="lower")) + MARGIN_S
