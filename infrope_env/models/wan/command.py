@@ -69,16 +69,26 @@ def run_command(
     if name in PART_NAMES:
         if convert or revision:
             raise WeightsError(f"--convert and --revision are for generators such as {DEFAULT!r}, not for {name!r}.")
-        if download:
-            yield from download_parts(name)
-        if verify:
-            yield from verify_parts(name)
-        if not (download or verify):
-            yield from _describe_parts()
-        return
-    options = download or convert or verify
-    if name is None and options:
+        yield from _run_on_parts(name, download, verify)
+    elif name is None and (download or convert or verify):
         raise WeightsError("Name a generator: 'infrope weights' lists them.")
+    else:
+        yield from _run_on_model(name, download, convert, verify, revision)
+
+
+def _run_on_parts(name: str, download: bool, verify: bool) -> Iterator[str]:
+    """Download and verify a part, or all of Wan; without either, describe all parts."""
+    if download:
+        yield from download_parts(name)
+    if verify:
+        yield from verify_parts(name)
+    if not (download or verify):
+        yield from _describe_parts()
+
+
+def _run_on_model(name: str | None, download: bool, convert: bool, verify: bool, revision: str | None) -> Iterator[str]:
+    """Do what is asked with a world folder, a released generator or a local one; None is the bundled world."""
+    options = download or convert or verify
     found = resolve(name)
     if isinstance(found, CatalogEntry):
         row = found.row
