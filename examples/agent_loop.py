@@ -11,10 +11,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 
 from infrope_env.control.playable import playable
+from infrope_env.output import run_program
 
 EXPLORATION = 0.5  # weight of the bonus for actions that were rarely tried
 
@@ -81,4 +81,4 @@ def main(weights: str = "pocket", blocks: int = 40, seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_program(main, description=__doc__)

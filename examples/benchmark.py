@@ -10,9 +10,9 @@ import json
 from typing import Any
 
 import gymnasium
-import tyro
 
 from infrope_env.bench import bench
+from infrope_env.output import run_program
 
 
 def main(
@@ -45,4 +45,4 @@ def measure(weights: str, size: int, blocks: int, threads: int) -> dict[str, Any
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_program(main, description=__doc__)

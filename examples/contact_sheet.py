@@ -17,6 +17,7 @@ import tyro
 from PIL import Image, ImageDraw, ImageFont
 
 from infrope_env.control.frames import Frames
+from infrope_env.output import run_program
 
 BACKGROUND, INK = "#101418", "#e8ecf0"
 GAP, LINE_HEIGHT = 6, 16  # pixels
@@ -92,4 +93,4 @@ def label(block: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_program(main, description=__doc__)

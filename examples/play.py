@@ -11,9 +11,9 @@ from typing import Any
 
 import gymnasium
 import torch
-import tyro
 
 from infrope_env.control.playable import playable
+from infrope_env.output import run_program
 from infrope_env.player.session import PlaySession, keyboard_for
 from infrope_env.player.window import DisplayWindow
 from infrope_env.wrappers import RecordRollout
@@ -56,4 +56,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_program(main, description=__doc__)

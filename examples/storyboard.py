@@ -18,6 +18,7 @@ import tyro
 
 from controllers.scripted import StoryboardController
 from infrope_env.control.playable import playable
+from infrope_env.output import run_program
 from infrope_env.wrappers import RecordRollout
 
 STORYBOARD = Path(__file__).with_name("storyboard.txt")
@@ -56,4 +57,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_program(main, description=__doc__)

@@ -16,6 +16,7 @@ import numpy as np
 import tyro
 
 from infrope_env.control.frames import Frames
+from infrope_env.output import run_program
 from infrope_env.recording.episode import frames_digest
 from infrope_env.recording.quality import QUALITIES, Quality
 from infrope_env.recording.video import VideoWriter
@@ -69,4 +70,4 @@ def measure(blocks: list[Frames], frame_rate: int, quality: Quality) -> tuple[li
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_program(main, description=__doc__)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import tyro
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from infrope_env.output import run_program
 from infrope_env.recording.run_info import processor
 from infrope_env.text.own_thread import start_thread
 from infrope_env.text.umt5 import DTYPES, UMT5TextEncoder
@@ -92,4 +92,4 @@ def main(
 
 
 if __name__ == "__main__":
-    tyro.cli(main, description=__doc__)
+    run_program(main, description=__doc__)

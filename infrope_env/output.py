@@ -7,10 +7,12 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from typing import Any, TextIO, cast
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO, TypeVar, cast
 
 MIN_COLUMNS = 40
+
+Result = TypeVar("Result")
 
 
 class OutputError(OSError):
@@ -97,6 +99,14 @@ def readable_width() -> Iterator[None]:
     finally:
         del os.environ["COLUMNS"]
         os.environ |= {} if before is None else {"COLUMNS": before}
+
+
+def run_program(target: Callable[..., Result], description: str | None = None) -> Result:
+    """Call a function, or make a dataclass, with the arguments of the command line; its help ends in every terminal."""
+    import tyro
+
+    with readable_width():
+        return tyro.cli(target, description=description)
 
 
 def _occupy_standard_descriptors() -> None:

@@ -18,6 +18,7 @@ from infrope_env.output import LossyStream, OutputError, lossy_output, require_o
 from infrope_env.wrappers import RecordRollout
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = Path(__file__).parents[1] / "examples"
 INFROPE = f"{sys.executable} -m infrope_env.cli"
 BLOCKS = 4
 FULL = "infrope: the output cannot be written: No space left on device\n"
@@ -114,6 +115,15 @@ def test_help_that_cannot_be_written_is_one_sentence() -> None:
 @pytest.mark.parametrize("columns", [1, 6])
 def test_help_ends_in_a_terminal_of_few_columns(columns: int) -> None:
     ran = run(f"timeout 30 {INFROPE} --help", COLUMNS=str(columns), PYTHONIOENCODING="utf-8")
+    assert ran.returncode == 0 and "--help" in ran.stdout
+
+
+def test_no_program_of_the_examples_parses_its_arguments_without_that_floor() -> None:
+    sources = {path: path.read_text(encoding="utf-8") for path in EXAMPLES.rglob("*.py")}
+    assert not [path for path, source in sources.items() if "tyro.cli(" in source]
+    assert sum("run_program(" in source for source in sources.values()) > 15
+    program = f"timeout 60 {sys.executable} {EXAMPLES / 'play.py'} --help"
+    ran = run(program, COLUMNS="3", PYTHONIOENCODING="utf-8")
     assert ran.returncode == 0 and "--help" in ran.stdout
 
 

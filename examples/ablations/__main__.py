@@ -1,7 +1,6 @@
 """Run `python -m examples.ablations`."""
 
-import tyro
-
 from examples.ablations import command
+from infrope_env.output import run_program
 
-command.main(tyro.cli(command.Options, description=command.__doc__))
+command.main(run_program(command.Options, description=command.__doc__))

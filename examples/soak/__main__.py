@@ -2,8 +2,7 @@
 
 import sys
 
-import tyro
-
 from examples.soak import command
+from infrope_env.output import run_program
 
-sys.exit(command.main(tyro.cli(command.Options, description=command.__doc__)))
+sys.exit(command.main(run_program(command.Options, description=command.__doc__)))

@@ -1,7 +1,6 @@
 """Run the evaluation: `python -m examples.pocket_world.evaluate`."""
 
-import tyro
-
 from examples.pocket_world.evaluate import evaluation
+from infrope_env.output import run_program
 
-evaluation.main(tyro.cli(evaluation.Options, description=evaluation.__doc__))
+evaluation.main(run_program(evaluation.Options, description=evaluation.__doc__))

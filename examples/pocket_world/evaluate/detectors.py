@@ -159,8 +159,7 @@ def _strided(channels_in: int, channels_out: int, kernel: int = 3) -> nn.Sequent
 
 
 if __name__ == "__main__":
-    import tyro
-
     from examples.pocket_world.evaluate.train_detectors import Options, main
+    from infrope_env.output import run_program
 
-    main(tyro.cli(Options, description=__doc__))
+    main(run_program(Options, description=__doc__))

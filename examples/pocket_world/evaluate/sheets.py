@@ -16,13 +16,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-import tyro
 from PIL import Image, ImageDraw, ImageFont
 
 from examples.pocket_world.evaluate.contact_sheet import SHEET_PHASES
 from examples.pocket_world.world.captions import caption
 from examples.pocket_world.world.state import HEIGHT, MOTIONS, SCENES, SUBJECTS, WIDTH
 from infrope_env.env import InfinityRopeEnv
+from infrope_env.output import run_program
 
 GROUND, INK, FAINT = "#16171d", "#f4f4f6", "#9a9ca8"
 AROUND_A_CHANGE = ((0, 5), (0, 11), (1, 0), (1, 2), (1, 5), (1, 8), (1, 11), (2, 5))
@@ -183,4 +183,4 @@ def save(picture: Image.Image, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    main(run_program(Options, description=__doc__))

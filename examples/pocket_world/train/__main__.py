@@ -1,7 +1,6 @@
 """Run every training stage: `python -m examples.pocket_world.train`."""
 
-import tyro
-
 from examples.pocket_world.train import pipeline
+from infrope_env.output import run_program
 
-pipeline.main(tyro.cli(pipeline.Options, description=pipeline.__doc__))
+pipeline.main(run_program(pipeline.Options, description=pipeline.__doc__))

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from examples.pocket_world.evaluate.measures import psnr
 from examples.pocket_world.train.run import start_processes
 from examples.pocket_world.world.play import FIRST_LATENT_PADDING, play_clip
 from infrope_env.atomic_file import write_atomically
+from infrope_env.output import run_program
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
 
 POCKET_CODEC = PatchCodecConfig(latent_channels=144, side=8)
@@ -112,4 +112,4 @@ def sample_patches(encoder: PatchEncoder, video: Tensor, every: int = 2) -> Tens
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    main(run_program(Options, description=__doc__))

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from examples.pocket_world.train.run import rank, start_processes
 from examples.pocket_world.world.play import Clip, play_clip
 from infrope_env.atomic_file import write_atomically
 from infrope_env.control.actions import Transition
+from infrope_env.output import run_program
 
 
 @dataclass(frozen=True)
@@ -141,4 +141,4 @@ def _metadata(clip: Clip) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    main(run_program(Options, description=__doc__))

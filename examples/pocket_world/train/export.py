@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 
 from examples.pocket_world.evaluate.report import git_commit
 from examples.pocket_world.train.codec import load_codec
 from examples.pocket_world.train.generator import PocketGenerator
 from infrope_env.config import Sampler, Window
 from infrope_env.models.world_folder import save_world
+from infrope_env.output import run_program
 from infrope_env.recording import run_info
 
 RECORD = Path(__file__).parent / "training.json"
@@ -84,4 +84,4 @@ def _last_row(log: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    main(run_program(Options, description=__doc__))

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.train.codec import load_codec
@@ -30,6 +29,7 @@ from examples.pocket_world.train.generator import (
 from examples.pocket_world.train.run import Run, autocast, rank, start_processes, training_device
 from examples.pocket_world.train.streams import LAST_STEP, SelfRollout, targets
 from examples.pocket_world.train.teacher import TeacherForcing, sample_window
+from infrope_env.output import run_program
 from infrope_env.pixels.patch_codec import PatchEncoder
 
 
@@ -135,4 +135,4 @@ class StudentRollout:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    main(run_program(Options, description=__doc__))

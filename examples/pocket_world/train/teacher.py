@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 from einops import rearrange
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -34,6 +33,7 @@ from examples.pocket_world.train.teacher_forcing import AttentionPlanner, Teache
 from examples.pocket_world.train.widen import widen
 from infrope_env.config import Sampler, Window
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate, shift_timesteps
+from infrope_env.output import run_program
 from infrope_env.pixels.patch_codec import channel_noise_scale
 
 MAX_CONTEXT_NOISE = 0.8
@@ -221,4 +221,4 @@ def sample_window(rng: np.random.Generator) -> Window:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    main(run_program(Options, description=__doc__))

@@ -162,6 +162,6 @@ def main(sheet: Path) -> None:
 
 
 if __name__ == "__main__":
-    import tyro
+    from infrope_env.output import run_program
 
-    tyro.cli(main)
+    run_program(main)
