@@ -45,6 +45,7 @@ for _id, _name in (("PocketWorld", "pocket"), ("Wan", "wan")):
         gymnasium.register(
             id=f"infrope/{_id}{_suffix}-v0",
             entry_point="infrope_env.env:InfinityRopeEnv",
+            vector_entry_point=None if _wrappers else "infrope_env.vector_env:InfinityRopeVectorEnv",
             additional_wrappers=_wrappers,
             kwargs={"actions": _name, "weights": _name},
         )
