@@ -59,6 +59,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         picture: Picture from which the current rollout started, at the frame size, H W 3; None if from noise.
     """
 
+    batch = 1  # rollouts that are made in one forward pass
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012
 
     def __init__(

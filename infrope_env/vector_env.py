@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -20,73 +20,16 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
-from torch import Tensor
-
 from infrope_env.control.actions import Transition
 from infrope_env.control.frames import Frames
 from infrope_env.dynamics.batch import RolloutBatch
-from infrope_env.dynamics.rollout import Rollout
-from infrope_env.dynamics.state import GeneratedBlock
-from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import EnvState
+from infrope_env.recording.quality import Quality, require_quality
+from infrope_env.recording.wrapper import RecordRollout
+from infrope_env.vector_rows import RowEnv, RowPlan, RowResult
 
 Results = tuple[Frames, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 """Observations, rewards, terminations, truncations and infos of all rows."""
-
-
-class RowRollout(Rollout):
-    """The rollout of a row, whose next block may have been made together with those of other rows.
-
-    Attributes:
-        made: The next block, which `generate` hands out; None where `generate` has to make it.
-    """
-
-    made: GeneratedBlock | None = None
-
-    def reset(self, seed: int, batch: int = 1) -> None:
-        """Start over, unless the first block has been made."""
-        if self.made is None:
-            super().reset(seed, batch)
-
-    def generate(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
-        """Return the next block, which was made under this embedding and transition, or make it."""
-        if self.made is None:
-            return super().generate(embedding, transition)
-        block, self.made = self.made, None
-        assert block.transition is transition
-        return block
-
-
-class RowEnv(InfinityRopeEnv):
-    """An environment that is a row of a vector environment."""
-
-    _rollout: RowRollout
-
-    def make_rollout(self) -> RowRollout:
-        """Return a rollout that hands out blocks of the batch."""
-        return RowRollout(self.model.transformer, self.window, self.model.sampler)
-
-    def commit_early(self) -> None:
-        """Leave the commit pass to the batch."""
-
-
-@dataclass(frozen=True)
-class RowPlan:
-    """The next block of a row.
-
-    Attributes:
-        prompt: Its prompt.
-        transition: Its transition.
-        step: Call that steps or resets the row.
-        seed: Seed of a rollout that begins with it; None continues.
-        alone: Whether the row makes it by itself: a first block that shows a picture is not generated.
-    """
-
-    prompt: str
-    transition: Transition
-    step: Callable[[], tuple[Frames, float, bool, bool, dict[str, Any]]]
-    seed: int | None = None
-    alone: bool = False
 
 
 class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
@@ -101,6 +44,8 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         num_envs: int = 1,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        record: str | None = None,
+        quality: Quality = "standard",
         **kwargs: Any,
     ) -> None:
         """Make the rows, which share the model.
@@ -110,6 +55,9 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             autoreset_mode: When a row whose episode ended is reset: in the next step, in the same step ("SameStep"), or
                 by the caller ("Disabled"), who gives `reset` the option "reset_mask".
             render_mode: "rgb_array" renders one picture of all rows; None disables rendering.
+            record: Folder in which every row is recorded, below row_000, row_001, ...; None records nothing. The
+                recordings replay on a single environment.
+            quality: Quality of the recordings, see `RecordRollout`.
             kwargs: Arguments of every row, see `InfinityRopeEnv`.
 
         Raises:
@@ -118,12 +66,16 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         if not isinstance(num_envs, int) or num_envs < 1:
             raise ValueError(f"expected num_envs to be a number from 1, got {num_envs!r}")
         if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"expected render_mode of a vector environment to be None or rgb_array, got {render_mode!r}")
+            raise ValueError(
+                f"expected render_mode of a vector environment to be None or rgb_array, got {render_mode!r}"
+            )
         if kwargs.get("compile"):
             raise ValueError("compile=True is for a single environment: a batch has too many shapes to compile ahead")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.rows = tuple(RowEnv(render_mode=render_mode, **kwargs) for _ in range(num_envs))
+        self._kwargs, self._record, self._quality = kwargs, record, require_quality(quality)
+        self.rows = tuple(RowEnv(num_envs, render_mode=render_mode, **kwargs) for _ in range(num_envs))
+        self._steppers: Sequence[gymnasium.Env[Any, Any]] = self.rows
         first = self.rows[0]
         self.metadata = first.metadata | {"autoreset_mode": self.autoreset_mode}
         self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
@@ -149,6 +101,7 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         Raises:
             ValueError, TypeError: An argument is not valid for a row, which the message names; nothing has changed.
         """
+        self._begin_recording()
         seeds = self._per_row("seed", self._count_up(seed))
         mask, shared = self._parse_mask(options)
         each = self._options_of_rows(shared)
@@ -265,11 +218,25 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return self.get_attr("np_random_seed")
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close every row."""
-        for row in self.rows:
+        """Close every row and its recording."""
+        for row in self._steppers:
             row.close()
 
-    def _make(self, plans: Mapping[int, RowPlan]) -> dict[int, tuple[Frames, float, bool, bool, dict[str, Any]]]:
+    def _begin_recording(self) -> None:
+        """Wrap the rows in recorders, once; the id, which a recording names, is known after construction only."""
+        if self._record is None or self._steppers is not self.rows:
+            return
+        if self.spec is None:
+            raise ValueError("Only a vector environment from gymnasium.make_vec can be recorded: its id must be known.")
+        spec = gymnasium.spec(self.spec.id)
+        spec.kwargs = spec.kwargs | self._kwargs
+        recorders = []
+        for number, row in enumerate(self.rows):
+            row.spec = spec
+            recorders.append(RecordRollout(row, Path(self._record) / f"row_{number:03d}", self._quality))
+        self._steppers = recorders
+
+    def _make(self, plans: Mapping[int, RowPlan]) -> dict[int, RowResult]:
         """Make the planned blocks together, then step their rows; return the results by row.
 
         An exception leaves the rows whose blocks were not handed out without a rollout.
@@ -298,21 +265,19 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
     def _plan(self, row: int, plan: Callable[..., RowPlan], *arguments: Any) -> tuple[int, RowPlan]:
         """Return a row with its plan; an error names the row."""
         with self._named(row):
-            return row, plan(self.rows[row], *arguments)
+            return row, plan(row, *arguments)
 
-    @staticmethod
-    def _plan_step(row: RowEnv, action: int | np.integer[Any]) -> RowPlan:
-        steering, transition = row.plan_step(action)
-        row.embed(steering.prompt)
-        return RowPlan(steering.prompt, transition, lambda: row.step(action))
+    def _plan_step(self, row: int, action: int | np.integer[Any]) -> RowPlan:
+        steering, transition = self.rows[row].plan_step(action)
+        self.rows[row].embed(steering.prompt)
+        return RowPlan(steering.prompt, transition, lambda: self._steppers[row].step(action))
 
-    @staticmethod
-    def _plan_reset(row: RowEnv, seed: int | None, options: Mapping[str, Any] | None) -> RowPlan:
-        _, steering, picture = row.plan_reset(options)
-        drawn = int(deepcopy(row.np_random).integers(2**31)) if seed is None else int(seed)
+    def _plan_reset(self, row: int, seed: int | None, options: dict[str, Any] | None) -> RowPlan:
+        _, steering, picture = self.rows[row].plan_reset(options)
+        drawn = int(deepcopy(self.rows[row].np_random).integers(2**31)) if seed is None else int(seed)
 
-        def step() -> tuple[Frames, float, bool, bool, dict[str, Any]]:
-            observation, info = row.reset(seed=seed, options=None if options is None else dict(options))
+        def step() -> RowResult:
+            observation, info = self._steppers[row].reset(seed=seed, options=options)
             return observation, 0.0, False, False, info
 
         return RowPlan(steering.prompt, Transition.START, step, drawn, alone=picture is not None)
@@ -323,8 +288,8 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         try:
             yield
         except (ValueError, TypeError, ResetNeeded) as error:
-            error.args = (f"row {row}: {error}",)
-            raise
+            kind = next(kind for kind in (ResetNeeded, TypeError, ValueError) if isinstance(error, kind))
+            raise kind(f"row {row}: {error}") from error
 
     def _count_up(self, seed: int | Sequence[int | None] | None) -> int | list[int | None] | None:
         return [int(seed) + row for row in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else seed  # type: ignore[return-value]
