@@ -20,6 +20,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
+
 from infrope_env.control.actions import Transition
 from infrope_env.control.frames import Frames
 from infrope_env.dynamics.batch import RolloutBatch
@@ -207,7 +208,7 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         for row, value in zip(self.rows, self._per_row("values", values), strict=True):
             setattr(row, name, value)
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> Any:
         """Random generator of each row."""
         return self.get_attr("np_random")
