@@ -55,6 +55,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         timings: Seconds that the newest block took: text_s, denoise_s, commit_s, decode_s, total_s. The commit pass is
             that of the block before, and 0 where that was made earlier.
         seed_used: Seed of the current rollout's noise.
+        start: Names and prompt with which every episode starts, unless a reset has others; changes hold from the next.
         names_used: Names and prompt with which the current rollout was reset, by option.
         picture: Picture from which the current rollout started, at the frame size, H W 3; None if from noise.
     """
@@ -119,8 +120,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
-        self._start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
-        self.steering = self.action_set.start(**self._start)
+        self.start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
+        self.steering = self.action_set.start(**self.start)
         limit_threads()
         options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler)
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
@@ -194,7 +195,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
 
     def plan_reset(self, options: Mapping[str, Any] | None) -> tuple[ResetOptions, Steering, Frames | None]:
         """Return what `reset` would start with, and its picture; errors as in `reset`, and nothing changes."""
-        start = ResetOptions.parse(options).over(self._start)
+        start = ResetOptions.parse(options).over(self.start)
         steering = self.action_set.start(**start.texts)
         self.embed(steering.prompt)
         return start, steering, None if start.image is None else self._codec.load_picture(start.image)
