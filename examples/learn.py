@@ -22,7 +22,7 @@ import infrope_env  # noqa: F401  (registers the environments)
 from examples.learn_parts import SCENES, Worlds, draw_curve, film
 from infrope_env.output import run_program
 
-OPTIONS = {"max_blocks": 16, "sampler": "1000", "reward": "examples.learn_parts:phone_booth"}
+OPTIONS = {"subject": "fox", "max_blocks": 16, "sampler": "1000", "reward": "examples.learn_parts:phone_booth"}
 EVERY = 512  # blocks between two savings
 
 
