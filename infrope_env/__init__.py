@@ -17,6 +17,7 @@ The modules in the order in which an action becomes pixels; each imports only fr
                       reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info
+    vector_env.py     InfinityRopeVectorEnv makes many rows in one forward pass; vector_rows.py has the rows
     bench.py          the time of a block, by part
     doctor.py         whether play works on this machine; machine.py asks the system, findings.py has the lines
     cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
@@ -45,6 +46,7 @@ for _id, _name in (("PocketWorld", "pocket"), ("Wan", "wan")):
         gymnasium.register(
             id=f"infrope/{_id}{_suffix}-v0",
             entry_point="infrope_env.env:InfinityRopeEnv",
+            vector_entry_point=None if _wrappers else "infrope_env.vector_env:InfinityRopeVectorEnv",
             additional_wrappers=_wrappers,
             kwargs={"actions": _name, "weights": _name},
         )

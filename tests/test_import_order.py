@@ -40,6 +40,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("infrope_env.env",),
     ("infrope_env.recording",),
     ("infrope_env.wrappers", "infrope_env.bench", "infrope_env.doctor", "infrope_env.export"),
+    ("infrope_env.vector_rows",),
+    ("infrope_env.vector_env",),
     ("infrope_env.cli_options", "infrope_env.cli_export"),
     ("infrope_env.cli_batch",),
     ("infrope_env.cli",),
