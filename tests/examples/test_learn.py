@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import VecMonitor
 
-from examples.learn import main
-from examples.learn_parts import SCENES, Worlds, booth_columns, phone_booth, shrink
+from examples.learn.__main__ import main
+from examples.learn.reward import booth_columns, phone_booth
+from examples.learn.worlds import SCENES, Worlds, shrink
 from examples.pocket_world.world.state import SUBJECTS, advance, render_block, spawn
 
 
@@ -70,7 +71,7 @@ def test_a_frame_is_averaged_over_squares():
 
 
 def test_one_command_trains_saves_goes_on_and_draws(tiny_weights, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("examples.learn.EVERY", 64)
+    monkeypatch.setattr("examples.learn.__main__.EVERY", 64)
     arguments = {"out": tmp_path, "seeds": (5,), "rows": 2, "episodes": 2, "weights": str(tiny_weights)}
     main(blocks=64, **arguments)
     solved = json.loads((tmp_path / "seed_5.json").read_text())

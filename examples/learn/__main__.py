@@ -1,7 +1,7 @@
 """An agent that learns to find the red phone booth of the city, with Stable-Baselines3's PPO in eight worlds at once.
 
-    python examples/learn.py --out learned                      # three seeds; interrupted, it goes on where it was
-    python examples/learn.py --out learned --seeds 0 --blocks 2000
+    python -m examples.learn --out learned                      # three seeds; interrupted, it goes on where it was
+    python -m examples.learn --out learned --seeds 0 --blocks 2000
 
 An episode begins in any of the six scenes and has 16 blocks. It is solved when the booth stands beside the subject. One
 needs to find out that only the city has it, that a cut leads there, and how far to walk. The generator takes one
@@ -19,10 +19,11 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 import infrope_env  # noqa: F401  (registers the environments)
-from examples.learn_parts import SCENES, Worlds, draw_curve, film
+from examples.learn.pictures import draw_curve, film
+from examples.learn.worlds import SCENES, Worlds
 from infrope_env.output import run_program
 
-OPTIONS = {"subject": "fox", "max_blocks": 16, "sampler": "1000", "reward": "examples.learn_parts:phone_booth"}
+OPTIONS = {"subject": "fox", "max_blocks": 16, "sampler": "1000", "reward": "examples.learn.reward:phone_booth"}
 EVERY = 512  # blocks between two savings
 
 
