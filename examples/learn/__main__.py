@@ -3,9 +3,10 @@
     python -m examples.learn --out learned                      # three seeds; interrupted, it goes on where it was
     python -m examples.learn --out learned --seeds 0 --blocks 2000
 
-An episode begins in any of the six scenes and has 16 blocks. It is solved when the booth stands beside the subject. One
-needs to find out that only the city has it, that a cut leads there, and how far to walk. The generator takes one
-denoising step. The folder gets the agents, a curve, and a film of each; the last line is JSON.
+There are three motions and a cut to each of three scenes. An episode begins in any of the scenes and has 16 blocks. It
+is solved when the booth stands beside the subject: the agent has to find out that only the city has it, that a cut
+leads there, and which way and how far to walk. The generator takes one denoising step. The folder gets the agents, a
+curve and a film of each; the last line is JSON.
 """
 
 import json
@@ -23,7 +24,12 @@ from examples.learn.pictures import draw_curve, film
 from examples.learn.worlds import SCENES, Worlds
 from infrope_env.output import run_program
 
-OPTIONS = {"subject": "fox", "max_blocks": 16, "sampler": "1000", "reward": "examples.learn.reward:phone_booth"}
+OPTIONS = {
+    "actions": str(Path(__file__).with_name("actions.toml")),
+    "max_blocks": 16,
+    "sampler": "1000",
+    "reward": "examples.learn.reward:phone_booth",
+}
 EVERY = 512  # blocks between two savings
 
 
@@ -69,7 +75,10 @@ def share_solved(agent: PPO | None, episodes: int, rows: int, options: dict[str,
     worlds = Worlds(gymnasium.make_vec("infrope/PocketWorld-v0", rows, autoreset_mode="SameStep", **options), 10_000)
     observations, ended, chance = worlds.reset(), list[bool](), np.random.default_rng(0)
     while len(ended) < episodes:
-        actions = chance.integers(12, size=rows) if agent is None else agent.predict(observations)[0]
+        if agent is None:
+            actions = chance.integers(worlds.action_space.n, size=rows)
+        else:
+            actions, _ = agent.predict(observations)
         observations, *_ = worlds.step(actions)
         ended += worlds.ended
     worlds.close()

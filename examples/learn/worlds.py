@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from infrope_env.control.frames import Frames
 from infrope_env.vector_env import InfinityRopeVectorEnv
 
-SCENES = ("meadow", "desert", "snow", "city", "beach", "cave")
+SCENES = ("meadow", "snow", "city")
 SHRINK = 4  # pixels of a frame that become one number of an observation, along each axis
 
 

@@ -10,21 +10,20 @@ from stable_baselines3.common.vec_env import VecMonitor
 from examples.learn.__main__ import main
 from examples.learn.reward import booth_columns, phone_booth
 from examples.learn.worlds import SCENES, Worlds, shrink
-from examples.pocket_world.world.state import SUBJECTS, advance, render_block, spawn
+from examples.pocket_world.world.state import advance, render_block, spawn
 
 
-@pytest.mark.parametrize("subject", [subject for subject in SUBJECTS if subject != "robot"])  # it is red, too
 @pytest.mark.parametrize("scene", SCENES)
-def test_a_walk_to_the_right_meets_the_booth_in_the_city_only(scene, subject):
-    state, found = spawn(subject, scene, "walk_right"), []
+def test_a_walk_to_the_right_meets_the_booth_in_the_city_only(scene):
+    state, found = spawn("fox", scene, "walk_right"), []
     for _ in range(15):  # once around
         found.append(phone_booth(render_block(state), {}))
         state = advance(state)
     meetings = [block for block, (_, ended) in enumerate(found) if ended]
     assert bool(meetings) == (scene == "city")
-    assert all(reward < 0.041 for reward, ended in found if not ended)
+    assert all(-0.33 < reward < 0.29 for reward, ended in found if not ended)
     if meetings:
-        assert 1 < meetings[0] < 8 and found[meetings[0] - 1][0] > 0  # it was in view before
+        assert 1 < meetings[0] < 8 and found[meetings[0] - 1][0] > 0.02  # it came nearer
 
 
 def test_the_booth_is_not_seen_where_its_landmarks_are_left_out():
