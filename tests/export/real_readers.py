@@ -31,6 +31,7 @@ SCRIPTS = {
     "board": "walk_left cut_city wave*2 cut_beach",
     "killed": "walk_right*3 cut_city jump*2 stand*80",
 }
+SUBJECTS = ("robot", "frog", "fox", "wizard", "penguin")
 LEAST_PSNR_DB = 30.0
 """The codec loss that is allowed on an episode: x264 at CRF 16 with 4:2:0 colours; a frame off by one has far more."""
 
@@ -53,7 +54,8 @@ def prepare(work: Path) -> None:
 
 def _record(out: Path, script: str, seed: int, kill_after: int | None) -> None:
     command = [sys.executable, "-m", "infrope_env.cli", "record", "--headless", "--script", script]
-    with subprocess.Popen([*command, "--seed", str(seed), "--out", str(out)]) as process:
+    command += ["--subject", SUBJECTS[seed - 1], "--seed", str(seed), "--out", str(out)]
+    with subprocess.Popen(command) as process:
         log = out / "episode_000" / "blocks.jsonl"
         while kill_after is not None and (not log.exists() or len(log.read_bytes().splitlines()) < kill_after):
             time.sleep(0.1)
