@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+import infrope_env
 from infrope_env.fleet.plan import EpisodeRequest, Plan, read_plan
 
+ROOT = Path(infrope_env.__file__).parents[1]
 FOX = "an orange fox waves hello in a dark cave"
 PLAN = """
 quality = "high"
@@ -57,6 +59,12 @@ def test_a_plan_lists_an_episode_for_every_seed_and_prompt(tmp_path: Path) -> No
     assert len({each.name for each in plan.episodes}) == 9 and board[0].name.startswith("board-")
     assert plan.quality == "high" and plan.environment.threads == 2 and plan.environment.window == 9
     assert plan.episodes[0].options.scene == "snow" and plan.episodes[3].options.storyboard == tmp_path / "story.txt"
+
+
+def test_the_plan_of_the_examples_has_12_short_episodes_and_a_story() -> None:
+    plan = read_plan(ROOT / "examples" / "plan.toml")
+    assert len(plan.episodes) == 13 and {each.blocks for each in plan.episodes[:10]} == {40}
+    assert [each.name for each in plan.episodes[10:]] == ["cuts-3", "cuts-14", "story-0"]
 
 
 def test_the_pocket_world_runs_on_cores_and_wan_on_gpus(tmp_path: Path) -> None:
