@@ -13,6 +13,8 @@ from infrope_env.fleet.dispatch import Event, WorkerDied
 from infrope_env.fleet.worker import Worker
 
 OBJECT_STORE_BYTES = 80 * 2**20  # the least that Ray takes: episodes go to the disk, and only requests through Ray
+MOST_STARTS = 3
+"""Attempts to start Ray on this machine."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU sees the devices that this process sees
@@ -140,16 +142,21 @@ def _import_ray() -> Any:
 
 
 def _init(ray: Any, cluster: Cluster, threads: int) -> None:
+    """Start Ray here, with some patience on a busy machine, or join the cluster."""
     where: dict[str, Any] = {"address": cluster.address}
     if cluster.address is None:
         cores = None if cluster.workers is None else max(cluster.workers * threads, os.cpu_count() or 1)
         where = {"address": "local", "num_cpus": cores, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         where["object_store_memory"] = OBJECT_STORE_BYTES
-    try:
-        ray.init(**where, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        place = "on this machine" if cluster.address is None else f"at {cluster.address}"
-        raise RuntimeError(f"Ray {place} cannot be used: {_one_line(error)}") from error
+    for attempt in range(1, MOST_STARTS + 1):
+        try:
+            ray.init(**where, logging_level=logging.ERROR, log_to_driver=False)
+            return
+        except Exception as error:  # Ray raises a plain Exception when its processes take more than 30 s
+            ray.shutdown()
+            if cluster.address is not None or attempt == MOST_STARTS:
+                place = "on this machine" if cluster.address is None else f"at {cluster.address}"
+                raise RuntimeError(f"Ray {place} cannot be used: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:
