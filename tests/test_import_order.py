@@ -43,7 +43,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("infrope_env.vector_rows",),
     ("infrope_env.vector_env",),
     ("infrope_env.cli_options", "infrope_env.cli_export"),
-    ("infrope_env.cli_batch",),
+    ("infrope_env.cli_batch", "infrope_env.fleet"),
+    ("infrope_env.cli_fleet",),
     ("infrope_env.cli",),
     ("infrope_env",),  # the package itself: __init__.py registers ids, and makes environments when it is called
     ("controllers",),  # on top, because a user's module of that name may hide it
