@@ -87,7 +87,7 @@ class Play(RolloutOptions):
         try:
             steering = controller or keyboard_for(player.action_set)
             problem = (lambda: None) if recorder is None else (lambda: recorder.problem)
-            session = PlaySession(env, steering, window, blocks=self.blocks, problem=problem)
+            session = PlaySession.of_environment(env, steering, window, blocks=self.blocks, problem=problem)
             session.run(self.seed, self.reset_options(controller))
         finally:
             window.close()

@@ -119,7 +119,7 @@ def main(state_file: str, block_s: float, encode_s: float) -> None:
     env = SlowEnv(lambda: time.sleep(block_s))
     window = DisplayWindow((96, 160), scale=3)
     pygame.scrap.put_text("a robot\njumps")
-    session = PlaySession(env, keyboard_for(env.action_set), window)
+    session = PlaySession.of_environment(env, keyboard_for(env.action_set), window)
     session._blank_frame = session._blank_frame.repeat(16, axis=0).repeat(16, axis=1)
     session.stream.pace.fps = 100
     written, tick = "", session.tick
