@@ -14,8 +14,8 @@ export class Connection {
   #socket = null;
   #attempt = 0;
   #timer = 0;
-  #answers = new Map(); // {resolve, reject} by id of the command
-  #nextId = 1;
+  #answers = new Map(); // {wire, resolve, reject} by id of the command
+  #nextId = Date.now(); // a page that is loaded again goes on with the session and must not repeat an id
   #nextSeq = 1;
   #silence = 0;
   #welcome = null;
@@ -51,13 +51,17 @@ export class Connection {
     return true;
   }
 
-  /** Send a command and return a promise of its result, which rejects with the reason of a refusal. */
+  /**
+   * Send a command and return a promise of its result, which rejects with the reason of a refusal. What is not answered
+   * when the connection is lost is sent again; the server executes each once.
+   */
   ask(header, body = null) {
     if (!this.isOpen) return Promise.reject(new Error("There is no connection to the server now."));
     const id = this.#nextId++;
+    const wire = body === null ? JSON.stringify({ ...header, id }) : encode({ ...header, id }, body);
     return new Promise((resolve, reject) => {
-      this.#answers.set(id, { resolve, reject });
-      this.#socket.send(body === null ? JSON.stringify({ ...header, id }) : encode({ ...header, id }, body));
+      this.#answers.set(id, { wire, resolve, reject });
+      this.#socket.send(wire);
     });
   }
 
@@ -94,6 +98,8 @@ export class Connection {
     sessionStorage.setItem(SESSION, welcome.session);
     this.events.phase("open", "");
     this.events.open(welcome);
+    if (!welcome.resumed) this.#forget("The session on the server has ended; try again.");
+    for (const { wire } of this.#answers.values()) this.#socket.send(wire);
   }
 
   #answer(result) {
@@ -137,18 +143,23 @@ export class Connection {
 
   #refuse(sentence) {
     this.#drop();
+    this.#forget(sentence);
     clearTimeout(this.#timer);
     this.events.phase("refused", sentence);
   }
 
-  /** Leave the socket, if there is one; commands without an answer fail. */
+  /** Reject the commands that have no answer. */
+  #forget(sentence) {
+    for (const { reject } of this.#answers.values()) reject(new Error(sentence));
+    this.#answers.clear();
+  }
+
+  /** Leave the socket, if there is one. */
   #drop() {
     const socket = this.#socket;
     this.#socket = this.#welcome = null;
     clearTimeout(this.#silence);
     socket?.close();
-    for (const { reject } of this.#answers.values()) reject(new Error("The connection was lost; try again."));
-    this.#answers.clear();
   }
 
   #expectLife(milliseconds) {

@@ -5,17 +5,19 @@
 // also follows the clock of the server. A block that comes late holds the last picture; after that the buffer is larger.
 // Reads no clock: times are milliseconds that the caller passes.
 
-const HISTORY = 12; // blocks over which the slack is measured
+const HISTORY = 8; // blocks over which the slack is measured
 const LEAST_BUFFER_MS = 25;
 const MOST_BUFFER_MS = 400;
-const MOST_QUEUED = 4; // blocks that wait
-const LATE_MS = 40; // an underrun of this much adds to the buffer
-const STRETCH = 0.06; // by which a frame is shown longer or shorter at most
+const MOST_QUEUED = 3; // blocks that wait
+const STALE_MS = 40; // a block as late as this makes earlier measurements obsolete
+const STALL_MS = 1000; // a block as late as this is no jitter: no buffer could have helped
+const STRETCH = 0.06; // share by which a frame is shown longer or shorter at most
+const HURRY = 0.2; // the same, far behind
 
 export class Playback {
   #queue = [];
   #current = null; // {block, startMs, frameMs}
-  #slackMs = []; // for how long the newest blocks were ready before they were due, negative when late
+  #slackMs = []; // for how long the newest blocks waited, as if all had been shown at the present delay
   #bufferMs = LEAST_BUFFER_MS;
 
   /** Blocks that came after the one before had ended. */
@@ -28,13 +30,14 @@ export class Playback {
 
   /** Add a block that is ready to be shown: {frames, frameMs, immediate, ...}. */
   add(block, now) {
+    this.frameAt(now); // nobody may have looked for long
     if (block.immediate || this.#current === null) {
       this.#replace(block, now);
       return;
     }
-    if (this.#queue.length >= MOST_QUEUED) this.#replace(this.#queue.pop(), now); // the page was hidden
+    if (this.#queue.length >= MOST_QUEUED) this.#replace(this.#queue.pop(), now); // they came all at once after a long silence
     if (!this.#isGap) this.#measure(this.#endOfQueue() - now);
-    this.#queue.push({ ...block, isAfterGap: this.#isGap });
+    this.#queue.push({ ...block, arrivedMs: now, isAfterGap: this.#isGap });
     this.#isGap = false;
   }
 
@@ -48,9 +51,9 @@ export class Playback {
     while (this.#queue.length && now >= this.#end(this.#current)) {
       const due = this.#end(this.#current);
       const next = this.#queue.shift();
-      const heldMs = now - due;
-      this.#begin(next, heldMs > next.frameMs ? now : due);
-      this.lateMs = next.isAfterGap || heldMs < 20 ? 0 : heldMs; // a screen shows 60 frames per second or so
+      const lateMs = Math.max(0, next.arrivedMs - due);
+      this.lateMs = next.isAfterGap ? 0 : lateMs;
+      this.#begin(next, due + lateMs);
     }
     if (this.#current === null) return null;
     const { block, startMs, frameMs } = this.#current;
@@ -72,26 +75,25 @@ export class Playback {
     this.#begin(block, now);
   }
 
-  #begin(block, now) {
+  /** Show a block from a time on, stretched so that the least slack of the newest blocks becomes the buffer. */
+  #begin(block, startMs) {
     this.#current?.block.close?.();
-    this.#current = { block, startMs: now, frameMs: block.frameMs * this.#stretch(block) };
+    const durationMs = block.frameMs * block.frames.length;
+    const leastMs = this.#slackMs.length ? Math.min(...this.#slackMs) : 0;
+    const share = (this.#bufferMs - leastMs) / durationMs;
+    const stretch = Math.min(Math.max(share, share < -HURRY ? -HURRY : -STRETCH), STRETCH);
+    this.#current = { block, startMs, frameMs: block.frameMs * (1 + stretch) };
+    this.#slackMs = this.#slackMs.map(slackMs => slackMs + stretch * durationMs);
   }
 
-  /** Factor of the frame's duration that moves the least slack of the newest blocks towards the buffer. */
-  #stretch(block) {
-    if (!this.#slackMs.length) return 1 + this.#bufferMs / (block.frameMs * block.frames.length);
-    const excess = Math.min(...this.#slackMs) - this.#bufferMs;
-    const share = excess / (block.frameMs * block.frames.length);
-    return 1 - Math.min(Math.max(share / 2, -STRETCH), STRETCH);
-  }
-
+  /** Take the time for which a block will have waited, negative when it is late. */
   #measure(slackMs) {
-    if (slackMs < 0) this.underruns += 1;
-    if (slackMs < -LATE_MS) this.#slackMs = []; // the picture was held: what was measured before is over
-    this.#slackMs.push(Math.max(slackMs, 0));
-    if (this.#slackMs.length > HISTORY) this.#slackMs.shift();
-    const missing = Math.max(0, -slackMs);
-    this.#bufferMs = Math.min(Math.max(LEAST_BUFFER_MS, this.#bufferMs * 0.98, this.#bufferMs + missing / 2), MOST_BUFFER_MS);
+    const lateMs = Math.max(0, -slackMs);
+    if (lateMs > 0) this.underruns += 1;
+    if (lateMs > STALE_MS) this.#slackMs = [];
+    else this.#slackMs = [...this.#slackMs, Math.max(0, slackMs)].slice(-HISTORY);
+    const grownMs = Math.max(LEAST_BUFFER_MS, 0.98 * this.#bufferMs, this.#bufferMs + (lateMs < STALL_MS ? lateMs / 2 : 0));
+    this.#bufferMs = Math.min(grownMs, MOST_BUFFER_MS);
   }
 
   #end({ block, startMs, frameMs }) {
