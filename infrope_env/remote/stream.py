@@ -13,6 +13,7 @@ from typing import Any
 from infrope_env.control.actions import ActionSet
 from infrope_env.player.playback import BlockFrames, Info, ShownFrame
 from infrope_env.player.stream import StreamError
+from infrope_env.remote.address import ServerAddress
 from infrope_env.remote.client import Answer, RemoteConnection
 from infrope_env.remote.client_messages import (
     Command,
@@ -58,6 +59,8 @@ class RemoteStream:
         keyboard: Sends the keys of the player and keeps their receipts.
         action_set: Words and keys of the server's world.
         frame_size: Height and width of the pixel frames.
+        steers: Whether the player steers the rollout, now or after waiting for a seat; not with a viewer's link.
+        title: Id of the server's environment.
         connection: The connection to the server.
     """
 
@@ -88,9 +91,11 @@ class RemoteStream:
         self._shown: ShownFrame | None = None
         self._next_seq = 1
         self._reason, self._notice, self._is_away = "", "", False
+        self.steers = not ServerAddress.parse(url).rollout
         self.connection = RemoteConnection(
             url,
             token=token,
+            role="player" if self.steers else "viewer",
             encodings=encodings,
             client="infrope play",
             on_message=self._take,
@@ -214,7 +219,7 @@ class RemoteStream:
         if self._is_open:
             self.keyboard.press_held_again(self._clock())  # the server let all keys go when the connection was lost
             return
-        self._is_open = True
+        self._is_open, self.title = True, welcome.env
         self.action_set = ActionSet.from_dict(welcome.actions, source="action set of the server")
         self.frame_size = (welcome.block_shape[1], welcome.block_shape[2])
         self.keyboard = RemoteKeyboard(self.action_set, self._send_key, self._send_release_all, self._report_shown)
