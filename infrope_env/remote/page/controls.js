@@ -3,7 +3,7 @@
 // A button is down as long as a finger, the mouse or the key bound to it is, and looks pressed in all three cases.
 
 const ARROWS = ["left", "right", "up", "down"];
-const CORNERS = ["first", "second"];
+const CORNERS = ["q", "e"]; // beside the W of the pad
 
 const icon = name => `<svg aria-hidden="true"><use href="#i-${name}"/></svg>`;
 const firstUpper = text => text.charAt(0).toUpperCase() + text.slice(1);
@@ -27,7 +27,6 @@ export class Controls {
     this.steer = steer;
     const pad = document.getElementById("pad");
     const more = document.getElementById("more");
-    const corners = [...CORNERS];
     const moves = actions.filter(action => action.kind === "motion" && action.keys.length);
     const placed = new Set();
     for (const arrow of ARROWS) {
@@ -37,7 +36,7 @@ export class Controls {
       pad.append(this.#moveButton(action, arrow, icon(arrow)));
     }
     for (const action of moves.filter(each => !placed.has(each))) {
-      const corner = pad.children.length >= 3 ? corners.shift() : undefined;
+      const corner = CORNERS.find(key => action.keys.includes(key) && pad.children.length >= 3);
       (corner ? pad : more).append(this.#moveButton(action, corner, ""));
     }
     const scenes = actions.filter(action => action.kind === "cut");

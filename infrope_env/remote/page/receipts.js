@@ -44,8 +44,9 @@ export class Receipts {
       .slice(-MOST_SHOWN);
   }
 
-  /** The newest measured times from key to pixel, in milliseconds. */
-  get latenciesMs() {
-    return this.#receipts.filter(each => each.latencyMs !== null).map(each => each.latencyMs);
+  /** The median of the newest measured times from key to pixel, in milliseconds; null without one. */
+  get medianMs() {
+    const measured = this.#receipts.filter(each => each.latencyMs !== null).map(each => each.latencyMs);
+    return measured.sort((a, b) => a - b)[measured.length >> 1] ?? null;
   }
 }

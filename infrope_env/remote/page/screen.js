@@ -8,7 +8,7 @@ const element = id => document.getElementById(id);
 export class Screen {
   #picture = element("picture");
   #context = this.#picture.getContext("2d", { alpha: false });
-  #glow = element("glow").getContext("2d", { alpha: false });
+  #glow = element("glow").getContext("2d");
   #shownMs = [];
   #texts = "";
 
@@ -24,9 +24,32 @@ export class Screen {
   /** Show a frame. */
   draw(bitmap, now) {
     this.#context.drawImage(bitmap, 0, 0, this.#picture.width, this.#picture.height);
-    this.#glow.drawImage(bitmap, 0, 0, 10, 6);
     this.#shownMs.push(now);
     if (this.#shownMs.length > RATE_FRAMES) this.#shownMs.shift();
+  }
+
+  /** Let the wall behind the picture take its light, which fades out in the outer pixels. */
+  shine(bitmap) {
+    const glow = this.#glow;
+    glow.clearRect(0, 0, 20, 14);
+    glow.globalAlpha = 0.4;
+    glow.drawImage(bitmap, 1, 1, 18, 12);
+    glow.globalAlpha = 1;
+    glow.drawImage(bitmap, 2, 2, 16, 10);
+  }
+
+  /** Show what was measured: {latencyMs, rttMs, bufferMs, lost}, null where nothing was. */
+  measure({ latencyMs, rttMs, bufferMs, lost }) {
+    const fill = (id, value, unit) => {
+      const text = value === null ? "–" : value.toFixed(0);
+      if (element(id).dataset.value === text) return;
+      element(id).dataset.value = text;
+      element(id).replaceChildren(text, make("small", value === null ? "" : unit));
+    };
+    fill("latency", latencyMs, " ms");
+    fill("rtt", rttMs, " ms");
+    fill("buffer", bufferMs, " ms");
+    fill("lost", lost, "");
   }
 
   get canvas() {

@@ -8,6 +8,7 @@ import { Playback } from "./playback.js";
 import { Receipts } from "./receipts.js";
 import { Screen, showPhase, toast } from "./screen.js";
 
+const LATE_MS = 20; // a picture that was held for less is not seen to be late
 const SAME_PRESS_MS = 300; // an Enter this soon after the last one is the same one
 
 export class Session {
@@ -22,6 +23,8 @@ export class Session {
   #decoding = Promise.resolve();
   #generation = 0; // of the connection: blocks of an earlier one are not shown
   #worldMs = -SAME_PRESS_MS;
+  #rttMs = null;
+  #lost = 0; // blocks that came too late to be seen in time, or were left out
   #controls = null;
   #decoder = null;
 
@@ -159,6 +162,7 @@ export class Session {
     if (header.type === "block") this.#receive(header, body);
     else if (header.type === "seat") this.#setSeat(header);
     else if (header.type === "state") this.#setState(header);
+    else if (header.type === "ping" && header.rtt_ms) this.#rttMs = header.rtt_ms;
     else if (header.type === "notice") toast(header.text, true);
   }
 
@@ -214,6 +218,14 @@ export class Session {
     const keyToPixelMs = this.receipts.shown(block, now);
     this.connection.send({ type: "shown", seq: block.seq, key_to_pixel_ms: keyToPixelMs, late_ms: this.playback.lateMs });
     this.#controls.seen(block.info.scene, this.screen.canvas);
+    this.screen.shine(block.frames[0]);
+    this.#lost += block.dropped + (this.playback.lateMs > LATE_MS);
+    this.screen.measure({
+      latencyMs: this.receipts.medianMs,
+      rttMs: this.#rttMs,
+      bufferMs: this.playback.bufferMs,
+      lost: this.#lost,
+    });
   }
 
   /** Show how the session stands. */
