@@ -7,7 +7,7 @@ const OPENING_MS = 10000; // for a handshake
 const SESSION = "infrope session";
 
 /**
- * Calls `events.phase(name, sentence)` with "connecting", "open", "lost" or "refused", `events.message(header, body)`
+ * Calls `events.phase(name, sentence)` with "connecting", "lost" or "refused", `events.message(header, body)`
  * for every message but those of the connection itself, and `events.open(welcome)` after each handshake.
  */
 export class Connection {
@@ -96,7 +96,6 @@ export class Connection {
     this.#attempt = 0;
     this.#nextSeq = welcome.next_seq;
     sessionStorage.setItem(SESSION, welcome.session);
-    this.events.phase("open", "");
     this.events.open(welcome);
     if (!welcome.resumed) this.#forget("The session on the server has ended; try again.");
     for (const { wire } of this.#answers.values()) this.#socket.send(wire);

@@ -84,7 +84,7 @@ export class Controls {
     const tile = this.#button(action, "key scene");
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [80, 48];
-    tile.append(canvas, span(action.label.replace(/^cut /, "")));
+    tile.append(canvas, span(action.label.replace(/^cut (to )?/, "")));
     if (action.keys[0]) tile.append(kbd(keyLabel(action.keys[0])));
     this.#tiles.set(action.name.replace(/^cut_/, ""), tile);
     return tile;

@@ -7,6 +7,8 @@ import { toast } from "./screen.js";
 import { Session } from "./session.js";
 
 const LAST_SECONDS = 10;
+const MOST_PRESETS = 5;
+const SYNONYMS = ["return", "period", "break", "pause"]; // further names of the keys Enter, "." and Pause
 const element = id => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 
@@ -58,12 +60,12 @@ for (const [id, act] of Object.entries(buttons)) {
 /** Show what the session allows now. */
 function refresh() {
   const { mayPlay, state, seat, welcome } = session;
-  for (const id of ["pause", "save", "world", "switch", "cut"]) element(id).disabled = !mayPlay;
+  for (const id of ["pause", "save", "world", "switch", "cut", "prompt-text"]) element(id).disabled = !mayPlay;
   element("step").disabled = !mayPlay || !state.paused;
   element("restore").disabled = !mayPlay || state.saved === null;
-  element("open-picture").disabled = !mayPlay || !welcome.pictures;
+  element("open-picture").disabled = !mayPlay || !welcome?.pictures;
   element("clip").disabled = !session.connection.isOpen;
-  element("recording").disabled = !session.connection.isOpen || !welcome.recording;
+  element("recording").disabled = !session.connection.isOpen || !welcome?.recording;
   element("share").disabled = !seat?.viewer_path;
   const pause = element("pause");
   pause.setAttribute("aria-pressed", String(state.paused));
@@ -72,18 +74,25 @@ function refresh() {
   if (welcome && !element("bindings").children.length) describe(welcome);
 }
 
+/** Return at most a number of items, evenly spaced. */
+function someOf(items, most) {
+  const step = Math.max(1, items.length / most);
+  return items.filter((_, index) => Math.floor(index / step) !== Math.floor((index - 1) / step));
+}
+
 /** Fill in what follows from the welcome: the list of keys, and prompts to try. */
 function describe(welcome) {
+  const keysOf = ({ keys }) => keys.filter(key => !SYNONYMS.includes(key));
   const rows = [
-    ...welcome.buttons.map(({ keys, kind, label }) => [keys, kind === "cut" ? label.replace(/^cut /, "cut to ") : label]),
-    ...welcome.commands.filter(({ name }) => name !== "quit").map(({ keys, effect }) => [keys, effect]),
+    ...welcome.buttons.map(({ keys, label }) => [keys, label]),
+    ...welcome.commands.filter(({ name }) => name !== "quit").map(command => [keysOf(command), command.effect]),
   ];
   element("bindings").replaceChildren(...rows.filter(([keys]) => keys.length).flatMap(([keys, effect]) => {
     const term = document.createElement("dt");
     term.append(...keys.map(key => Object.assign(document.createElement("kbd"), { textContent: keyLabel(key) })));
     return [term, Object.assign(document.createElement("dd"), { textContent: effect })];
   }));
-  prompt.offer(welcome.presets);
+  prompt.offer(someOf(welcome.presets, MOST_PRESETS));
   prompt.limit(welcome.most_prompt_characters);
   document.title = `infrope: ${welcome.env}`;
 }

@@ -1,6 +1,7 @@
 // The picture with its light, and the text over it: prompt in force, transition, rate of frames, receipts.
 
 const RATE_FRAMES = 24; // newest frames over which the rate is measured
+const GLOW_RINGS = 5; // outer pixels of the light behind the picture
 const LARGEST_PIXEL_ART = 480; // wider frames are smoothed when they are enlarged
 
 const element = id => document.getElementById(id);
@@ -28,14 +29,15 @@ export class Screen {
     if (this.#shownMs.length > RATE_FRAMES) this.#shownMs.shift();
   }
 
-  /** Let the wall behind the picture take its light, which fades out in the outer pixels. */
+  /** Let the wall behind the picture take its light, which fades out in its outer pixels. */
   shine(bitmap) {
     const glow = this.#glow;
-    glow.clearRect(0, 0, 20, 14);
-    glow.globalAlpha = 0.4;
-    glow.drawImage(bitmap, 1, 1, 18, 12);
-    glow.globalAlpha = 1;
-    glow.drawImage(bitmap, 2, 2, 16, 10);
+    const { width, height } = glow.canvas;
+    glow.clearRect(0, 0, width, height);
+    for (let ring = 1; ring <= GLOW_RINGS; ring += 1) {
+      glow.globalAlpha = (ring / GLOW_RINGS) ** 2 / 2;
+      glow.drawImage(bitmap, ring, ring, width - 2 * ring, height - 2 * ring);
+    }
   }
 
   /** Show what was measured: {latencyMs, rttMs, bufferMs, lost}, null where nothing was. */
