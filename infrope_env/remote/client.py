@@ -62,6 +62,7 @@ class RemoteConnection:
         is_connected: Whether messages reach the server now.
         seat: "player", "viewer", "agent" or "queued"; empty before `open`.
         place: Place in the queue from 1; 0 unless queued.
+        failure: Why the connection will not come back; None while it may.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class RemoteConnection:
         self.welcome: Welcome | None = None
         self.is_connected = False
         self.seat, self.place = "", 0
+        self.failure: RemoteError | None = None
         self._address = ServerAddress.parse(url, token)
         self._role: Role = role
         self._encodings, self._client = list(encodings), client
@@ -234,6 +236,7 @@ class RemoteConnection:
                 error = reason if not reason.retry else final
                 break
             self._on_connection(True, "")
+        self.failure = error
         self._fail_commands(error)
 
     def _receive_until_lost(self) -> RemoteError:
