@@ -14,8 +14,8 @@ import gymnasium
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.player.playback import BlockFrames
-from infrope_env.remote.client_messages import Command, Forget, Reset, Restore, Save, SetPrompt, Step
-from infrope_env.remote.limits import MOST_STATES, LimitError
+from infrope_env.remote.client_messages import Command, EncodePrompts, Forget, Reset, Restore, Save, SetPrompt, Step
+from infrope_env.remote.limits import MOST_ENCODED, MOST_STATES, LimitError
 from infrope_env.remote.metrics import Metrics
 
 
@@ -52,7 +52,10 @@ class AgentPlay:
 
     def command(self, message: Command, picture: Frames | None = None) -> Future[AgentAnswer]:
         """Run a command in the thread of the rollout, after those before it; returns the Future of its answer."""
-        return self._worker.submit(self._do, message, picture)
+        future = self._worker.submit(self._do, message, picture)
+        if isinstance(message, Reset | Step):
+            self._worker.submit(self._commit)
+        return future
 
     def close(self) -> None:
         """Wait for the command that is running, and stop."""
@@ -68,6 +71,11 @@ class AgentPlay:
             case SetPrompt(text=text, cut=cut):
                 self._player.set_prompt(text, cut)
                 return AgentAnswer()
+            case EncodePrompts(texts=texts):
+                if len(texts) > MOST_ENCODED:
+                    raise LimitError(f"expected at most {MOST_ENCODED} prompts at a time, got {len(texts)}")
+                self._player.encode_prompts(texts)
+                return AgentAnswer()
             case Save():
                 return self._save()
             case Restore(handle=handle):
@@ -77,6 +85,11 @@ class AgentPlay:
                     self._states.pop(handle, None)
                 return AgentAnswer()
         raise ValueError(f"an agent has no command {message.type!r}; only players have it")
+
+    def _commit(self) -> None:
+        """Run the commit pass of the newest block while its answer is on its way."""
+        if self._player.newest is not None:
+            self._player.commit()
 
     def _make(self, make: Callable[[], tuple[Frames, dict[str, Any]]]) -> AgentAnswer:
         began_s = time.monotonic()

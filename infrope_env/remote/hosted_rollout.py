@@ -179,10 +179,11 @@ async def _outcome(future: Future[Any]) -> Any:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
-    def wake(_: Future[Any]) -> None:
-        loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+    def wake() -> None:
+        if not done.done():
+            done.set_result(None)
 
-    future.add_done_callback(wake)
+    future.add_done_callback(lambda _: loop.call_soon_threadsafe(wake))
     await done
     if future.cancelled():
         raise RuntimeError("The rollout has ended.")

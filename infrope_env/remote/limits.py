@@ -24,6 +24,8 @@ MOST_WAITING_COMMANDS = 8
 """Commands of one session that are not done."""
 MOST_STATES = 64
 """Saved states of one agent."""
+MOST_ENCODED = 256
+"""Prompts that an agent encodes ahead with one command."""
 MOST_QUEUED = 16
 """Players that wait for a seat."""
 MOST_QUEUED_MESSAGES = 256

@@ -66,7 +66,7 @@ class WorldFacts:
             "buttons": [_button(index, action) for index, action in enumerate(self.action_set.actions)],
             "commands": self._commands(),
             "presets": self._presets(),
-            "block_arguments": {"window": self.window},
+            "window": self.window,
             "pictures": self.pictures,
         }
 
