@@ -1,4 +1,4 @@
-"""The `infrope` command: play, record, replay, export, bench, weights, doctor.
+"""The `infrope` command: play, serve, record, replay, export, bench, weights, doctor.
 
 Bad input ends with one sentence on stderr and exit code 2. Each subcommand imports what it needs when it runs, so that
 `infrope --help` imports no torch.
@@ -21,6 +21,7 @@ import tyro
 
 from infrope_env.cli_export import Export
 from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
+from infrope_env.cli_serve import Serve
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.playable import playable
 from infrope_env.output import OutputError, lossy_output, readable_width, require_output
@@ -300,7 +301,7 @@ def _log_on_stderr() -> Iterator[None]:
         logger.propagate = propagate
 
 
-def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Export | Bench | Weights | Doctor:
+def _parse(arguments: Sequence[str] | None) -> Play | Serve | Record | Replay | Export | Bench | Weights | Doctor:
     """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
     stderr = io.StringIO()
     try:
@@ -328,6 +329,7 @@ def _subcommands() -> Any:
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Play, subcommand("play", description=play_help)]
+        | Annotated[Serve, subcommand("serve")]
         | Annotated[Record, subcommand("record")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Export, subcommand("export")]

@@ -100,7 +100,8 @@ class RemoteConnection:
         self.failure: RemoteError | None = None
         self._address = ServerAddress.parse(url, token)
         self._role: Role = role
-        self._encodings, self._client = list(encodings), client
+        self._encodings: list[str] = list(encodings)
+        self._client = client
         self._give_up_s = give_up_s
         self._on_message, self._on_connection = on_message, on_connection
         self._socket: ClientConnection | None = None
@@ -232,8 +233,9 @@ class RemoteConnection:
             if self._closing.is_set():
                 break
             self._on_connection(False, str(reason))
-            if not reason.retry or (final := self._reconnect()) is not None:
-                error = reason if not reason.retry else final
+            failure = self._reconnect() if reason.retry else reason
+            if failure is not None:
+                error = failure
                 break
             self._on_connection(True, "")
         self.failure = error

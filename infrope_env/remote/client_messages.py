@@ -172,6 +172,18 @@ class Step(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncodePrompts(Command):
+    """Encode prompts ahead of an agent's steps.
+
+    Attributes:
+        texts: The prompts.
+    """
+
+    type: ClassVar[str] = "encode_prompts"
+    texts: list[Prompt]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ack(Message):
     """A block has been received. Without it, the server soon sends no more blocks.
 
@@ -219,6 +231,6 @@ class Leave(Message):
 
 
 FROM_CLIENT: tuple[type[Message], ...] = (
-    Hello, Key, ReleaseAll, SetPrompt, Pause, SingleStep, NewWorld, Reset, Save, Restore, Forget, Step, Ack, Shown,
-    Pong, Leave,
-)  # fmt: skip
+    *(Hello, Key, ReleaseAll, SetPrompt, Pause, SingleStep, NewWorld, Reset, Save, Restore, Forget, Step),
+    *(EncodePrompts, Ack, Shown, Pong, Leave),
+)

@@ -9,6 +9,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
@@ -48,7 +49,8 @@ def to_mp4(blocks: Sequence[Packets], frame_rate: int) -> bytes:
     """Return an mp4 file of the H.264 packets of consecutive blocks, without encoding them again."""
     output = io.BytesIO()
     packets = b"".join(packet for block in blocks for packet in block)
-    source = av.open(io.BytesIO(packets), format="h264", options={"framerate": str(frame_rate)})
+    options = {"framerate": str(frame_rate)}
+    source = cast(InputContainer, av.open(io.BytesIO(packets), format="h264", options=options))
     with source, av.open(output, "w", format="mp4") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         stream.time_base = Fraction(1, frame_rate)

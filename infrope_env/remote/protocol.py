@@ -109,7 +109,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-def _read(kind: type[_Kind], header: Mapping[str, Any]) -> _Kind:
+def _read(kind: type[Message], header: Mapping[str, Any]) -> Message:
     """Return a message of the fields in a header; ProtocolError names the field that is missing or wrong."""
     values = {}
     for field, is_valid, wanted in _rules(kind):

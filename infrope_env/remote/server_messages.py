@@ -30,7 +30,7 @@ class Welcome(Message):
         buttons: Every action for on-screen buttons: action, name, label, kind ("motion" or "cut"), keys, key.
         commands: Every command of the window: name, keys, label, effect.
         presets: Prompts to choose from.
-        block_arguments: Facts of the environment that agents need: block (latent frames), window.
+        window: Every field of the attention window.
         pictures: Whether a rollout can start from a picture.
         recording: Whether rollouts are recorded on the server.
         viewer_path: Path and query of the page for viewers of this rollout.
@@ -62,7 +62,7 @@ class Welcome(Message):
     buttons: list[dict[str, Any]]
     commands: list[dict[str, Any]]
     presets: list[str]
-    block_arguments: dict[str, Any]
+    window: dict[str, Any]
     pictures: bool
     recording: bool
     viewer_path: str
