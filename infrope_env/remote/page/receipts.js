@@ -17,9 +17,9 @@ export class Receipts {
 
   /** Register the presses that a block answers, when it arrives. */
   answer(block) {
-    for (const { seq, name } of block.answers) {
+    for (const { seq } of block.answers) {
       const receipt = this.#receipts.find(each => each.seq === seq && each.block === null);
-      if (receipt) Object.assign(receipt, { block: block.info.block, name: name.replaceAll("_", " "), blockSeq: block.seq });
+      if (receipt) Object.assign(receipt, { block: block.info.block, blockSeq: block.seq });
     }
   }
 
