@@ -101,7 +101,7 @@ class Serve(EnvironmentOptions):
         env = self.make_env()
         if self.record is None:
             return env
-        from infrope_env.recording import RecordRollout
+        from infrope_env.recording.wrapper import RecordRollout
 
         return RecordRollout(env, self.record, self.quality or "standard")
 
