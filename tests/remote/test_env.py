@@ -2,27 +2,44 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import infrope_env  # noqa: F401  # registers the environments
+from infrope_env import env as env_module
+from infrope_env.models.resolve import load_model
+from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 from infrope_env.remote.client import RemoteError
 from infrope_env.remote.env import RemoteEnv
 from infrope_env.remote.server import PlayServer
 from infrope_env.wrappers import FrameByFrame
 from tests.remote.served import TOKEN, serving
+from tests.tiny_world import TINY_DECODER
 
 WALK, JUMP, CUT = 2, 3, 8
 
 
 def make_local(weights: Path) -> gymnasium.Env[Any, Any]:
     return gymnasium.make("infrope/PocketWorld-v0", weights=str(weights), device="cpu", disable_env_checker=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_have_an_encoder() -> Iterator[None]:
+    """Give every loaded model a picture encoder with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        encoder = TAEHVEncoder(TAEHV(TINY_DECODER).requires_grad_(False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(env_module, "load_model", lambda *a, **k: replace(load_model(*a, **k), encoder=encoder))
+        yield
 
 
 @pytest.fixture(scope="module")
