@@ -23,6 +23,7 @@ class Proxy:
         self.is_open = True
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def cut(self) -> None:
@@ -42,15 +43,25 @@ class Proxy:
         server.close()
         for writer in list(self._writers):
             writer.transport.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         if not self.is_open:
             writer.transport.abort()
             return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target, limit=PIECE)
         self._writers |= {writer, far_writer}
         try:
-            await asyncio.gather(self._copy(reader, far_writer, None), self._copy(far_reader, writer, self.bytes_per_s))
+            up = asyncio.create_task(self._copy(reader, far_writer, None))
+            down = asyncio.create_task(self._copy(far_reader, writer, self.bytes_per_s))
+            await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
+            up.cancel()
+            down.cancel()
+            await asyncio.wait([up, down])
         finally:
             for each in (writer, far_writer):
                 self._writers.discard(each)
