@@ -17,6 +17,7 @@ The modules in the order in which an action becomes pixels; each imports only fr
                       reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info
+    remote/           one server, one protocol: a page for browsers, the window and the environment over the network
     bench.py          the time of a block, by part
     doctor.py         whether play works on this machine; machine.py asks the system, findings.py has the lines
     cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
@@ -24,8 +25,9 @@ The modules in the order in which an action becomes pixels; each imports only fr
 The package `controllers` beside this one gives the controllers of `control/` shorter names; nothing here imports it.
 The `info` of every block has block, num_frames, action (-1 at a reset), subject, scene, motion, prompt, free_prompt
 (whether the prompt was typed), transition and seed. It depends on weights, seed and actions only.
-Importing this package imports none of its modules and registers four ids: infrope/PocketWorld-v0 and infrope/Wan-v0,
-whose observations are blocks; infrope/PocketWorldImage-v0 and infrope/WanImage-v0, which observe the newest frame only.
+Importing this package imports none of its modules and registers five ids: infrope/PocketWorld-v0 and infrope/Wan-v0,
+whose observations are blocks; infrope/PocketWorldImage-v0 and infrope/WanImage-v0, which observe the newest frame only;
+and infrope/Remote-v0, an environment on a server.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ for _id, _name in (("PocketWorld", "pocket"), ("Wan", "wan")):
             additional_wrappers=_wrappers,
             kwargs={"actions": _name, "weights": _name},
         )
+
+gymnasium.register(id="infrope/Remote-v0", entry_point="infrope_env.remote.env:RemoteEnv")
 
 
 def make(id: str = "infrope/PocketWorld-v0", **kwargs: Any) -> InfinityRopeEnv:

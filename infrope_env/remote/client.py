@@ -166,7 +166,7 @@ class RemoteConnection:
         from websockets.sync.client import connect
 
         with _as_remote_error(self._address):
-            socket = connect(
+            opening = connect(
                 self._address.socket_url,
                 additional_headers=self._address.headers,
                 open_timeout=timeout_s,
@@ -176,6 +176,7 @@ class RemoteConnection:
                 ping_interval=None,
                 user_agent_header=self._client,
             )
+            socket = opening.__enter__()  # `_disconnect` closes it
         try:
             with _as_remote_error(self._address):
                 session = self.welcome.session if self.welcome else ""

@@ -55,11 +55,6 @@ class PublishedBlock:
     timings: Mapping[str, float] = field(default_factory=dict)
     packets: dict[Encoding, Packets] = field(default_factory=dict)
 
-    @property
-    def duration_s(self) -> float:
-        """Seconds for which it is on show."""
-        return self.frame_s * len(self.block.frames)
-
 
 class BlockFeed:
     """The blocks of one rollout, in order, for the clients that look at it.
@@ -84,7 +79,7 @@ class BlockFeed:
         self._seq = 0
         self._newest: PublishedBlock | None = None
         self._jobs: asyncio.Queue[PublishedBlock | Watcher] = asyncio.Queue()
-        self._clip: deque[tuple[Packets, float]] = deque()
+        self._clip: deque[Packets] = deque()
         self._executor = ThreadPoolExecutor(1, "infrope encoding")
         self._task = asyncio.create_task(self._run(), name="infrope feed")
 
@@ -116,11 +111,10 @@ class BlockFeed:
     async def clip(self, seconds: float) -> bytes:
         """Return the last seconds, in whole blocks, as an mp4; empty before the first block."""
         wanted: list[Packets] = []
-        for packets, duration_s in reversed(self._clip):
-            if seconds <= 0:
+        for packets in reversed(self._clip):
+            if sum(map(len, wanted)) >= seconds * self._frame_rate:
                 break
             wanted.insert(0, packets)
-            seconds -= duration_s
         if not wanted:
             return b""
         return await asyncio.get_running_loop().run_in_executor(self._executor, to_mp4, wanted, self._frame_rate)
@@ -158,8 +152,8 @@ class BlockFeed:
                 if watcher.encoding == encoding and watcher in self.watchers:
                     self._put(block, watcher)
         if self.keeps_clip:
-            self._clip.append((await self._encode(block, "h264"), block.duration_s))
-            while sum(duration_s for _, duration_s in self._clip) > CLIP_S + block.duration_s:
+            self._clip.append(await self._encode(block, "h264"))
+            while sum(map(len, self._clip)) > CLIP_S * self._frame_rate + len(self._clip[-1]):
                 self._clip.popleft()
 
     async def _encode(self, block: PublishedBlock, encoding: Encoding) -> Packets:

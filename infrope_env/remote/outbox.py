@@ -16,6 +16,8 @@ from infrope_env.remote.protocol import Wire, encode
 from infrope_env.remote.server_messages import Block
 
 MOST_WAITING_BLOCKS = 2
+SLOW_S = 1.0
+"""Seconds to an acknowledgement above which a viewer is slow: it gets one block at a time, always the newest."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Outbox:
         self._dropped_since = 0  # the newest block sent
         self._messages: deque[Wire] = deque()
         self._blocks: deque[OutgoingBlock] = deque()
-        self._sent: deque[int] = deque()  # sequence numbers, not acknowledged
+        self._sent: deque[tuple[int, float]] = deque()  # sequence number and time of those not acknowledged
+        self._ack_s = 0.0  # from sending the block acknowledged last
         self._wake = asyncio.Event()
 
     @property
@@ -66,18 +69,20 @@ class Outbox:
         """Add a block. One that replaces what is on show replaces those that wait; a viewer loses the oldest."""
         if block.header.immediate:
             self._blocks.clear()
-        elif not self.keeps_all and len(self._blocks) >= MOST_WAITING_BLOCKS:
+        self._blocks.append(block)
+        while not self.keeps_all and len(self._blocks) > (1 if self._is_slow() else MOST_WAITING_BLOCKS):
             self._blocks.popleft()
             self.dropped, self._dropped_since = self.dropped + 1, self._dropped_since + 1
-        self._blocks.append(block)
         self._wake.set()
 
     def acknowledge(self, seq: int) -> bool:
         """Register that a block, and those before it, arrived; return whether it was on its way."""
-        if seq not in self._sent:
+        if seq not in [number for number, _ in self._sent]:
             return False
-        while self._sent.popleft() != seq:
-            pass
+        number = None
+        while number != seq:
+            number, sent_s = self._sent.popleft()
+        self._ack_s = self._clock() - sent_s
         self._wake.set()
         return True
 
@@ -86,14 +91,19 @@ class Outbox:
         while True:
             if self._messages:
                 return self._messages.popleft()
-            if self._blocks and len(self._sent) < MOST_UNACKNOWLEDGED:
+            if self._blocks and len(self._sent) < (1 if self._is_slow() else MOST_UNACKNOWLEDGED):
                 return self._encode(self._blocks.popleft())
             self._wake.clear()
             await self._wake.wait()
+
+    def _is_slow(self) -> bool:
+        """Return whether blocks take long to arrive, at a client that may lose some."""
+        oldest_s = self._clock() - self._sent[0][1] if self._sent else 0.0
+        return not self.keeps_all and max(self._ack_s, oldest_s) > SLOW_S
 
     def _encode(self, block: OutgoingBlock) -> Wire:
         due_ms = round(max(0.0, 1000 * (block.due_s - self._clock())), 1)
         header = dataclasses.replace(block.header, due_ms=due_ms, dropped=self._dropped_since)
         self._dropped_since = 0
-        self._sent.append(header.seq)
+        self._sent.append((header.seq, self._clock()))
         return encode(header, b"".join(block.packets))
