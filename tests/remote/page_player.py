@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import gymnasium
 import numpy as np
 from playwright.sync_api import BrowserContext
 
 from infrope_env.control.frames import Frames
 from infrope_env.recording.reader import Recording
+from infrope_env.recording.wrapper import RecordRollout
 
 PATIENCE_MS = 120_000
 LOSS = 8.0
@@ -105,6 +107,12 @@ class Player:
         """Keep a screenshot where the user asked for them."""
         if folder := os.environ.get("INFROPE_SCREENSHOTS"):
             self.page.screenshot(path=Path(folder) / name)
+
+
+def recorded_world(folder: Path) -> gymnasium.Env[Any, Any]:
+    """Return an environment of the bundled world that records every rollout without loss."""
+    env = gymnasium.make("infrope/PocketWorld-v0", device="cpu", disable_env_checker=True)
+    return RecordRollout(env, folder, "lossless")
 
 
 def differences(frames: list[tuple[dict[str, Any], int, Frames]], recordings: Path) -> list[float]:

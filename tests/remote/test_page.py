@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.remote.browser import DESKTOP, chromium
-from tests.remote.page_player import LOSS, Player, differences
-from tests.remote.serving import serve
+from tests.remote.page_player import LOSS, Player, differences, recorded_world
+from tests.remote.served import serving
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(recordings: Path) -> Iterator[str]:
-    with serve("--record", str(recordings), "--quality", "lossless", "--seed", "5") as url:
-        yield url
+    with serving(lambda: recorded_world(recordings)) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")

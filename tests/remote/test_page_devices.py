@@ -1,6 +1,6 @@
 """The page in a real Chromium on other devices, over a connection that breaks, and where the server refuses it.
 
-Every test has the only seat of the server and frees it. With INFROPE_SCREENSHOTS, screenshots are kept in that folder.
+With INFROPE_SCREENSHOTS, screenshots are kept in that folder.
 """
 
 import re
@@ -11,8 +11,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext
 
 from tests.remote.browser import DESKTOP, FOLDER, PHONE, chromium
-from tests.remote.page_player import LOSS, Player, differences
-from tests.remote.serving import Cable, serve
+from tests.remote.network import proxy_to
+from tests.remote.page_player import LOSS, Player, differences, recorded_world
+from tests.remote.served import serving
+
+SOON_MS = 3000
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +31,25 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(recordings: Path) -> Iterator[str]:
-    with serve("--record", str(recordings), "--quality", "lossless", "--seed", "5") as url:
-        yield url
+    with serving(lambda: recorded_world(recordings)) as server:
+        yield server.url
 
 
 @pytest.fixture
-def open_on(url: str) -> Callable[[BrowserContext], Player]:
-    """Opens the page with a browser's settings, and waits until it plays."""
-    return lambda context: Player(context, url).play()
+def open_on(url: str) -> Iterator[Callable[..., Player]]:
+    """Opens the page with a browser's settings, waits until it plays, and leaves after the test."""
+    players: list[Player] = []
+
+    def open_page(context: BrowserContext, address: str = url) -> Player:
+        players.append(Player(context, address))
+        return players[-1].play()
+
+    yield open_page
+    for player in players:
+        player.leave()
 
 
-def test_a_phone_plays_with_fingers(browser: Browser, open_on: Callable[[BrowserContext], Player]) -> None:
+def test_a_phone_plays_with_fingers(browser: Browser, open_on: Callable[..., Player]) -> None:
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
     phone = open_on(context)
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -55,11 +66,10 @@ def test_a_phone_plays_with_fingers(browser: Browser, open_on: Callable[[Browser
     )
     assert small == []
     phone.keep("browser_phone.png")
-    phone.leave()
 
 
 def test_a_browser_without_webcodecs_gets_jpeg(
-    browser: Browser, open_on: Callable[[BrowserContext], Player], recordings: Path
+    browser: Browser, open_on: Callable[..., Player], recordings: Path
 ) -> None:
     context = browser.new_context(viewport=DESKTOP)
     context.add_init_script("delete globalThis.VideoDecoder")  # as on a page without https
@@ -67,30 +77,30 @@ def test_a_browser_without_webcodecs_gets_jpeg(
     assert player.page.evaluate("infrope.welcome.encoding") == "jpeg"
     player.keep_frames()
     assert max(differences(player.frames(6), recordings)) < LOSS
-    player.leave()
 
 
-def test_a_cut_connection_shows_at_once_and_comes_back_without_a_stuck_key(browser: Browser, url: str) -> None:
+def test_a_cut_connection_shows_at_once_and_comes_back_without_a_stuck_key(
+    browser: Browser, open_on: Callable[..., Player], url: str
+) -> None:
     port = int(re.findall(r":(\d+)/", url)[0])
-    cable = Cable(port)
-    player = Player(browser.new_context(viewport=DESKTOP), url.replace(f":{port}/", f":{cable.port}/")).play()
-    session = player.page.evaluate("infrope.welcome.session")
-    player.page.keyboard.down("ArrowLeft")
-    player.until_shown(motion="walk_left")
-    for _ in range(2):
-        cable.cut()
-        player.page.wait_for_selector("[data-phase=lost] #curtain", timeout=2000)
-        assert player.page.locator("#curtain-title").inner_text() == "Connection lost"
-        cable.plug_in()
-        player.until("infrope.mayPlay")
-        before = player.info["block"]
-        player.until("before => infrope.shown.block.info.block > before + 1", before)
-    assert player.page.evaluate("[infrope.welcome.session, infrope.welcome.resumed]") == [session, True]
-    assert player.info["motion"] == "walk_left"  # the key is still down
-    player.page.keyboard.up("ArrowLeft")
-    player.until_shown(motion="stand")
-    player.leave()
-    cable.close()
+    with proxy_to(port) as network:
+        player = open_on(browser.new_context(viewport=DESKTOP), url.replace(f":{port}/", f":{network.port}/"))
+        session = player.page.evaluate("infrope.welcome.session")
+        player.page.keyboard.down("ArrowLeft")
+        player.until_shown(motion="walk_left")
+        for _ in range(2):
+            network.is_open = False
+            network.cut()
+            player.page.wait_for_selector("[data-phase=lost] #curtain", timeout=SOON_MS)
+            assert player.page.locator("#curtain-title").inner_text() == "Connection lost"
+            network.is_open = True
+            player.until("infrope.mayPlay")
+            before = player.info["block"]
+            player.until("before => infrope.shown.block.info.block > before + 1", before)
+        assert player.page.evaluate("[infrope.welcome.session, infrope.welcome.resumed]") == [session, True]
+        assert player.info["motion"] == "walk_left"  # the key is still down
+        player.page.keyboard.up("ArrowLeft")
+        player.until_shown(motion="stand")
 
 
 def test_a_page_of_another_version_says_so(browser: Browser, url: str) -> None:
