@@ -19,6 +19,7 @@ The modules in the order in which an action becomes pixels; each imports only fr
     export/           recordings as datasets and benchmark entries
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info
     vector_env.py     InfinityRopeVectorEnv makes many rows in one forward pass; vector_rows.py has the rows
+    remote/           one server, one protocol: a page for browsers, the window and the environment over the network
     bench.py          the time of a block, by part
     doctor.py         whether play works on this machine; machine.py asks the system, findings.py has the lines
     fleet/            many rollouts by many processes, on Ray
@@ -27,8 +28,9 @@ The modules in the order in which an action becomes pixels; each imports only fr
 The package `controllers` beside this one gives the controllers of `control/` shorter names; nothing here imports it.
 The `info` of every block has block, num_frames, action (-1 at a reset), subject, scene, motion, prompt, free_prompt
 (whether the prompt was typed), transition and seed. It depends on weights, seed and actions only.
-Importing this package imports none of its modules and registers four ids: infrope/PocketWorld-v0 and infrope/Wan-v0,
-whose observations are blocks; infrope/PocketWorldImage-v0 and infrope/WanImage-v0, which observe the newest frame only.
+Importing this package imports none of its modules and registers five ids: infrope/PocketWorld-v0 and infrope/Wan-v0,
+whose observations are blocks; infrope/PocketWorldImage-v0 and infrope/WanImage-v0, which observe the newest frame only;
+and infrope/Remote-v0, an environment on a server.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ for _id, _name in (("PocketWorld", "pocket"), ("Wan", "wan")):
             additional_wrappers=_wrappers,
             kwargs={"actions": _name, "weights": _name},
         )
+
+gymnasium.register(id="infrope/Remote-v0", entry_point="infrope_env.remote.env:RemoteEnv")
 
 
 def make(id: str = "infrope/PocketWorld-v0", **kwargs: Any) -> InfinityRopeEnv:

@@ -1,4 +1,4 @@
-"""The `infrope` command: play, record, replay, export, fleet, bench, weights, doctor.
+"""The `infrope` command: play, serve, record, replay, export, fleet, bench, weights, doctor.
 
 Bad input ends with one sentence on stderr and exit code 2. Each subcommand imports what it needs when it runs, so that
 `infrope --help` imports no torch.
@@ -22,6 +22,7 @@ import tyro
 from infrope_env.cli_export import Export
 from infrope_env.cli_fleet import Fleet
 from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
+from infrope_env.cli_serve import Serve
 from infrope_env.control.actions import ActionSet
 from infrope_env.control.playable import playable
 from infrope_env.output import OutputError, lossy_output, readable_width, require_output
@@ -46,10 +47,21 @@ class Play(RolloutOptions):
     """Record every rollout in this folder."""
     quality: Quality | None = None
     """Pixels of the recorded videos: standard (4:2:0, for any player; the default), high (4:4:4) or lossless."""
+    connect: str | None = None
+    """URL that `infrope serve` printed: play its world in the window here."""
+    token: str | None = None
+    """Token of the server of --connect, if the URL has none."""
 
     def run(self) -> int:
         """Play in a window, or headless with one line per block; return the exit code."""
         self.check()
+        if self.connect is not None:
+            from infrope_env.cli_connect import play_remote
+
+            play_remote(self.connect, self.token, self)
+            return 0
+        if self.token is not None:
+            raise ValueError("--token is that of a server: give --connect too")
         _require_recording(self.quality, self.record, "--record")
         if not self.headless:
             from infrope_env.player.window import open_display
@@ -88,7 +100,7 @@ class Play(RolloutOptions):
         try:
             steering = controller or keyboard_for(player.action_set)
             problem = (lambda: None) if recorder is None else (lambda: recorder.problem)
-            session = PlaySession(env, steering, window, blocks=self.blocks, problem=problem)
+            session = PlaySession.of_environment(env, steering, window, blocks=self.blocks, problem=problem)
             session.run(self.seed, self.reset_options(controller))
         finally:
             window.close()
@@ -290,7 +302,9 @@ def _log_on_stderr() -> Iterator[None]:
         logger.propagate = propagate
 
 
-def _parse(arguments: Sequence[str] | None) -> Play | Record | Replay | Export | Fleet | Bench | Weights | Doctor:
+def _parse(
+    arguments: Sequence[str] | None,
+) -> Play | Serve | Record | Replay | Export | Fleet | Bench | Weights | Doctor:
     """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
     stderr = io.StringIO()
     try:
@@ -318,6 +332,7 @@ def _subcommands() -> Any:
     subcommand = tyro.conf.subcommand
     return (
         Annotated[Play, subcommand("play", description=play_help)]
+        | Annotated[Serve, subcommand("serve")]
         | Annotated[Record, subcommand("record")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Export, subcommand("export")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,10 +27,10 @@ BACKGROUND = (255, 255, 255)
 ORIENTATION = 0x0112  # EXIF tag
 
 
-def check_size(width: int, height: int, what: str) -> None:
+def check_size(width: int, height: int, what: str, most_pixels: int = MOST_PIXELS) -> None:
     """Raise ValueError for a picture with too many pixels or too long a side; `what` begins the sentence."""
-    if width * height > MOST_PIXELS:
-        most = f"{MOST_PIXELS // 1_000_000} million pixels"
+    if width * height > most_pixels:
+        most = f"{most_pixels // 1_000_000} million pixels"
         raise ValueError(f"expected {what} to have at most {most}, got {width} x {height}. Scale it down.")
     if max(width, height) > MOST_ASPECT * min(width, height):
         limit = f"at most {MOST_ASPECT} times as long as wide"
@@ -52,36 +51,47 @@ def read_picture(source: object) -> Picture:
         data = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise ValueError(f"{path}: there is no picture that can be read ({error.strerror}).") from error
+    return decode_picture(data, str(path))
+
+
+def decode_picture(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> Picture:
+    """Return the picture in the bytes of a file; `read_picture` says how, and which errors there are.
+
+    Args:
+        data: Bytes of the file.
+        name: What errors call it.
+        most_pixels: Number of pixels that it may have; more are never decoded.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata
-        image = _open(data, path)
-        check_size(*image.size, str(path))
+        image = _open(data, name)
+        check_size(*image.size, name, most_pixels)
         try:
             if image.format == "PNG":  # the one format whose checksums Pillow compares, in a pass that ends its use
                 image.verify()
-                image = _open(data, path)
+                image = _open(data, name)
             image.load()
             return np.asarray(_upright(_to_rgb(image), image.getexif().get(ORIENTATION, 1)))
         except Exception as error:  # readers of damaged files raise whatever their format's arithmetic does
             sentence = "the picture is truncated or damaged, or in a colour space that is not read"
-            raise ValueError(f"{path}: {sentence} ({_first_line(error)}).") from error
+            raise ValueError(f"{name}: {sentence} ({_first_line(error)}).") from error
 
 
-def _open(data: bytes, path: Path) -> Image.Image:
+def _open(data: bytes, name: str) -> Image.Image:
     """Return the picture without its pixels, which are decoded on `load`."""
     from PIL import Image
 
     Image.init()
     try:
-        return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
+        return Image.open(io.BytesIO(data), formats=[each for each in FORMATS if each in Image.OPEN])
     except Image.UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
-        raise ValueError(f"{path}: there is no picture that can be read (expected one of {known}).") from error
+        raise ValueError(f"{name}: there is no picture that can be read (expected one of {known}).") from error
     except Image.DecompressionBombError as error:
         most = f"{MOST_PIXELS // 1_000_000} million pixels"
-        raise ValueError(f"expected {path} to have at most {most}. Scale it down.") from error
+        raise ValueError(f"expected {name} to have at most {most}. Scale it down.") from error
     except Exception as error:
-        raise ValueError(f"{path}: the picture is damaged ({_first_line(error)}).") from error
+        raise ValueError(f"{name}: the picture is damaged ({_first_line(error)}).") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

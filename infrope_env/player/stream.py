@@ -38,7 +38,10 @@ class Stream:
         pace: Timing of the blocks.
         paused: Whether blocks begin and are shown only by `single_step`, a reset or a restore.
         generating: Whether a block is being generated: a key pressed now acts on the block after it.
+        trouble: Always empty: what a session says while its stream is interrupted.
     """
+
+    trouble = ""
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Stream:
         fps: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_replaced: Callable[[], None] = lambda: None,
+        on_block: Callable[[BlockFrames], None] = lambda block: None,
     ) -> None:
         """Prepare; `start` begins the first block.
 
@@ -64,12 +68,13 @@ class Stream:
             clock: Returns seconds.
             on_replaced: Called by the worker when a reset or a restore by the player has replaced the blocks that are
                 not on show yet, before the next action is chosen.
+            on_block: Called by the worker with every block as soon as it is made, or restored by the player.
         """
         self.pace = Pace(fps or env.metadata["render_fps"])
         self.paused = self.generating = False
         self._env, self._playable = env, playable(env)
         self._controller = controller
-        self._clock, self._on_replaced = clock, on_replaced
+        self._clock, self._on_replaced, self._on_block = clock, on_replaced, on_block
         self._newest: tuple[Frames, Info] | None = None  # observation and info; None before the first reset
         self._saved: object | None = None
         self._start_prompt: dict[str, Any] = {}  # reset option of every new world
@@ -135,6 +140,18 @@ class Stream:
             if self._waiting_block is not None:
                 self._show_when_due(self._waiting_block, now)
             return None if self._playback is None else self._playback.frame_at(now)
+
+    def due_s(self) -> float | None:
+        """Return when the block that waits is to be shown, on the stream's clock.
+
+        It is None without such a block, and while a pause, a reset or a restore holds it back.
+        """
+        with self._wake:
+            if self._waiting_block is None:
+                return None
+            if self._playback is None or self._waiting_block.immediate:
+                return self._clock()
+            return None if self._is_held_back() else self._playback.end_s
 
     def is_finished(self, now: float) -> bool:
         """Return whether all blocks have been generated and shown to their end; a pause holds the last one."""
@@ -214,13 +231,17 @@ class Stream:
         """Begin to show a block when the one on show has ended or is to be replaced. The caller holds the lock."""
         frame_s, start_s = self.pace.frame_s(len(block.frames)), now
         if self._playback is not None and not block.immediate:
-            if now < self._playback.end_s or self._replacements or (self.paused and not self._single_steps):
+            if now < self._playback.end_s or self._is_held_back():
                 return
             self._single_steps = max(0, self._single_steps - 1)
             if now - self._playback.end_s < frame_s:
                 start_s = self._playback.end_s  # a call that is a little late does not shift the blocks after it
         self._playback, self._waiting_block = Playback(block, start_s, frame_s), None
         self._wake.notify_all()
+
+    def _is_held_back(self) -> bool:
+        """Return whether a block that continues the one on show may not follow it now. The caller holds the lock."""
+        return self._replacements > 0 or (self.paused and not self._single_steps)
 
     # Called by the worker.
 
@@ -329,9 +350,10 @@ class Stream:
 
     def _publish(self, observation: Frames, info: Info, immediate: bool = False, restored: bool = False) -> None:
         """Make a block the newest one and pass it to the thread that shows the pixel frames."""
+        block = BlockFrames(valid_frames(observation, info), info, immediate)
         with self._wake:
             self._newest = observation, info
-            self._waiting_block = BlockFrames(valid_frames(observation, info), info, immediate)
+            self._waiting_block = block
             self.generating, self._uncommitted = False, not restored
             if immediate:
                 self._on_replaced()
@@ -339,3 +361,4 @@ class Stream:
                 self._blocks_left = max(0, self._written - 1 - info["block"])
             elif self._blocks_left and not restored:  # a restored block was counted when it was generated
                 self._blocks_left -= 1
+        self._on_block(block)

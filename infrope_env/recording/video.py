@@ -80,7 +80,7 @@ class VideoWriter:
             stream.pix_fmt = self._encoding.pixel_format
             tag_colors(stream.codec_context, self._encoding)
             for i, pixels in enumerate(frames):
-                frame = _to_video_frame(pixels, self._encoding)
+                frame = to_video_frame(pixels, self._encoding)
                 frame.pts = self.frames + i
                 frame.pict_type = PictureType.I if i == 0 else PictureType.NONE
                 container.mux(stream.encode(frame))
@@ -88,7 +88,7 @@ class VideoWriter:
         return output.getvalue()
 
 
-def _to_video_frame(pixels: Frames, encoding: Encoding) -> av.VideoFrame:
+def to_video_frame(pixels: Frames, encoding: Encoding) -> av.VideoFrame:
     """Return a pixel frame, H W 3, in the format that the encoder takes."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     if encoding.pixel_format == "rgb24":

@@ -1,0 +1,25 @@
+"""Play from anywhere: one server on one port, a browser page, the window, and the environment over the network.
+
+    PROTOCOL.md           the protocol, for authors of clients
+    message.py            the base of all messages; client_messages.py and server_messages.py have them
+    protocol.py           messages as bytes: a JSON header and a binary body, checked and bounded
+    address.py            the address of a server, from its URL
+    client.py             a client's connection, which comes back by itself
+
+    limits.py, access.py  bounds on what strangers and clients may ask; tokens and origins
+    metrics.py            what a server measures
+    frame_encoding.py     pixel frames as H.264 packets, JPEG files or raw bytes
+    outbox.py             what waits to be sent to one client; a slow viewer loses whole blocks
+    feed.py               the blocks of a rollout: numbered, encoded once, sent to everybody who looks
+    live_play.py          a player's rollout, just in time, on the player package's stream
+    agent_play.py         an agent's rollout, one block for each command
+    session.py            one client over all its connections
+    hosted_rollout.py     one place to play: environment, rollout, owner, feed
+    lobby.py              all sessions: players, viewers, the queue
+    world_facts.py        what every client is told about the environment
+    client_handler.py     one connection of a client, from hello to the last message
+    pending.py            a bound on idle HTTP connections
+    server.py             HTTP routes, the WebSocket, the port
+
+Importing this package imports none of its modules.
+"""

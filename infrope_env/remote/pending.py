@@ -1,0 +1,67 @@
+"""A bound on connections that have not asked for anything: a thousand idle ones cost a server nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from infrope_env.remote.limits import REQUEST_S
+
+
+class PendingConnections:
+    """The HTTP connections of a server, oldest first. One more than the bound closes the oldest."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._connections: dict[Any, None] = {}
+
+    def add(self, connection: H11Protocol) -> None:
+        """Add a connection that was made."""
+        while len(self._connections) >= self._most:
+            oldest = next(iter(self._connections))
+            self.remove(oldest)
+            oldest.transport.abort()
+        self._connections[connection] = None
+
+    def remove(self, connection: H11Protocol) -> None:
+        """Remove a connection that has ended or become a WebSocket."""
+        self._connections.pop(connection, None)
+
+
+def make_protocol(most: int) -> type[H11Protocol]:
+    """Return uvicorn's HTTP protocol with at most so many connections, each with limited time for its request."""
+    pending = PendingConnections(most)
+
+    class BoundedProtocol(H11Protocol):
+        """HTTP, bounded."""
+
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            """Count the connection."""
+            super().connection_made(transport)
+            pending.add(self)
+            self._deadline = self.loop.call_later(REQUEST_S, self._end_if_idle)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Count it no more."""
+            self._forget()
+            super().connection_lost(exc)
+
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            """Leave it to the WebSocket's protocol."""
+            self._forget()
+            super().handle_websocket_upgrade(event)
+
+        def _forget(self) -> None:
+            pending.remove(self)
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+        def _end_if_idle(self) -> None:
+            if self.cycle is None:  # no whole request yet
+                self.transport.abort()
+
+    return BoundedProtocol

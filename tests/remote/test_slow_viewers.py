@@ -1,0 +1,52 @@
+"""A slow viewer loses whole blocks and stays near the present; the player does not notice."""
+
+from pathlib import Path
+
+import numpy as np
+
+from infrope_env.remote.lobby import Capacity
+from infrope_env.remote.server import PlayServer
+from tests.remote.network import proxy_to
+from tests.remote.players import Player, fast_env, playing
+from tests.remote.served import serving
+
+FPS, BLOCKS = 40, 9
+BLOCK_S = 12 / FPS
+
+
+def inter_arrival_s(player: Player) -> float:
+    """Return the median time between two blocks from now on."""
+    first = len(player.blocks)
+    player.wait_for_blocks(BLOCKS + 1)
+    times_s = [time_s for *_, time_s in player.blocks[first:]]
+    return float(np.median(np.diff(times_s)))
+
+
+def port_of(server: PlayServer) -> int:
+    return int(server.url.partition("/?")[0].rpartition(":")[2])
+
+
+def test_two_viewers_one_of_them_slow_cost_the_player_nothing(tiny_weights: Path) -> None:
+    with (
+        serving(lambda: fast_env(tiny_weights, FPS), capacity=Capacity()) as server,
+        playing(server.url) as player,
+    ):
+        player.wait_for_blocks(2)
+        alone_s = inter_arrival_s(player)
+        rate = len(player.blocks[-1][1]) / BLOCK_S
+        with (
+            proxy_to(port_of(server), rate / 10) as proxy,
+            playing(server.url, role="viewer") as fast,
+            playing(server.url.replace(f":{port_of(server)}", f":{proxy.port}"), role="viewer") as slow,
+        ):
+            slow.wait_for_blocks(1)
+            watched_s = inter_arrival_s(player)
+            slow.wait(lambda: sum(block.dropped for block, *_ in slow.blocks) > 4)
+            behind = player.blocks[-1][0].seq - slow.blocks[-1][0].seq
+        assert abs(watched_s / alone_s - 1) < 0.05, (alone_s, watched_s)
+        assert sum(block.dropped for block, *_ in fast.blocks) == 0
+        assert sum(block.dropped for block, *_ in player.blocks) == 0
+        assert behind <= 24  # a block takes the time of ten, and the one after it was made meanwhile
+        numbers = [block.seq for block, *_ in slow.blocks]
+        assert numbers == sorted(numbers) and all(len(body) == sum(b.sizes) for b, body, _ in slow.blocks)
+        assert server.metrics.counters["blocks_dropped"] >= 4
