@@ -88,7 +88,7 @@ def share_solved(agent: PPO | None, episodes: int, rows: int, options: dict[str,
 def main(
     out: Path = Path("learned"),
     seeds: tuple[int, ...] = (0, 1, 2),
-    blocks: int = 12_288,
+    blocks: int = 6_144,
     rows: int = 8,
     episodes: int = 100,
     weights: str = "pocket",
