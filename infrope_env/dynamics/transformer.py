@@ -111,8 +111,7 @@ class CausalWanTransformer(nn.Module):
             x = layer(x, modulation, text_kv, context)
         last = self.blocks[-1]
         assert isinstance(last, DiTBlock)
-        shift, scale = time.layers[-1][:, :2].chunk(2, dim=1)  # each b 1 dim
-        _, key, value = last.self_attn.project(modulated_norm(x, shift, scale))
+        _, key, value = last.project(x, time.layers[-1])
         contexts[-1].write_kv(key, value)
 
     def project_text(self, embedding: Tensor) -> TextKV:
@@ -157,11 +156,35 @@ class DiTBlock(nn.Module):
 
     def forward(self, x: Tensor, modulation: Tensor, text: tuple[Tensor, Tensor], context: AttentionContext) -> Tensor:
         """Apply the layer to tokens b n dim; `modulation` is b 6 dim, `text` the keys and values for this layer."""
-        shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = modulation.chunk(6, dim=1)  # each b 1 dim
-        attended = self.self_attn(modulated_norm(x, shift_attn, scale_attn), context)
-        x = torch.addcmul(x, gate_attn, attended)
+        return self.finish(x, context.attend(*self.project(x, modulation)), modulation, text)
+
+    def project(self, x: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return un-rotated query, key and value of self-attention, each b heads n d; arguments as in `forward`."""
+        shift, scale = modulation[:, :2].chunk(2, dim=1)  # each b 1 dim
+        return self.self_attn.project(modulated_norm(x, shift, scale))
+
+    def finish(self, x: Tensor, attended: Tensor, modulation: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+        """Apply everything behind self-attention, whose result is `attended`, b heads n d."""
+        gate_attn, shift, scale, gate = modulation[:, 2:].chunk(4, dim=1)  # each b 1 dim
+        x = torch.addcmul(x, gate_attn, self.self_attn.merge(attended))
         x = x + self.cross_attn(self.norm3(x), text)
-        return torch.addcmul(x, gate_ffn, self.ffn(modulated_norm(x, shift_ffn, scale_ffn)))
+        return torch.addcmul(x, gate, self.ffn(modulated_norm(x, shift, scale)))
+
+
+class Network(Protocol):
+    """A transformer as a rollout runs it; `CausalWanTransformer` and `segments.SegmentedTransformer` are two."""
+
+    def __call__(
+        self, latents: Tensor, time: TimeModulation, text: TextKV, contexts: Sequence[AttentionContext]
+    ) -> Tensor:
+        """Predict from noisy latents, as `CausalWanTransformer.forward`."""
+        ...
+
+    def update_cache(
+        self, latents: Tensor, time: TimeModulation, text: TextKV, contexts: Sequence[AttentionContext]
+    ) -> None:
+        """Run the commit pass, as `CausalWanTransformer.update_cache`."""
+        ...
 
 
 class Attention(nn.Module):
