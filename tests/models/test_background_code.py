@@ -167,9 +167,12 @@ def test_closing_ends_the_process_and_its_compilers_without_a_word(
     arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = tmp_path / "ids"
+    monkeypatch.setenv("FAKE_IDS", str(ids))
     fake_process(
         monkeypatch,
-        f"child = subprocess.Popen(['sleep', '60']); Path({str(ids)!r}).write_text(f'{{os.getpid()}} {{child.pid}}'); time.sleep(60)",
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        "Path(os.environ['FAKE_IDS']).write_text(f'{os.getpid()} {child.pid}')\n"
+        "time.sleep(60)",
     )
     env = InfinityRopeEnv(**arguments)
     env.reset(seed=3)
