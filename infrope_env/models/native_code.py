@@ -8,6 +8,7 @@ nor a trace, and takes milliseconds.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
 import platform
@@ -21,7 +22,7 @@ import torch
 
 from infrope_env.atomic_file import write_atomically
 from infrope_env.cache_dir import cache_dir
-from infrope_env.dynamics import transformer
+from infrope_env.dynamics import segments, transformer
 from infrope_env.dynamics.segments import SegmentedTransformer, cut_into_segments
 from infrope_env.models.compile import cpp_compiler
 from infrope_env.models.world_model import WorldModel
@@ -56,15 +57,15 @@ class CompiledSegment:
 def code_folder(model: WorldModel, block: int) -> Path:
     """Return the folder of a model's code for blocks of this many latent frames; it may not exist.
 
-    Its name depends on everything that the code does: weights, dtype, block, the engine, torch, compiler, processor.
+    Its name depends on all that the code does: weights, dtype, block, the modules traced, torch, compiler, processor.
     """
-    engine = b"".join(path.read_bytes() for path in sorted(Path(transformer.__file__).parent.glob("*.py")))
+    traced = "".join(map(inspect.getsource, (transformer, segments)))
     key = {
         "format": FORMAT,
         "weights": model.sha256,
         "dtype": str(model.dtype),
         "block": block,
-        "engine": hashlib.sha256(engine).hexdigest(),
+        "traced": hashlib.sha256(traced.encode()).hexdigest(),
         "torch": torch.__version__,
         "compiler": compiler_version(),
         "processor": [platform.machine(), torch.backends.cpu.get_cpu_capability(), *_cpu_flags()],
