@@ -58,8 +58,13 @@ class BackgroundCode:
         if self._waiter is not None or self.network is not None or not self.possible:
             return
         logger.info("compiling in the background, which takes minutes the first time; kept in %s", self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._process = _spawn(self._arguments, self.folder / LOG)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._process = _spawn(self._arguments, self.folder / LOG)
+        except OSError as error:
+            self.possible = False
+            logger.warning("playing uncompiled: compiling cannot begin: %s", error)
+            return
         self._waiter = threading.Thread(target=self._load, args=(self._process,), name="infrope code", daemon=True)
         self._waiter.start()
 

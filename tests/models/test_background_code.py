@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from infrope_env.cli import main
 from infrope_env.dynamics.segments import SegmentedTransformer, cut_into_segments
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models import background_code, compile_process, native_code
@@ -22,6 +23,7 @@ from infrope_env.models.resolve import load_model
 from infrope_env.models.world_model import WorldModel
 from infrope_env.recording import replay
 from infrope_env.recording.reader import Recording
+from infrope_env.recording.schema import SchemaError, check_meta
 from infrope_env.recording.verification import Verdict
 from infrope_env.wrappers import RecordRollout
 
@@ -102,6 +104,10 @@ def test_a_replay_goes_over_at_the_block_of_the_recording(
     assert [block.compiled for block in Recording.read(episode).blocks] == [False, False, True, True]
     assert Recording.read(episode).meta.made_with.compiled
 
+    meta = json.loads((episode / "meta.json").read_text())
+    with pytest.raises(SchemaError, match=r"env_kwargs\.compile to be true, false or 'background', got 'later'"):
+        check_meta(meta | {"env_kwargs": meta["env_kwargs"] | {"compile": "later"}})
+
     def wait(code: BackgroundCode) -> None:
         code.network = louder(code._model)
 
@@ -133,6 +139,18 @@ def test_other_values_of_compile_are_refused(arguments: dict[str, Any]) -> None:
         InfinityRopeEnv(**arguments | {"compile": "later"})
 
 
+@pytest.mark.usefixtures("no_process")
+def test_play_has_an_option_for_it(arguments: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    made: list[str] = []
+    given = ["play", "--headless", "--background-compile", "--weights", arguments["weights"], "--device", "cpu"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BackgroundCode, "start", lambda code: made.append(code.folder.name))
+        assert main([*given, "--blocks", "2"]) == 0
+    assert len(made) == 2  # asked for after every block
+    assert main([*given, "--compile"]) == 2
+    assert "give one of --compile and --background-compile, not both" in capsys.readouterr().err
+
+
 def fake_process(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Run other code in place of the compiler's process."""
     module = Path(compile_process.__file__)
@@ -160,6 +178,17 @@ def test_a_compilation_that_fails_is_one_warning_and_play_goes_on(
     assert not env.newest_is_compiled and not env.may_be_compiled
     assert caplog.text.count("playing uncompiled: compiling failed, see ") == 1
     assert "no space left" in (env.background_code.folder / "compile.log").read_text()
+
+
+def test_a_cache_folder_that_cannot_be_written_is_one_warning(
+    arguments: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    env = InfinityRopeEnv(**arguments)
+    env.reset(seed=3)
+    env.step(2)
+    assert not env.may_be_compiled
+    assert caplog.text.count("playing uncompiled: compiling cannot begin: ") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups")
