@@ -15,7 +15,7 @@ import platform
 import re
 import subprocess
 import zipfile
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -89,27 +89,25 @@ def compile_code(model: WorldModel, block: int, folder: Path) -> None:
 
     Each is there, whole, as soon as it is compiled: a call that was killed goes on where it was.
     """
-    from torch import _inductor
-
     intact = intact_files(folder)
     for index, (segment, inputs) in enumerate(zip(_segments(model), example_inputs(model, block), strict=True)):
         name = file_name(index)
-        if name in intact:
-            continue
+        if name not in intact:
+            write_atomically(folder / name, partial(compile_segment, segment, inputs))
+            intact[name] = sha256_of(folder / name)
+            write_atomically(folder / MANIFEST, json.dumps(intact, indent=1).encode())
 
-        def write(path: Path, segment: torch.nn.Module = segment, inputs: Arguments = inputs) -> None:
-            with torch.no_grad():
-                program = torch.export.export(segment, inputs)
-                package = path.with_suffix(".pt2")
-                _inductor.aoti_compile_and_package(
-                    program, package_path=str(package), inductor_configs={"freezing": True}
-                )
-            _extract_library(package, path)
-            package.unlink()
 
-        write_atomically(folder / name, write)
-        intact[name] = sha256_of(folder / name)
-        write_atomically(folder / MANIFEST, json.dumps(intact, indent=1).encode())
+def compile_segment(segment: torch.nn.Module, inputs: Arguments, library: Path) -> None:
+    """Compile a segment for inputs of these shapes, with its weights folded in, to a shared library."""
+    from torch import _inductor
+
+    package = library.with_suffix(".pt2")
+    with torch.no_grad():
+        program = torch.export.export(segment, inputs)
+        _inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs={"freezing": True})
+    _extract_library(package, library)
+    package.unlink()
 
 
 def load_code(model: WorldModel, folder: Path) -> SegmentedTransformer | None:

@@ -17,7 +17,7 @@ from infrope_env.dynamics.segments import SegmentedTransformer, cut_into_segment
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models import background_code, compile_process, native_code
 from infrope_env.models.background_code import BackgroundCode
-from infrope_env.models.native_code import MANIFEST, code_folder, file_name, intact_files, load_code
+from infrope_env.models.native_code import MANIFEST, code_folder, compile_code, file_name, intact_files, load_code
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.models.world_model import WorldModel
@@ -245,6 +245,32 @@ def test_whole_code_is_loaded_and_damaged_code_is_not(code: tuple[WorldModel, Pa
     (folder / file_name(1)).write_text("code X")
     assert load_code(model, folder) is None
     assert file_name(1) not in intact_files(folder) and file_name(0) in intact_files(folder)
+
+
+def test_only_missing_and_damaged_segments_are_compiled_and_a_killed_compilation_goes_on(
+    code: tuple[WorldModel, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, folder = code
+    names = [file_name(index) for index in range(model.config.num_layers + 1)]
+    compiled: list[int] = []
+
+    def compile_segment(segment: torch.nn.Module, inputs: Any, library: Path) -> None:
+        segment(*inputs)  # the shapes fit
+        compiled.append(len(inputs))
+        if len(compiled) == 2:
+            library.write_text("half")
+            raise KeyboardInterrupt
+        library.write_text(f"code {len(compiled)}")
+
+    monkeypatch.setattr(native_code, "compile_segment", compile_segment)
+    (folder / names[0]).write_text("damaged")
+    (folder / names[1]).unlink()
+    with pytest.raises(KeyboardInterrupt):
+        compile_code(model, 3, folder)
+    assert list(intact_files(folder)) == [*names[2:], names[0]] and compiled == [2, 6]
+    compile_code(model, 3, folder)
+    assert compiled == [2, 6, 6] and load_code(model, folder) is not None
+    assert {path.name for path in folder.iterdir()} == {*names, MANIFEST}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "7", '{"../../x": "y"}', '{"segment_000.so": 3}', "\x00\xff"])
