@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from infrope_env.player.headless import TimedBlock
     from infrope_env.wrappers import RecordRollout
 
+BACKGROUND = "background"  # value of the environment's argument `compile`
 BAD_INPUT = 2
 INTERRUPTED, READER_GONE = 130, 141  # as a shell reports the signals SIGINT and SIGPIPE
 
@@ -51,6 +52,13 @@ class Play(RolloutOptions):
     """URL that `infrope serve` printed: play its world in the window here."""
     token: str | None = None
     """Token of the server of --connect, if the URL has none."""
+    background_compile: bool = False
+    """On a CPU, compile the model while you play and go over to compiled code between two blocks, without a pause."""
+
+    def env_arguments(self, *more: str) -> dict[str, Any]:
+        """Return the environment's keyword arguments, with --background-compile among them."""
+        arguments = super().env_arguments(*more)
+        return arguments | ({"compile": BACKGROUND} if self.background_compile else {})
 
     def run(self) -> int:
         """Play in a window, or headless with one line per block; return the exit code."""
@@ -62,6 +70,8 @@ class Play(RolloutOptions):
             return 0
         if self.token is not None:
             raise ValueError("--token is that of a server: give --connect too")
+        if self.compile and self.background_compile:
+            raise ValueError("give one of --compile and --background-compile, not both")
         _require_recording(self.quality, self.record, "--record")
         if not self.headless:
             from infrope_env.player.window import open_display

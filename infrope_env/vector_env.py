@@ -71,7 +71,7 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
                 f"expected render_mode of a vector environment to be None or rgb_array, got {render_mode!r}"
             )
         if kwargs.get("compile"):
-            raise ValueError("compile=True is for a single environment: a batch has too many shapes to compile ahead")
+            raise ValueError("compile is for a single environment: a batch has too many shapes to compile ahead")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.num_envs, self.render_mode = num_envs, render_mode
         self._kwargs, self._record, self._quality = kwargs, record, require_quality(quality)

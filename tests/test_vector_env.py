@@ -219,7 +219,7 @@ def test_rows_are_recorded_and_replay_on_a_single_environment(arguments, tmp_pat
     [
         ({"num_envs": 0}, "num_envs to be a number from 1"),
         ({"render_mode": "human"}, "None or rgb_array"),
-        ({"compile": True}, "compile=True is for a single environment"),
+        ({"compile": True}, "compile is for a single environment"),
         ({"autoreset_mode": "later"}, "later"),
     ],
 )

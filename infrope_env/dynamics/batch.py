@@ -40,7 +40,8 @@ class BatchPass:
     def denoise(self) -> list[GeneratedBlock]:
         """Return the rows' next blocks, denoised together. Their commit passes are due then."""
         noise = torch.cat([rollout.take_noise() for rollout in self.rollouts], dim=1)
-        latents = self.rollouts[0].denoise(noise, self.text, self.contexts)
+        first = self.rollouts[0]
+        latents = first.denoise(first.model, noise, self.text, self.contexts)
         rows = zip(self.rollouts, self.blocks, latents.split(1), strict=True)
         return [rollout.finish(block, row) for rollout, block, row in rows]
 

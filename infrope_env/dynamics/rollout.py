@@ -21,7 +21,7 @@ from infrope_env.dynamics.noise import BlockNoise, NoiseSource, seeded_noise
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
 from infrope_env.dynamics.state import GeneratedBlock, RolloutState
-from infrope_env.dynamics.transformer import AttentionContext, CausalWanTransformer, TextKV, TimeModulation
+from infrope_env.dynamics.transformer import AttentionContext, CausalWanTransformer, Network, TextKV, TimeModulation
 
 LayoutRule = Callable[[tuple[int, ...], Transition, Window], Layout]
 """(cached frame ids, transition, window) to the next block's layout, as `coordinates.lay_out`."""
@@ -41,6 +41,7 @@ class PreparedBlock:
         transition: How it follows the block before it.
         cache: Cache that the block sees: the rollout's own, or the one that "recache" made.
         buffers: Buffers of the contexts.
+        network: What denoises the block, and commits it.
         started: Time at which its making began, by `time.perf_counter`.
     """
 
@@ -50,6 +51,7 @@ class PreparedBlock:
     transition: Transition
     cache: KeyValueCache
     buffers: ContextBuffers
+    network: Network
     started: float
 
 
@@ -72,6 +74,8 @@ class Rollout:
     Attributes:
         cache: Keys and values of the cached frames, those of a block whose commit is due not among them.
         window: Sizes and rules of the attention window.
+        network: What computes the blocks from the next one on: the model, or compiled code of it for a batch of one. A
+            block is committed by what denoised it. Rows of a larger batch are computed by the model.
         seed: Seed of the noise, from the last `reset`.
         next_block: Index of the block that is made next; prefilled blocks count.
         schedule: Noise levels of every block but the first.
@@ -109,6 +113,7 @@ class Rollout:
                 denoising pass, but not for the passes that "recache" adds.
         """
         self.model, self.window, self.noise = model, window or Window(), noise
+        self.network: Network = model
         sampler = sampler or Sampler()
         self.schedule, self.first_schedule = Schedule.of(sampler), Schedule.of(sampler, first_block=True)
         parameter = model.head.modulation
@@ -176,7 +181,7 @@ class Rollout:
         self.commit()
         block = self.prepare(embedding, transition, self._buffers)
         noise = self.take_noise()
-        return self.finish(block, self.denoise(noise, block.text, block.contexts))
+        return self.finish(block, self.denoise(block.network, noise, block.text, block.contexts))
 
     def begin_timings(self) -> None:
         """Begin the timings of the next block, of which a commit pass that is due is a part."""
@@ -192,16 +197,16 @@ class Rollout:
         started = time.perf_counter()
         cache = self._recached(text, buffers) if self._recaches and transition is Transition.SWITCH else self.cache
         layout, contexts = self._gather_contexts(cache, transition, buffers)
-        return PreparedBlock(text, contexts, layout, transition, cache, buffers, started)
+        return PreparedBlock(text, contexts, layout, transition, cache, buffers, self._network, started)
 
-    def denoise(self, noise: Tensor, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
+    def denoise(self, network: Network, noise: Tensor, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
         """Return clean latents, b f c h w, after one forward pass per step of the next block's schedule.
 
         The rows may be blocks of several rollouts, all at that schedule; noise is steps b f c h w.
         """
         schedule, noisy = self.next_schedule, noise[0]
         for step, (sigma, modulation) in enumerate(zip(schedule.sigmas, self._modulations[schedule], strict=True)):
-            output = self.model(noisy, modulation, text, contexts)
+            output = network(noisy, modulation, text, contexts)
             clean = clean_estimate(self.model.config.prediction, output, noisy, sigma)
             if step + 1 < len(noise):
                 noisy = add_noise(clean, noise[step + 1], schedule.sigmas[step + 1])
@@ -223,7 +228,7 @@ class Rollout:
         if self._due is not None:
             started, block = time.perf_counter(), self._due.block
             if not self._due_is_stored:
-                self.model.update_cache(self._due.latents, self.commit_modulation, block.text, block.contexts)
+                block.network.update_cache(self._due.latents, self.commit_modulation, block.text, block.contexts)
             self.store_due(started)
 
     def due_latents(self, block: PreparedBlock) -> Tensor | None:
@@ -280,7 +285,7 @@ class Rollout:
         self.commit()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
             block = self.prepare(embedding, Transition.CONTINUE, self._buffers)
-            self.model.update_cache(frames, self.commit_modulation, block.text, block.contexts)
+            block.network.update_cache(frames, self.commit_modulation, block.text, block.contexts)
             self._due = DueCommit(frames, block)
             self.store_due(block.started)
             self.next_block += 1
@@ -333,7 +338,7 @@ class Rollout:
         for frames, pass_layout in recache_passes(visible, layout.context, self.window.block):
             contexts = buffers.gather(recached, pass_layout, self.rotary_table)
             latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
-            self.model.update_cache(latents, self.commit_modulation, text, contexts)
+            self._network.update_cache(latents, self.commit_modulation, text, contexts)
             recached.store(frames, buffers.fresh_keys, buffers.fresh_values)
         return recached
 
@@ -352,6 +357,10 @@ class Rollout:
         config, steps = self.model.config, len(self.next_schedule.sigmas)
         latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
         return self.noise, self.seed, self.next_block, (steps, *latent)
+
+    @property
+    def _network(self) -> Network:
+        return self.network if self.cache.shape.batch == 1 else self.model
 
     @property
     def next_schedule(self) -> Schedule:

@@ -13,6 +13,7 @@ from importlib import metadata
 
 import torch
 
+from infrope_env.models.native_code import compiler_version
 from infrope_env.models.world_model import WorldModel
 
 PACKAGES = ("infrope-env", "torch", "numpy", "tokenizers", "gymnasium")
@@ -56,7 +57,8 @@ class RunInfo:
         threads: Number of threads torch computes with; it decides how sums are split.
         sampler: The denoising steps, as text.
         versions: Version of every package that matters, by name.
-        compiled: Whether the transformer runs as compiled code.
+        compiled: Whether the transformer runs as compiled code, or may do so when that is there; the log of a recording
+            tells which blocks were made by compiled code.
         kernel_settings: Those of `KERNEL_SETTINGS` that are set; None in recordings that do not have them.
         batch: Number of rollouts that were made in one forward pass; it can change how sums are split.
     """
@@ -73,8 +75,16 @@ class RunInfo:
     batch: int = 1
 
     @classmethod
-    def of(cls, model: WorldModel, batch: int = 1) -> RunInfo:
-        """Return the run info of a model on this machine, with torch's present number of threads."""
+    def of(cls, model: WorldModel, compiled: bool | None = None, batch: int = 1) -> RunInfo:
+        """Return the run info of a model on this machine, with torch's present number of threads.
+
+        Args:
+            model: The model.
+            compiled: Whether compiled code makes blocks or may do so; None means that the model itself is compiled.
+            batch: Number of rollouts that are made in one forward pass.
+        """
+        compiled = model.compiled if compiled is None else compiled
+        compiler = {"C++ compiler": compiler_version()} if compiled and not model.compiled else {}
         return cls(
             weights=model.sha256,
             device=torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type,
@@ -82,8 +92,8 @@ class RunInfo:
             processor=processor(),
             threads=torch.get_num_threads(),
             sampler=str(model.sampler),
-            versions={package: _version(package) for package in (*PACKAGES, *model.packages)},
-            compiled=model.compiled,
+            versions={package: _version(package) for package in (*PACKAGES, *model.packages)} | compiler,
+            compiled=compiled,
             kernel_settings={name: os.environ[name] for name in KERNEL_SETTINGS if os.environ.get(name)},
             batch=batch,
         )
