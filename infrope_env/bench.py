@@ -123,6 +123,7 @@ def _facts(env: InfinityRopeEnv) -> dict[str, Any]:
         "frame": f"{width}x{height}",
         "frames_per_block": env.block_shape[0],
         "window": asdict(env.window),
+        "steps": env.model.sampler.describe(),
         **asdict(RunInfo.of(env.model)),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
@@ -160,6 +161,7 @@ def _machine_lines(facts: dict[str, Any]) -> list[str]:
     versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
     return [
         f"{facts['world']}: {facts['frame']} px, {facts['frames_per_block']} frames a block, {facts['dtype']}",
+        facts["steps"],
         f"{facts['device']}, {facts['processor']}, {facts['cpus']} CPUs, {facts['threads']} thread(s) used",
         f"python {facts['python']}, {versions}",
     ]

@@ -83,6 +83,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         prompt: str | None = None,
         lora: str | None = None,
         sampler: Mapping[str, object] | Sequence[int] | str | None = None,
+        steps: int | None = None,
     ) -> None:
         """Load the model, or take it from the cache of loaded models.
 
@@ -107,6 +108,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             prompt: Prompt at the start, which replaces that of the names, unless a reset has any text option.
             lora: File or folder of a LoRA that is merged into Wan's generator.
             sampler: Denoising steps, as a list or "1000,500", or fields of `config.Sampler` to change.
+            steps: Number of denoising steps, 1 to 4: fewer are faster. They are chosen from the sampler's.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
@@ -121,7 +123,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
         self.steering = self.action_set.start(**self._start)
         limit_threads()
-        options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler)
+        options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler, steps)
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = self.model.make_prompt_cache()

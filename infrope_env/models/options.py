@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from infrope_env.config import Sampler
+
 DEVICES = "'cpu', 'cuda' or 'cuda:1'"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,6 +32,7 @@ class LoadOptions:
         compile: Load a network of its own that `compile_model` compiles, where there is a compiler.
         lora: File or folder of a LoRA that is merged into Wan's generator.
         sampler: Denoising steps, or fields of `Sampler` to change, as in `Sampler.parse`.
+        steps: Number of denoising steps, as in `Sampler.with_count`.
     """
 
     decoder: str | None = None
@@ -41,6 +44,12 @@ class LoadOptions:
     compile: bool = False
     lora: str | None = None
     sampler: Mapping[str, object] | Sequence[int] | str | None = None
+    steps: int | None = None
+
+    def sampler_over(self, default: Sampler) -> Sampler:
+        """Return the sampler that `sampler` and `steps` ask for, else the default; ValueError for impossible ones."""
+        sampler = Sampler.parse(self.sampler, default=default)
+        return sampler if self.steps is None else sampler.with_count(self.steps)
 
     def device_and_dtype(self) -> tuple[torch.device, torch.dtype]:
         """Return where and in which precision to compute; ValueError where this machine or torch has no such thing."""

@@ -25,6 +25,7 @@ from infrope_env.env_state import RESET
 from infrope_env.models.options import DTYPES
 from infrope_env.recording.quality import QUALITIES
 from infrope_env.recording.run_info import RunInfo
+from infrope_env.sampler import MOST_STEPS
 
 PACKAGE = "infrope_env."
 MAX_THREADS = 256
@@ -210,6 +211,7 @@ def _check_env_kwargs(kwargs: Entries) -> None:
         "decoder": kwargs.label,
         "lora": kwargs.label,
         "sampler": lambda key: _check_parsed(Sampler.parse, kwargs.values[key]),
+        "steps": lambda key: kwargs.integer(key, 1, MOST_STEPS),
         "reward": kwargs.label,
         "render_mode": kwargs.label,
         "device": lambda key: kwargs.match(key, DEVICE, "cpu, cuda or cuda:1"),

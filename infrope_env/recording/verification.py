@@ -37,7 +37,7 @@ class Verdict(enum.Enum):
     TAMPERED = "the recording was changed after it was written"
 
 
-USED_ARGUMENTS = ("text_device", "text_dtype", "offload", "compile", "decode", "sampler")
+USED_ARGUMENTS = ("text_device", "text_dtype", "offload", "compile", "decode", "sampler", "steps")
 """Recorded arguments of the environment that a replay takes as they are."""
 EXIT_CODES = {Verdict.SAME: 0, Verdict.DIFFERENT: 1, Verdict.TAMPERED: 1, Verdict.NOT_COMPARABLE: 3}
 
