@@ -84,6 +84,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         lora: str | None = None,
         sampler: Mapping[str, object] | Sequence[int] | str | None = None,
         steps: int | None = None,
+        precision: str | None = None,
     ) -> None:
         """Load the model, or take it from the cache of loaded models.
 
@@ -109,6 +110,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             lora: File or folder of a LoRA that is merged into Wan's generator.
             sampler: Denoising steps, as a list or "1000,500", or fields of `config.Sampler` to change.
             steps: Number of denoising steps, 1 to 4: fewer are faster. They are chosen from the sampler's.
+            precision: "int8" multiplies in 8-bit integers, which is faster on processors without bfloat16 and changes
+                pixels slightly; "float", the default, does not.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
@@ -123,7 +126,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
         self.steering = self.action_set.start(**self._start)
         limit_threads()
-        options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler, steps)
+        options = LoadOptions(
+            decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler, steps, precision
+        )
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = self.model.make_prompt_cache()
@@ -294,7 +299,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         """
         limit_threads()
         if state.origin != self.origin:
-            raise ValueError("expected a state of the same weights, steps, device, dtype, window, actions and decode")
+            raise ValueError(
+                "expected a state of the same weights, steps, device, dtype, precision, window, actions and decode"
+            )
         before, self.newest = self.newest, None
         try:
             self._rollout.restore(state.rollout)

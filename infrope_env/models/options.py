@@ -11,6 +11,8 @@ import torch
 from infrope_env.config import Sampler
 
 DEVICES = "'cpu', 'cuda' or 'cuda:1'"
+PRECISIONS = ("float", "int8")
+"""Kinds of number in which the generator multiplies: those of its dtype, or 8-bit integers."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -33,6 +35,7 @@ class LoadOptions:
         lora: File or folder of a LoRA that is merged into Wan's generator.
         sampler: Denoising steps, or fields of `Sampler` to change, as in `Sampler.parse`.
         steps: Number of denoising steps, as in `Sampler.with_count`.
+        precision: "float", the default: the generator multiplies in its dtype; or "int8": in 8-bit integers, on a CPU.
     """
 
     decoder: str | None = None
@@ -45,6 +48,19 @@ class LoadOptions:
     lora: str | None = None
     sampler: Mapping[str, object] | Sequence[int] | str | None = None
     steps: int | None = None
+    precision: str | None = None
+
+    def precision_on(self, device: torch.device, dtype: torch.dtype) -> str:
+        """Return the precision of the generator's products, "float" or "int8"; ValueError where it is impossible."""
+        if self.precision not in (None, *PRECISIONS):
+            raise ValueError(f"expected precision to be {' or '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.precision == "int8" and device.type != "cpu":
+            raise ValueError(
+                f"precision='int8' is for a CPU, not for {str(device)!r}. Leave it out, or pass device='cpu'."
+            )
+        if self.precision == "int8" and dtype != torch.float32:
+            logger.warning("8-bit integers gain speed over float32 only. Pass dtype='float32', or leave precision out.")
+        return self.precision or "float"
 
     def sampler_over(self, default: Sampler) -> Sampler:
         """Return the sampler that `sampler` and `steps` ask for, else the default; ValueError for impossible ones."""

@@ -57,6 +57,7 @@ class RunInfo:
         sampler: The denoising steps, as text.
         versions: Version of every package that matters, by name.
         compiled: Whether the transformer runs as compiled code.
+        precision: Kind of number in which the network multiplies, "float" or "int8".
         kernel_settings: Those of `KERNEL_SETTINGS` that are set; None in recordings that do not have them.
     """
 
@@ -68,6 +69,7 @@ class RunInfo:
     sampler: str
     versions: dict[str, str]
     compiled: bool = False
+    precision: str = "float"
     kernel_settings: dict[str, str] | None = None
 
     @classmethod
@@ -82,6 +84,7 @@ class RunInfo:
             sampler=str(model.sampler),
             versions={package: _version(package) for package in (*PACKAGES, *model.packages)},
             compiled=model.compiled,
+            precision=model.precision,
             kernel_settings={name: os.environ[name] for name in KERNEL_SETTINGS if os.environ.get(name)},
         )
 
@@ -94,7 +97,7 @@ class RunInfo:
         for file in sorted(self.weights.keys() | now.weights.keys()):
             if self.weights.get(file) != now.weights.get(file):
                 yield f"Different weights: {file} is not the file that was used for the recording."
-        for name in ("device", "dtype", "processor", "threads", "sampler", "compiled"):
+        for name in ("device", "dtype", "processor", "threads", "sampler", "compiled", "precision"):
             recorded, current = getattr(self, name), getattr(now, name)
             if recorded != current:
                 yield f"Different machine or setting: {name} was {recorded} in the recording and is {current} now."

@@ -78,6 +78,8 @@ def test_a_process_loads_a_world_once(tiny_weights):
     assert load_world(tiny_weights, BFLOAT16) is not first
     compiled = LoadOptions(device="cpu", dtype="float32", compile=True)
     assert load_world(tiny_weights, compiled) is load_world(tiny_weights, compiled) is not first
+    rounded = LoadOptions(device="cpu", dtype="float32", precision="int8")
+    assert load_world(tiny_weights, rounded) is load_world(tiny_weights, rounded) is not first
     assert load_world(tiny_weights, FLOAT32) is first
 
 
@@ -276,6 +278,7 @@ def test_weights_of_whole_numbers_are_refused(world_copy):
         ({"device": "gpu"}, "expected device to be 'cpu', 'cuda' or 'cuda:1', got 'gpu'"),
         ({"device": "cuda:77"}, "There is no device 'cuda:77' here"),
         ({"dtype": "float8"}, "expected dtype to be one of float32, bfloat16, float16, got 'float8'"),
+        ({"precision": "int4"}, "expected precision to be float or int8, got 'int4'"),
         ({"decoder": "taew2_1"}, "No decoder named 'taew2_1'"),
     ],
 )

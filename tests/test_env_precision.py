@@ -1,0 +1,99 @@
+"""8-bit integers are a choice: recorded, replayed and kept apart from floating point."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from infrope_env.env import InfinityRopeEnv
+from infrope_env.models.options import LoadOptions
+from infrope_env.recording.reader import Recording
+from infrope_env.recording.run_info import RunInfo
+from infrope_env.recording.verification import verify
+from tests.recording.episodes import CUT_DESERT, JUMP, STAND, WALK_RIGHT, edit_meta, record
+
+
+@pytest.fixture
+def int8_env(tiny_weights: Path) -> InfinityRopeEnv:
+    return InfinityRopeEnv(weights=str(tiny_weights), device="cpu", dtype="float32", precision="int8")
+
+
+def recorded(weights: Path, folder: Path, precision: str | None) -> Path:
+    env = record(weights, folder, dtype="float32", precision=precision)
+    env.reset(seed=4)
+    for action in (WALK_RIGHT, JUMP, CUT_DESERT):
+        env.step(action)
+    env.close()
+    return folder / "episode_000"
+
+
+def test_a_state_saved_between_block_and_commit_branches_as_in_floating_point(int8_env: InfinityRopeEnv) -> None:
+    int8_env.reset(seed=1)
+    for action in (WALK_RIGHT, JUMP, CUT_DESERT):
+        int8_env.step(action)
+    state = int8_env.save_state()
+    first, *_ = int8_env.step(STAND)
+    int8_env.restore_state(state)
+    int8_env.commit()
+    again, *_ = int8_env.step(STAND)
+    assert np.array_equal(first, again)
+
+
+def test_pixels_differ_a_little_from_those_of_floating_point(tiny_weights: Path, int8_env: InfinityRopeEnv) -> None:
+    plain = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", dtype="float32")
+    assert (plain.model.precision, int8_env.model.precision) == ("float", "int8")
+    a, b = (env.reset(seed=1)[0].astype(int) for env in (plain, int8_env))
+    assert 0 < np.abs(a - b).mean() < 10
+
+
+def test_a_state_of_another_precision_is_refused(tiny_weights: Path, int8_env: InfinityRopeEnv) -> None:
+    plain = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", dtype="float32")
+    plain.reset(seed=1)
+    with pytest.raises(ValueError, match="expected a state of the same weights, steps, device, dtype, precision"):
+        int8_env.restore_state(plain.save_state())
+
+
+@pytest.mark.parametrize(("given", "named"), [("int8", "int8"), ("float", "float"), (None, "float")])
+def test_a_recording_names_its_precision_and_is_replayed_in_it(
+    tiny_weights: Path, tmp_path: Path, given: str | None, named: str
+) -> None:
+    episode = recorded(tiny_weights, tmp_path, given)
+    meta = Recording.read(episode).meta
+    assert (meta.made_with.precision, meta.env_kwargs.get("precision")) == (named, given)
+    report = verify(episode)
+    assert report.ok and report.blocks == 4 and not report.notes
+    other = verify(episode, precision="float" if named == "int8" else "int8")
+    assert not other.ok and any("precision was" in difference for difference in other.differences)
+
+
+def test_a_recording_without_the_entry_is_of_floating_point(tiny_weights: Path, tmp_path: Path) -> None:
+    episode = recorded(tiny_weights, tmp_path, None)
+    edit_meta(episode, lambda meta: meta["made_with"].pop("precision"))
+    report = verify(episode)
+    assert not report.differing_blocks and not report.differences
+
+
+def test_a_recording_with_an_unknown_precision_is_refused(tiny_weights: Path, tmp_path: Path) -> None:
+    episode = recorded(tiny_weights, tmp_path, None)
+    edit_meta(episode, lambda meta: meta["made_with"].update(precision="int3"))
+    with pytest.raises(ValueError, match=r"expected made_with\.precision to be one of float, int8"):
+        verify(episode)
+
+
+def test_int8_is_for_a_cpu() -> None:
+    with pytest.raises(ValueError, match="precision='int8' is for a CPU, not for 'cuda'"):
+        LoadOptions(precision="int8").precision_on(torch.device("cuda"), torch.bfloat16)
+
+
+def test_int8_beside_bfloat16_is_said_to_gain_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert LoadOptions(precision="int8").precision_on(torch.device("cpu"), torch.bfloat16) == "int8"
+    assert "8-bit integers gain speed over float32 only" in caplog.text
+
+
+def test_the_run_info_of_both_precisions_differs(tiny_weights: Path, int8_env: InfinityRopeEnv) -> None:
+    plain = InfinityRopeEnv(weights=str(tiny_weights), device="cpu", dtype="float32")
+    sentence = "Different machine or setting: precision was float in the recording and is int8 now."
+    assert list(RunInfo.of(plain.model).differences(RunInfo.of(int8_env.model))) == [sentence]
