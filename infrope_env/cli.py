@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from infrope_env.player.headless import TimedBlock
     from infrope_env.wrappers import RecordRollout
 
+BACKGROUND = "background"  # value of the environment's argument `compile`
 BAD_INPUT = 2
 INTERRUPTED, READER_GONE = 130, 141  # as a shell reports the signals SIGINT and SIGPIPE
 
@@ -45,10 +46,19 @@ class Play(RolloutOptions):
     """Record every rollout in this folder."""
     quality: Quality | None = None
     """Pixels of the recorded videos: standard (4:2:0, for any player; the default), high (4:4:4) or lossless."""
+    background_compile: bool = False
+    """On a CPU, compile the model while you play and go over to compiled code between two blocks, without a pause."""
+
+    def env_arguments(self, *more: str) -> dict[str, Any]:
+        """Return the environment's keyword arguments, with --background-compile among them."""
+        arguments = super().env_arguments(*more)
+        return arguments | ({"compile": BACKGROUND} if self.background_compile else {})
 
     def run(self) -> int:
         """Play in a window, or headless with one line per block; return the exit code."""
         self.check()
+        if self.compile and self.background_compile:
+            raise ValueError("give one of --compile and --background-compile, not both")
         _require_recording(self.quality, self.record, "--record")
         if not self.headless:
             from infrope_env.player.window import open_display

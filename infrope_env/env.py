@@ -5,6 +5,7 @@ Wiring only: control/ turns an action into a prompt and a transition, dynamics/ 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -26,12 +27,15 @@ from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer, check_render_mode
 from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateOrigin, describe_block, new_block_id
 from infrope_env.forked import limit_threads
+from infrope_env.models.background_code import BACKGROUND, BackgroundCode
 from infrope_env.models.block_codec import BlockCodec
 from infrope_env.models.compile import compile_model
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.player.key_codes import key_code
 from infrope_env.reward import compute_reward, find_reward
+
+logger = logging.getLogger(__name__)
 
 
 class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
@@ -57,6 +61,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         seed_used: Seed of the current rollout's noise.
         names_used: Names and prompt with which the current rollout was reset, by option.
         picture: Picture from which the current rollout started, at the frame size, H W 3; None if from noise.
+        background_code: Code of compile="background"; None under other values and on a GPU.
+        use_code: Whether the next blocks are made by that code; None means as soon as it is there.
+        newest_is_compiled: Whether compiled code made the newest block.
     """
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012
@@ -75,7 +82,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         text_device: str | None = None,
         text_dtype: str | None = None,
         offload: bool = False,
-        compile: bool = False,
+        compile: bool | str = False,
         decode: bool = True,
         subject: str | None = None,
         scene: str | None = None,
@@ -101,7 +108,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             text_device: Of Wan's text encoder: "auto" (the GPU if it fits), "cpu", "cuda", "refuse" (no new prompts).
             text_dtype: Precision of the weights of Wan's text encoder: "bfloat16", "int8" or "float32".
             offload: Move Wan's generator and decoder to the GPU in turns, for one environment at a time.
-            compile: Compile transformer and decoder before the first block: minutes the first time, and other bytes.
+            compile: True compiles transformer and decoder before the first block: minutes the first time, and other
+                bytes. "background", on a CPU, plays at once and goes over to compiled code between two blocks, when a
+                process of low priority has compiled it, or from block 0 where the cache folder has it.
             decode: False skips decoding: observations are zeros of the same shape, `latents` are the same.
             subject: Name of the subject at the start of every episode, unless a reset has it among its options.
             scene: Name of the scene at the start, likewise.
@@ -119,6 +128,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         check_render_mode(render_mode)
         if max_blocks is not None and (not isinstance(max_blocks, int) or max_blocks < 2):
             raise ValueError(f"expected max_blocks to be at least 2 (reset makes the first block), got {max_blocks!r}")
+        if compile not in (False, True, BACKGROUND):
+            raise ValueError(f"expected compile to be False, True or {BACKGROUND!r}, got {compile!r}")
         self.render_mode, self.max_blocks, self.decode = render_mode, max_blocks, decode
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
@@ -127,7 +138,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.steering = self.action_set.start(**self._start)
         limit_threads()
         options = LoadOptions(
-            decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler, steps, precision
+            decoder, device, dtype, text_device, text_dtype, offload, compile is True, lora, sampler, steps, precision
         )
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
         self.window = Window.parse(window, default=self.model.window)
@@ -136,6 +147,11 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._rollout = self.make_rollout()
         if self.model.compiled:
             compile_model(self.model, self._rollout)
+        self.background_code: BackgroundCode | None = None
+        if compile == BACKGROUND and self.model.device.type == "cpu":
+            self.background_code = BackgroundCode(self.model, self.window.block, weights, options)
+        self.use_code: bool | None = None
+        self.newest_is_compiled = False
         self._codec = BlockCodec(self.model, self.window.block, decode)
         self.block_shape = self._codec.block_shape
         self.observation_space = Box(0, 255, self.block_shape, np.uint8)
@@ -214,9 +230,14 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         return self._renderer.render(observation, self.render_mode)
 
     def close(self) -> None:
-        """Show the newest block to its end, close the window, stop encoding prompts; the next block opens another."""
+        """Show the newest block to its end, close the window and stop encoding and compiling.
+
+        The next block opens another window.
+        """
         self._renderer.close()
         self._prompt_cache.stop_background()
+        if self.background_code is not None:
+            self.background_code.stop()
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Return the action of every key binding in pygame's key codes, as `gymnasium.utils.play` expects it."""
@@ -231,6 +252,11 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         """
         limit_threads()
         self._prompt_cache.encode_all(texts)
+
+    @property
+    def may_be_compiled(self) -> bool:
+        """Whether compiled code makes blocks, or may do so when it is there."""
+        return self.model.compiled or (self.background_code is not None and self.background_code.possible)
 
     def commit(self) -> None:
         """Run the commit pass of the newest block if it is due, and draw the next block's noise.
@@ -338,6 +364,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         embedding = self._prompt_cache.embedding(steering.prompt)
         encoded = time.perf_counter()
         self.newest = None
+        is_compiled = self._choose_network()
         if transition is Transition.START:
             self._rollout.reset(self.seed_used)
             self._codec.reset()
@@ -355,9 +382,22 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self._rollout.commit()  # only queued here: it runs while the caller chooses the next action
             self._rollout.draw_ahead()
         self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
+        self.newest_is_compiled = is_compiled
+        if self.background_code is not None and self.use_code is None:
+            self.background_code.start()  # here, so that the first block is not later for it
         if transition in (Transition.START, Transition.CUT):
             self._prompt_cache.encode_in_background(self.action_set.prompts_nearest_first(steering))
         return frames
+
+    def _choose_network(self) -> bool:
+        """Give the rollout the network that makes the next block; return whether it is compiled code."""
+        code = None if self.background_code is None else self.background_code.network
+        if self.use_code is False:
+            code = None
+        if self.use_code is None and code is not None and self._rollout.network is not code:
+            logger.info("compiled code from block %d on", self._rollout.next_block)
+        self._rollout.network = self.model.transformer if code is None else code
+        return self.model.compiled or code is not None
 
     def _present(self, frames: Frames) -> tuple[Frames, dict[str, Any]]:
         """Render the newest block, whose valid frames these are; return fresh copies of observation and info."""

@@ -6,6 +6,7 @@
     rope.py         Rotary embedding over time, row and column, at given coordinates.
     schedule.py     Noise levels, re-noising, velocity to clean estimate.
     transformer.py  The causal Wan DiT.
+    segments.py     The same, cut at its self-attentions for a compiler.
     state.py        A finished block, and the copy of a rollout's state.
 
 The input of a rollout is a prompt's embedding (from text/) and a transition (from control/actions.py) per block; the

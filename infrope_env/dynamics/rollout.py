@@ -21,7 +21,7 @@ from infrope_env.dynamics.noise import BlockNoise, NoiseSource, seeded_noise
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
 from infrope_env.dynamics.state import GeneratedBlock, RolloutState
-from infrope_env.dynamics.transformer import AttentionContext, CausalWanTransformer, TextKV, TimeModulation
+from infrope_env.dynamics.transformer import AttentionContext, CausalWanTransformer, Network, TextKV, TimeModulation
 
 LayoutRule = Callable[[tuple[int, ...], Transition, Window], Layout]
 """(cached frame ids, transition, window) to the next block's layout, as `coordinates.lay_out`."""
@@ -39,6 +39,7 @@ class DueCommit:
         text: Cross-attention keys and values of its prompt.
         contexts: Contexts by layer, in the buffers of the rollout, which nothing else uses until the pass is done.
         layout: Layout of the block.
+        network: What denoised the block, and commits it.
         cache: Cache that the block saw: the rollout's own, or the one that "recache" made.
     """
 
@@ -47,6 +48,7 @@ class DueCommit:
     contexts: Sequence[AttentionContext]
     layout: Layout
     cache: KeyValueCache
+    network: Network
 
 
 class Rollout:
@@ -55,6 +57,8 @@ class Rollout:
     Attributes:
         cache: Keys and values of the cached frames, those of a block whose commit is due not among them.
         window: Sizes and rules of the attention window.
+        network: What computes the blocks from the next one on: the model, or compiled code of it for a batch of one. A
+            block is committed by what denoised it. Rows of a larger batch are computed by the model.
         seed: Seed of the noise, from the last `reset`.
         next_block: Index of the block that is made next; prefilled blocks count.
         schedule: Noise levels of every block but the first.
@@ -90,6 +94,7 @@ class Rollout:
                 denoising pass, but not for the passes that "recache" adds.
         """
         self.model, self.window, self.noise = model, window or Window(), noise
+        self.network: Network = model
         sampler = sampler or Sampler()
         self.schedule, self.first_schedule = Schedule.of(sampler), Schedule.of(sampler, first_block=True)
         parameter = model.head.modulation
@@ -161,7 +166,7 @@ class Rollout:
         layout, contexts = self._gather_contexts(cache, transition)
         latents = self._denoise(text, contexts)
         self.timings["denoise_s"] = time.perf_counter() - started
-        due = DueCommit(latents, text, contexts, layout, cache)
+        due = DueCommit(latents, text, contexts, layout, cache, self._network)
         self.next_block, self._has_generated, self._due = self.next_block + 1, True, due
         return GeneratedBlock(self.next_block - 1, latents, transition, layout)
 
@@ -200,7 +205,8 @@ class Rollout:
         started = time.perf_counter()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
             layout, contexts = self._gather_contexts(self.cache, Transition.CONTINUE)
-            self._run_commit_pass(DueCommit(frames, self._project_text(embedding), contexts, layout, self.cache))
+            text = self._project_text(embedding)
+            self._run_commit_pass(DueCommit(frames, text, contexts, layout, self.cache, self._network))
             self.next_block += 1
         self.timings["commit_s"] += time.perf_counter() - started
 
@@ -252,7 +258,7 @@ class Rollout:
         for frames, pass_layout in recache_passes(visible, layout.context, self.window.block):
             contexts = self._buffers.gather(recached, pass_layout, self._rotary_table)
             latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
-            self.model.update_cache(latents, self._commit_modulation, text, contexts)
+            self._network.update_cache(latents, self._commit_modulation, text, contexts)
             recached.store(frames, self._buffers.fresh_keys, self._buffers.fresh_values)
         return recached
 
@@ -271,7 +277,7 @@ class Rollout:
         schedule, noise = self._next_schedule, self._block_noise.take(*self._noise_arguments())
         noisy = noise[0]
         for step, (sigma, modulation) in enumerate(zip(schedule.sigmas, self._modulations[schedule], strict=True)):
-            output = self.model(noisy, modulation, text, contexts)
+            output = self._network(noisy, modulation, text, contexts)
             clean = clean_estimate(self.model.config.prediction, output, noisy, sigma)
             if step + 1 < len(noise):
                 noisy = add_noise(clean, noise[step + 1], schedule.sigmas[step + 1])
@@ -284,7 +290,7 @@ class Rollout:
         """
         frames = range(self.next_frame, self.next_frame + self.window.block)
         if frames[-1] not in self.cache.frame_ids:
-            self.model.update_cache(due.latents, self._commit_modulation, due.text, due.contexts)
+            due.network.update_cache(due.latents, self._commit_modulation, due.text, due.contexts)
             if due.cache is not self.cache:
                 self.cache.copy_from(due.cache.keys, due.cache.values, due.cache.slot_of)
             fresh = self._buffers.fresh_keys, self._buffers.fresh_values
@@ -300,6 +306,10 @@ class Rollout:
         config, steps = self.model.config, len(self._next_schedule.sigmas)
         latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
         return self.noise, self.seed, self.next_block, (steps, *latent)
+
+    @property
+    def _network(self) -> Network:
+        return self.network if self.cache.shape.batch == 1 else self.model
 
     @property
     def _next_schedule(self) -> Schedule:

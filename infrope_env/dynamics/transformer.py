@@ -49,9 +49,11 @@ class AttentionContext(Protocol):
 class TimeModulation:
     """Modulation of the network by a timestep.
 
+    Scales include the one that they are added to: tokens are multiplied by them.
+
     Attributes:
-        head: Time embedding for the output layer, b dim.
-        layers: Shift, scale and gate of attention, then of the feed-forward, the same for every layer: b 6 dim.
+        head: Shift and scale before the output layer, b 2 dim.
+        layers: Shift, scale and gate of attention, then of the feed-forward, by layer: layers b 6 dim.
     """
 
     head: Tensor
@@ -93,8 +95,8 @@ class CausalWanTransformer(nn.Module):
             Velocity or clean latents, same shape as the latents.
         """
         x = self.patchify(latents)
-        for layer, text_kv, context in zip(self.blocks, text, contexts, strict=True):
-            x = layer(x, time.layers, text_kv, context)
+        for layer, modulation, text_kv, context in zip(self.blocks, time.layers, text, contexts, strict=True):
+            x = layer(x, modulation, text_kv, context)
         return self.unpatchify(self.head(x, time.head))
 
     def update_cache(
@@ -105,11 +107,11 @@ class CausalWanTransformer(nn.Module):
         Arguments are those of `forward`. The last layer stops at its keys and values.
         """
         x = self.patchify(latents)
-        for layer, text_kv, context in zip(self.blocks[:-1], text, contexts, strict=False):
-            x = layer(x, time.layers, text_kv, context)
+        for layer, modulation, text_kv, context in zip(self.blocks[:-1], time.layers, text, contexts, strict=False):
+            x = layer(x, modulation, text_kv, context)
         last = self.blocks[-1]
         assert isinstance(last, DiTBlock)
-        _, key, value = last.self_attn.project(last.attention_input(x, time.layers))
+        _, key, value = last.project(x, time.layers[-1])
         contexts[-1].write_kv(key, value)
 
     def project_text(self, embedding: Tensor) -> TextKV:
@@ -121,7 +123,11 @@ class CausalWanTransformer(nn.Module):
         """Return the modulation of timesteps in [0, 1000], shape (b,)."""
         frequencies = sinusoid(timesteps, self.config.freq_dim).to(self.head.modulation.dtype)
         embedding = self.time_embedding(frequencies)
-        return TimeModulation(embedding, self.time_projection(embedding).unflatten(1, (6, -1)))
+        time = self.time_projection(embedding).unflatten(1, (6, -1))  # b 6 dim, the same for every layer
+        layers = torch.stack([layer.modulation + time for layer in self.blocks])  # type: ignore[operator]
+        return TimeModulation(
+            _add_one(self.head.modulation + embedding.unsqueeze(1), rows=(1,)), _add_one(layers, rows=(1, 4))
+        )
 
     def patchify(self, latents: Tensor) -> Tensor:
         """Embed latents b f c h w as tokens b (f rows cols) dim: the convolution has kernel = stride, so one matmul."""
@@ -142,25 +148,43 @@ class DiTBlock(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         dim = config.dim
-        self.norm1 = nn.LayerNorm(dim, NORM_EPS, elementwise_affine=False)
         self.self_attn = SelfAttention(dim, config.num_heads)
         self.norm3 = nn.LayerNorm(dim, NORM_EPS)
         self.cross_attn = CrossAttention(dim, config.num_heads)
-        self.norm2 = nn.LayerNorm(dim, NORM_EPS, elementwise_affine=False)
         self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), TanhGELU(), nn.Linear(config.ffn_dim, dim))
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
 
-    def forward(self, x: Tensor, time: Tensor, text: tuple[Tensor, Tensor], context: AttentionContext) -> Tensor:
-        """Apply the layer to tokens b n dim; `time` is b 6 dim, `text` the keys and values for this layer."""
-        _, _, gate_attn, shift_ffn, scale_ffn, gate_ffn = (self.modulation + time).chunk(6, dim=1)  # each b 1 dim
-        x = x + gate_attn * self.self_attn(self.attention_input(x, time), context)
-        x = x + self.cross_attn(self.norm3(x), text)
-        return x + gate_ffn * self.ffn(self.norm2(x) * (1 + scale_ffn) + shift_ffn)
+    def forward(self, x: Tensor, modulation: Tensor, text: tuple[Tensor, Tensor], context: AttentionContext) -> Tensor:
+        """Apply the layer to tokens b n dim; `modulation` is b 6 dim, `text` the keys and values for this layer."""
+        return self.finish(x, context.attend(*self.project(x, modulation)), modulation, text)
 
-    def attention_input(self, x: Tensor, time: Tensor) -> Tensor:
-        """Return the normalised and modulated tokens that self-attention reads."""
-        shift, scale = (self.modulation + time)[:, :2].chunk(2, dim=1)
-        return self.norm1(x) * (1 + scale) + shift
+    def project(self, x: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return un-rotated query, key and value of self-attention, each b heads n d; arguments as in `forward`."""
+        shift, scale = modulation[:, :2].chunk(2, dim=1)  # each b 1 dim
+        return self.self_attn.project(modulated_norm(x, shift, scale))
+
+    def finish(self, x: Tensor, attended: Tensor, modulation: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+        """Apply everything behind self-attention, whose result is `attended`, b heads n d."""
+        gate_attn, shift, scale, gate = modulation[:, 2:].chunk(4, dim=1)  # each b 1 dim
+        x = torch.addcmul(x, gate_attn, self.self_attn.merge(attended))
+        x = x + self.cross_attn(self.norm3(x), text)
+        return torch.addcmul(x, gate, self.ffn(modulated_norm(x, shift, scale)))
+
+
+class Network(Protocol):
+    """A transformer as a rollout runs it; `CausalWanTransformer` and `segments.SegmentedTransformer` are two."""
+
+    def __call__(
+        self, latents: Tensor, time: TimeModulation, text: TextKV, contexts: Sequence[AttentionContext]
+    ) -> Tensor:
+        """Predict from noisy latents, as `CausalWanTransformer.forward`."""
+        ...
+
+    def update_cache(
+        self, latents: Tensor, time: TimeModulation, text: TextKV, contexts: Sequence[AttentionContext]
+    ) -> None:
+        """Run the commit pass, as `CausalWanTransformer.update_cache`."""
+        ...
 
 
 class Attention(nn.Module):
@@ -210,14 +234,12 @@ class Head(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(config.dim, NORM_EPS, elementwise_affine=False)
         self.head = nn.Linear(config.dim, config.patch_values)
         self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Map tokens b n dim to b n (p q c); `time` is b dim."""
-        shift, scale = (self.modulation + time.unsqueeze(1)).chunk(2, dim=1)
-        return self.head(self.norm(x) * (1 + scale) + shift)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """Map tokens b n dim to b n (p q c); `modulation` is shift and scale, b 2 dim."""
+        return self.head(modulated_norm(x, *modulation.chunk(2, dim=1)))
 
 
 class TanhGELU(nn.GELU):
@@ -248,6 +270,23 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last axis."""
         return F.rms_norm(x.float(), self.weight.shape, eps=NORM_EPS).to(x.dtype) * self.weight
+
+
+def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Normalise tokens b n dim over the last axis, multiply them by `scale` and add `shift`, both b 1 dim.
+
+    One row of both serves any number of rows of tokens: then one kernel does everything.
+    """
+    width = x.shape[-1:]
+    if len(shift) == 1:
+        return F.layer_norm(x, width, scale.flatten(), shift.flatten(), NORM_EPS)
+    return torch.addcmul(shift, F.layer_norm(x, width, eps=NORM_EPS), scale)
+
+
+def _add_one(modulation: Tensor, rows: tuple[int, ...]) -> Tensor:
+    """Return modulations ... rows dim with one added to the rows that are scales."""
+    ones = torch.zeros_like(modulation[..., :1]).index_fill(-2, torch.tensor(rows, device=modulation.device), 1.0)
+    return modulation + ones
 
 
 def sinusoid(timesteps: Tensor, width: int) -> Tensor:

@@ -8,7 +8,9 @@ The modules in the order in which a weights string becomes a loaded model:
     wan/             released Wan generators and their parts
     world_model.py   the loaded weights: `WorldModel`
     block_codec.py   a model's decoder and encoder for one rollout
-    compile.py       compiles a model for every shape of play
+    compile.py       compiles a model in place for every shape of play, before the first block
+    native_code.py   code of a transformer's segments for this processor: compiled, kept and loaded; background_code.py
+                     has it compiled during play, by the process of compile_process.py
 
 Importing the package loads none of them.
 """

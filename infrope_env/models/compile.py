@@ -69,14 +69,18 @@ def missing_for_compiling(device: torch.device) -> str | None:
             return "Triton (pip install triton)"
         language, names = "C", [os.environ.get("CC", "cc"), "gcc", "clang", "cl"]
     else:
-        default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-        language, names = "C++", [os.environ.get("CXX", default)]
+        language, names = "C++", [cpp_compiler()]
     if not any(shutil.which(name.split(" ")[0]) for name in names):
         return f"a compiler for {language} ({' or '.join(names)})"
     headers = Path(sysconfig.get_path("include"))
     if not (headers / "Python.h").is_file():
         return f"Python's headers (Python.h in {headers}; Debian's package is python3-dev)"
     return None
+
+
+def cpp_compiler() -> str:
+    """Return the command of the compiler for C++ that torch uses."""
+    return os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
 
 
 def compile_model(model: WorldModel, rollout: Rollout, backend: str | Callable[..., object] = "inductor") -> float:

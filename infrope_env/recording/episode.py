@@ -110,6 +110,7 @@ class BlockRecord:
         reward: Reward of the block, 0 for block 0; None when it is no finite number, or was not recorded.
         terminated: Whether the block ended the rollout.
         truncated: Whether the rollout was cut off after the block.
+        compiled: Whether compiled code made the block.
     """
 
     block: int
@@ -124,6 +125,7 @@ class BlockRecord:
     reward: float | None = None
     terminated: bool = False
     truncated: bool = False
+    compiled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON in which every entry has the same type in every line, as tables need."""

@@ -13,6 +13,7 @@ from importlib import metadata
 
 import torch
 
+from infrope_env.models.native_code import compiler_version
 from infrope_env.models.world_model import WorldModel
 
 PACKAGES = ("infrope-env", "torch", "numpy", "tokenizers", "gymnasium")
@@ -56,7 +57,8 @@ class RunInfo:
         threads: Number of threads torch computes with; it decides how sums are split.
         sampler: The denoising steps, as text.
         versions: Version of every package that matters, by name.
-        compiled: Whether the transformer runs as compiled code.
+        compiled: Whether the transformer runs as compiled code, or may do so when that is there; the log of a recording
+            tells which blocks were made by compiled code.
         precision: Kind of number in which the network multiplies, "float" or "int8".
         kernel_settings: Those of `KERNEL_SETTINGS` that are set; None in recordings that do not have them.
     """
@@ -73,8 +75,15 @@ class RunInfo:
     kernel_settings: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, model: WorldModel) -> RunInfo:
-        """Return the run info of a model on this machine, with torch's present number of threads."""
+    def of(cls, model: WorldModel, compiled: bool | None = None) -> RunInfo:
+        """Return the run info of a model on this machine, with torch's present number of threads.
+
+        Args:
+            model: The model.
+            compiled: Whether compiled code makes blocks or may do so; None means that the model itself is compiled.
+        """
+        compiled = model.compiled if compiled is None else compiled
+        compiler = {"C++ compiler": compiler_version()} if compiled and not model.compiled else {}
         return cls(
             weights=model.sha256,
             device=torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type,
@@ -82,8 +91,8 @@ class RunInfo:
             processor=processor(),
             threads=torch.get_num_threads(),
             sampler=str(model.sampler),
-            versions={package: _version(package) for package in (*PACKAGES, *model.packages)},
-            compiled=model.compiled,
+            versions={package: _version(package) for package in (*PACKAGES, *model.packages)} | compiler,
+            compiled=compiled,
             precision=model.precision,
             kernel_settings={name: os.environ[name] for name in KERNEL_SETTINGS if os.environ.get(name)},
         )

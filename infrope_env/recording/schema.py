@@ -22,6 +22,7 @@ from infrope_env.control.actions import ActionSet, Transition
 from infrope_env.control.reset_options import TEXT_OPTIONS
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import RESET
+from infrope_env.models.background_code import BACKGROUND
 from infrope_env.models.options import DTYPES, PRECISIONS
 from infrope_env.recording.quality import QUALITIES
 from infrope_env.recording.run_info import RunInfo
@@ -191,7 +192,7 @@ def check_line(content: object) -> None:
     line.choice("transition", [transition.value for transition in Transition])
     if line.values.get("reward") is not None:
         line.number("reward")
-    for key in {"terminated", "truncated"} & line.values.keys():
+    for key in {"terminated", "truncated", "compiled"} & line.values.keys():
         line.flag(key)
     line.digest("sha256")
     line.digest("chain")
@@ -221,7 +222,9 @@ def _check_env_kwargs(kwargs: Entries) -> None:
         "text_dtype": lambda key: kwargs.choice(key, ("bfloat16", "int8", "float32")),
         "max_blocks": lambda key: kwargs.integer(key, 0, MAX_BLOCKS),
         "offload": kwargs.flag,
-        "compile": kwargs.flag,
+        "compile": lambda key: kwargs.require(
+            key, kwargs.values[key] in (False, True, BACKGROUND), f"true, false or {BACKGROUND!r}"
+        ),
         "decode": kwargs.flag,
     }
     for key in kwargs.values.keys() & checks.keys():

@@ -18,6 +18,7 @@ import torch
 
 from infrope_env.control.frames import valid_frames
 from infrope_env.control.playable import playable
+from infrope_env.env import InfinityRopeEnv
 from infrope_env.recording.episode import BlockRecord, EpisodeMeta, frames_digest
 from infrope_env.recording.files import ReplayError
 from infrope_env.recording.known_weights import find_decoder, find_lora, find_weights, remember
@@ -140,7 +141,11 @@ def replay(
     with _torch_threads(threads or recording.meta.made_with.threads):
         env = _make_env(recording.meta, render_mode, overrides)
         try:
-            now = RunInfo.of(env.unwrapped.model)  # type: ignore[attr-defined]
+            inner = env.unwrapped
+            assert isinstance(inner, InfinityRopeEnv)
+            if inner.background_code is not None and any(block.compiled for part in lineage for block in part.blocks):
+                inner.background_code.wait()
+            now = RunInfo.of(inner.model, inner.may_be_compiled)
             env = env if out is None else RecordRollout(env, out, quality or recording.meta.quality)
             blocks, differing_blocks, problem = _compare(env, lineage)
         finally:
@@ -176,6 +181,7 @@ def _replay_episode(env: gymnasium.Env[Any, Any], recording: Recording) -> Itera
     """Generate the blocks of one episode; the block that it continues is the environment's newest one."""
     records = list(recording.blocks)
     if recording.meta.continues is None:
+        _use_code(env, records[0])
         observation, info = env.reset(seed=recording.meta.seed, options=recording.options)
         yield records.pop(0), frames_digest(valid_frames(observation, info))
     else:
@@ -183,10 +189,18 @@ def _replay_episode(env: gymnasium.Env[Any, Any], recording: Recording) -> Itera
     for record in records:
         if record.asked is not None:
             playable(env).set_prompt(record.asked.text, cut=record.asked.cut)
+        _use_code(env, record)
         observation, _, _, closed, info = env.step(record.action)
         yield record, frames_digest(valid_frames(observation, info))
         if closed:  # the player closed the window; nothing else truncates a replay
             return
+
+
+def _use_code(env: gymnasium.Env[Any, Any], record: BlockRecord) -> None:
+    """Make the next block by compiled code if the recorded one was, where that was compiled during play."""
+    inner = env.unwrapped
+    if isinstance(inner, InfinityRopeEnv):
+        inner.use_code = record.compiled
 
 
 def _compare(env: gymnasium.Env[Any, Any], lineage: list[Recording]) -> tuple[int, tuple[int, ...], tuple[str, ...]]:

@@ -143,6 +143,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             reward=float(reward),
             terminated=bool(terminated),
             truncated=bool(truncated),
+            compiled=self._inner.newest_is_compiled,
         )
         self._write(lambda: self._recorder.write(frames, record, self._inner.block_id))
 
@@ -186,6 +187,6 @@ def describe_episode(
         seed=env.seed_used,
         options=env.names_used | file,
         continues=continues,
-        made_with=RunInfo.of(env.model),
+        made_with=RunInfo.of(env.model, env.may_be_compiled),
         quality=quality,
     )

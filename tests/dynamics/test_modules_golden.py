@@ -19,7 +19,7 @@ from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.rope import RotaryTable, rotate
 from infrope_env.dynamics.schedule import Schedule, add_noise, shift_timesteps, velocity_to_clean
-from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, sinusoid
+from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, modulated_norm, sinusoid
 
 FOLDER = Path(os.environ.get("INFROPE_GOLDENS") or Path(__file__).parents[1] / "goldens") / "rollouts"
 pytestmark = pytest.mark.skipif(
@@ -99,8 +99,10 @@ def test_time_embedding(golden, model):
     waves = sinusoid(golden["time.t"], FACTS["model"]["freq_dim"])
     modulation = model.modulate(golden["time.t"])
     assert torch.allclose(waves, golden["time.sinusoid256_f64"], atol=1e-9)
-    assert torch.allclose(modulation.head, golden["time.e"], atol=1e-5)
-    assert torch.allclose(modulation.layers, golden["time.e0"], atol=1e-5)
+    assert torch.allclose(modulation.head[:, 0] - model.head.modulation[:, 0], golden["time.e"], atol=1e-5)
+    for layer, given in zip(model.blocks, modulation.layers, strict=True):
+        shared = given - layer.modulation - torch.tensor([0.0, 1, 0, 0, 1, 0])[:, None]  # scales have one added
+        assert torch.allclose(shared, golden["time.e0"], atol=1e-5)
 
 
 def test_patches_and_head(golden, model):
@@ -124,7 +126,8 @@ def test_text_and_the_attention_to_it(golden, model):
 def test_norms(golden, model, which):
     x, norm = golden[f"norm.x{which}"], model.blocks[0].self_attn.norm_q
     assert torch.allclose(norm(x), golden[f"norm.rms{which}"], atol=1e-5)
-    assert torch.allclose(model.blocks[0].norm1(x), golden[f"norm.layer{which}"], atol=1e-5)
+    zero, one = torch.zeros(2, 1, 1, x.shape[-1]) + torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1)
+    assert torch.allclose(modulated_norm(x, zero, one), golden[f"norm.layer{which}"], atol=1e-5)
     if not which:
         assert torch.allclose(model.blocks[0].norm3(x), golden["norm.layer_affine"], atol=1e-5)
         rounded = RMSNorm(x.shape[-1]).bfloat16()

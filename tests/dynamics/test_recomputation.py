@@ -82,6 +82,6 @@ def _cached(history: list[tuple[tuple[int, ...], Layout]], block: int) -> tuple[
 def _recompute(model, forward, blocks, texts, history) -> Tensor:
     """Return the velocity of the last block at the schedule's last step; earlier blocks are clean, at timestep 0."""
     times = [model.modulate(torch.tensor([0.0 if index + 1 < len(blocks) else 625.0])) for index in range(len(blocks))]
-    time = TimeModulation(torch.cat([t.head for t in times]), torch.cat([t.layers for t in times]))
+    time = TimeModulation(torch.cat([t.head for t in times]), torch.cat([t.layers for t in times], dim=1))
     contexts = [MaskedAttention(history)] * SMALL_MODEL.num_layers
     return forward(model, torch.cat(blocks), time, model.project_text(torch.cat(texts)), contexts)[-1:]

@@ -12,7 +12,7 @@ from infrope_env.config import WAN_1_3B, WAN_14B
 from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache
 from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rope import RotaryTable
-from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, TanhGELU, sinusoid
+from infrope_env.dynamics.transformer import CausalWanTransformer, RMSNorm, TanhGELU, modulated_norm, sinusoid
 from tests.dynamics.small_engine import SMALL_MODEL, prompt, small_model
 
 GOLDENS = os.environ.get("INFROPE_GOLDENS")
@@ -96,6 +96,26 @@ def test_normalisation_is_in_float32_and_weighted_in_the_dtype_of_the_input():
     x = torch.randn(5, 48, generator=torch.Generator().manual_seed(0)).bfloat16()
     wide = x.float() / (x.float().square().mean(-1, keepdim=True) + 1e-6).sqrt()
     assert torch.allclose(norm(x).float(), wide * 1.0078125, rtol=2**-7)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_modulated_norm_is_normalised_then_scaled_then_shifted(rows):
+    x = torch.randn(2, 5, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 3
+    shift, scale = torch.randn(2, rows, 1, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    mean, variance = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, correction=0)
+    expected = (x - mean) / (variance + 1e-6).sqrt() * scale + shift
+    assert torch.allclose(modulated_norm(x, shift, scale), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_modulation_is_that_of_the_timestep_plus_the_layer_s_with_one_added_to_scales(model):
+    time = model.modulate(torch.tensor([625.0]))
+    embedding = model.time_embedding(sinusoid(torch.tensor([625.0]), SMALL_MODEL.freq_dim).float())
+    shared = model.time_projection(embedding).unflatten(1, (6, -1))
+    for layer, modulation in zip(model.blocks, time.layers, strict=True):
+        plain = layer.modulation + shared
+        assert torch.equal(modulation, torch.stack([plain[:, i] + (i in (1, 4)) for i in range(6)], dim=1))
+    assert torch.equal(time.head[:, 0], model.head.modulation[:, 0] + embedding)
+    assert torch.equal(time.head[:, 1], model.head.modulation[:, 1] + embedding + 1)
 
 
 def test_a_timestep_is_embedded_in_cosines_and_then_sines():

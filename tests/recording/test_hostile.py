@@ -132,6 +132,7 @@ LINE_CHANGES = [
     {"reward": True},
     {"terminated": 0},
     {"truncated": None},
+    {"compiled": 1},
     {"scene": "\x1b[2J"},
     {"prompt": None},
     {"transition": "teleport"},

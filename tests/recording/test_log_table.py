@@ -28,7 +28,7 @@ def as_format_1(episode: Path) -> None:
         chain = chain_digest("", {key: value for key, value in meta.items() if key != "closed"})
         lines = lines_of(episode)
         for line in lines:
-            for key in ("reward", "terminated", "truncated", "chain"):
+            for key in ("reward", "terminated", "truncated", "compiled", "chain"):
                 del line[key]
             line["action"] = line["action"] if line["block"] else None
             line["asked"] = {key: line["asked"][key] for key in ("text", "cut")} if line["asked"]["given"] else None

@@ -35,7 +35,7 @@ def test_a_different_environment_is_reported_and_excuses_only_a_difference(
     episode: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], sentence: str, differs: bool
 ) -> None:
     current = RunInfo.of
-    monkeypatch.setattr(RunInfo, "of", lambda model: replace(current(model), **changes))
+    monkeypatch.setattr(RunInfo, "of", lambda *given: replace(current(*given), **changes))
     if differs:
         monkeypatch.setattr(verification, "frames_digest", lambda frames: "other")
     report = verify(episode)
