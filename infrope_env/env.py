@@ -148,7 +148,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         if self.model.compiled:
             compile_model(self.model, self._rollout)
         self.background_code: BackgroundCode | None = None
-        if compile == BACKGROUND and self.model.device.type == "cpu":
+        if compile == BACKGROUND and self.model.device.type == "cpu" and self.model.precision == "float":
             self.background_code = BackgroundCode(self.model, self.window.block, weights, options)
         self.use_code: bool | None = None
         self.newest_is_compiled = False

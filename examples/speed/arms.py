@@ -32,8 +32,7 @@ ARMS = (
     Arm("int8", {"precision": "int8"}, bar=0.6),
     Arm("int8-1-step", {"precision": "int8", "steps": 1}, bar=0.33),
     Arm("compiled", {"compile": True}, bar=0.85),
-    Arm("compiled-int8", {"compile": True, "precision": "int8"}, bar=0.6),
-    Arm("compiled-int8-1-step", {"compile": True, "precision": "int8", "steps": 1}, bar=0.33),
+    Arm("compiled-1-step", {"compile": True, "steps": 1}),
 )
 
 

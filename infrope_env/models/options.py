@@ -54,12 +54,8 @@ class LoadOptions:
         """Return the precision of the generator's products, "float" or "int8"; ValueError where it is impossible."""
         if self.precision not in (None, *PRECISIONS):
             raise ValueError(f"expected precision to be {' or '.join(PRECISIONS)}, got {self.precision!r}")
-        if self.precision == "int8" and device.type != "cpu":
-            raise ValueError(
-                f"precision='int8' is for a CPU, not for {str(device)!r}. Leave it out, or pass device='cpu'."
-            )
-        if self.precision == "int8" and dtype != torch.float32:
-            logger.warning("8-bit integers gain speed over float32 only. Pass dtype='float32', or leave precision out.")
+        if self.precision == "int8" and (device.type, dtype) != ("cpu", torch.float32):
+            raise ValueError("precision='int8' is for a CPU in float32. Pass device='cpu' and dtype='float32' too.")
         return self.precision or "float"
 
     def sampler_over(self, default: Sampler) -> Sampler:
@@ -82,7 +78,8 @@ class LoadOptions:
             raise ValueError(f"There is no device {self.device!r} here. Pass device='cpu'.")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"expected dtype to be one of {', '.join(DTYPES)}, got {self.dtype!r}")
-        dtype = fast_dtype(device) if self.dtype is None else DTYPES[self.dtype]
+        own = torch.float32 if self.precision == "int8" else fast_dtype(device)
+        dtype = own if self.dtype is None else DTYPES[self.dtype]
         if device.type == "cuda" and not has_fast_bfloat16(device):
             _say_float16(device, dtype)
         return device, dtype

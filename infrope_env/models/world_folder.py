@@ -21,11 +21,11 @@ from tokenizers import Tokenizer, models
 from torch import nn
 
 from infrope_env.atomic_file import write_atomically
-from infrope_env.dynamics.int8 import round_linears
 from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.errors import WeightsError
 from infrope_env.models.card import Card
 from infrope_env.models.compile import can_compile
+from infrope_env.models.int8_transformer import PACKAGES, Int8Transformer, require_packages
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
@@ -58,6 +58,8 @@ def load_world(folder: Path, options: LoadOptions = DEFAULTS) -> WorldModel:
     folder = folder.resolve()
     device, dtype = options.device_and_dtype()
     precision = options.precision_on(device, dtype)
+    if precision == "int8":
+        require_packages()
     return _load(folder, _read_card(folder), device, dtype, precision, options.compile and can_compile(device))
 
 
@@ -130,14 +132,15 @@ def _load(
     tokenizer = _load_tokenizer(folder / TOKENIZER, card)
     text_encoder = _network(folder / TEXT_ENCODER, card, lambda: PocketTextEncoder(tokenizer, card.text_encoder))
     decoder = _network(folder / DECODER, card, lambda: _make_decoder(config))
-    transformer = _network(folder / GENERATOR, card, lambda: CausalWanTransformer(card.model)).to(device, dtype)
+    kind = Int8Transformer if precision == "int8" else CausalWanTransformer
+    transformer = _network(folder / GENERATOR, card, lambda: kind(card.model)).to(device, dtype)
     encoder = None
     if ENCODER in card.files and isinstance(config, PatchCodecConfig):
         encoder = _network(folder / ENCODER, card, lambda: PatchEncoder(config))
         encoder.to(device, torch.float32)  # it encodes one picture in a rollout at most
     return WorldModel(
         name=card.name,
-        transformer=round_linears(transformer) if precision == "int8" else transformer,
+        transformer=transformer,
         text_encoder=text_encoder.to(device, torch.float32),  # on every device: it is tiny
         decoder=decoder.to(device, dtype, memory_format=torch.channels_last),  # decodes a quarter faster
         encoder=encoder,
@@ -148,6 +151,7 @@ def _load(
         device=device,
         dtype=dtype,
         precision=precision,
+        packages=PACKAGES if precision == "int8" else (),
         compiled=compiled,
     )
 

@@ -12,7 +12,6 @@ import torch
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
-from infrope_env.dynamics.int8 import Int8Linear
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models import compile as compile_module
@@ -167,9 +166,3 @@ def test_compiling_leaves_the_bytes_of_an_environment_made_without_it(
     assert pixels(compiled) != before
     assert pixels(plain) == before == pixels(InfinityRopeEnv(**arguments))
     assert (RunInfo.of(plain.model).compiled, RunInfo.of(compiled.model).compiled) == (False, True)
-
-
-def test_a_layer_in_8_bit_integers_is_one_graph_with_the_same_result() -> None:
-    layer, x = Int8Linear(torch.nn.Linear(32, 48)), torch.randn(1, 10, 32)
-    with torch.inference_mode():
-        assert torch.equal(torch.compile(layer, backend="eager", fullgraph=True)(x), layer(x))

@@ -377,7 +377,6 @@ def test_it_is_loaded_once_in_a_process_and_again_when_a_file_changes(given: dic
         {"text_device": "refuse"},
         {"text_dtype": "int8"},
         {"offload": True},
-        {"precision": "int8"},
         {"compile": True},
     ],
     ids=lambda options: next(iter(options)),
