@@ -31,8 +31,8 @@ ARMS = (
     Arm("1-step", {"steps": 1}),
     Arm("int8", {"precision": "int8"}, bar=0.6),
     Arm("int8-1-step", {"precision": "int8", "steps": 1}, bar=0.33),
-    Arm("compiled", {"compile": True}, bar=0.85),
-    Arm("compiled-1-step", {"compile": True, "steps": 1}),
+    Arm("compiled", {"compile": "background"}, bar=0.85),
+    Arm("compiled-1-step", {"compile": "background", "steps": 1}),
 )
 
 

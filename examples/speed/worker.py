@@ -20,7 +20,7 @@ LATENCY = Path(__file__).parents[2] / "infrope_env" / "player" / "latency.py"
 
 
 def main() -> None:
-    """Load the environment, say so, and answer requests until stdin ends."""
+    """Load the environment, wait for compiled code if any, say so, and answer requests until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed goes to stderr
     import gymnasium
@@ -31,6 +31,9 @@ def main() -> None:
     began = time.monotonic()
     env = gymnasium.make(id, disable_env_checker=True, **arguments)
     env.reset(seed=0)
+    if code := getattr(env.unwrapped, "background_code", None):  # earlier commits have none
+        code.start()
+        code.wait()
     answer: dict[str, Any] = {"first_block_s": round(time.monotonic() - began, 2)}
     while True:
         print(json.dumps(answer), file=answers, flush=True)
