@@ -39,7 +39,8 @@ class MachineOptions:
     text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
     """Precision of the weights of Wan's text encoder; bfloat16 is as released."""
     precision: Literal["float", "int8"] | None = None
-    """int8 multiplies in 8-bit integers: faster on processors without bfloat16, slightly other pixels."""
+    """int8 computes a world folder's generator in 8-bit integers: faster on processors without bfloat16, with slightly
+    other pixels. It needs the extra "int8"."""
     offload: bool = False
     """Move Wan's generator and decoder to a small GPU in turns."""
     headless: bool = False

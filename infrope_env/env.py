@@ -118,9 +118,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             prompt: Prompt at the start, which replaces that of the names, unless a reset has any text option.
             lora: File or folder of a LoRA that is merged into Wan's generator.
             sampler: Denoising steps, as a list or "1000,500", or fields of `config.Sampler` to change.
-            steps: Number of denoising steps, 1 to 4: fewer are faster. They are chosen from the sampler's.
-            precision: "int8" multiplies in 8-bit integers, which is faster on processors without bfloat16 and changes
-                pixels slightly; "float", the default, does not.
+            steps: Number of denoising steps, 1 to 4, chosen from the sampler's; fewer are faster.
+            precision: "int8" computes a world folder's generator in 8-bit integers, on a CPU, with the extra "int8":
+                faster on processors without bfloat16, and slightly other pixels. "float", the default, does not.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from infrope_env.doctor import check_precision
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.errors import WeightsError
+from infrope_env.findings import Status
 from infrope_env.models import int8_transformer, options
 from infrope_env.models.options import LoadOptions
 from infrope_env.recording.reader import Recording
@@ -103,6 +105,14 @@ def test_without_the_extra_one_sentence_names_the_command(tiny_weights: Path, mo
     sentence = r"precision='int8' needs onnxruntime and onnx. Run: pip install \"infrope-env\[int8\]\""
     with pytest.raises(WeightsError, match=sentence):
         InfinityRopeEnv(weights=str(tiny_weights), device="cpu", precision="int8")
+    findings = list(check_precision(LoadOptions(precision="int8"), torch.device("cpu"), torch.float32))
+    assert [finding.status for finding in findings] == [Status.PROBLEM]
+
+
+def test_doctor_says_that_int8_has_what_it_needs() -> None:
+    findings = check_precision(LoadOptions(precision="int8"), torch.device("cpu"), torch.float32)
+    assert [finding.status for finding in findings] == [Status.OK]
+    assert not list(check_precision(LoadOptions(), torch.device("cpu"), torch.float32))
 
 
 def test_a_recording_names_the_version_of_onnxruntime(int8_env: InfinityRopeEnv) -> None:

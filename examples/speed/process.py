@@ -31,7 +31,8 @@ class ArmProcess:
     def __init__(self, arm: Arm, tree: Path, env_id: str, arguments: Mapping[str, object], isa: str | None) -> None:
         """Start the process and wait for its first block; RuntimeError where there is none."""
         self.arm = arm
-        variables = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+        paths = [str(tree), *filter(None, [os.environ.get("PYTHONPATH")])]
+        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         variables |= {} if isa is None else {"ONEDNN_MAX_CPU_ISA": isa}
         command = [sys.executable, str(WORKER), env_id, json.dumps({**arguments, **arm.arguments})]
         self._process = subprocess.Popen(
