@@ -123,6 +123,7 @@ def _facts(env: InfinityRopeEnv) -> dict[str, Any]:
         "frame": f"{width}x{height}",
         "frames_per_block": env.block_shape[0],
         "window": asdict(env.window),
+        "steps": env.model.sampler.describe(),
         **asdict(RunInfo.of(env.model)),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
@@ -158,8 +159,10 @@ def _header(facts: dict[str, Any]) -> list[str]:
 def _machine_lines(facts: dict[str, Any]) -> list[str]:
     """Return the lines about model, machine and versions."""
     versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
+    kind = "int8" if facts["precision"] == "int8" else facts["dtype"]
     return [
-        f"{facts['world']}: {facts['frame']} px, {facts['frames_per_block']} frames a block, {facts['dtype']}",
+        f"{facts['world']}: {facts['frame']} px, {facts['frames_per_block']} frames a block, {kind}",
+        facts["steps"],
         f"{facts['device']}, {facts['processor']}, {facts['cpus']} CPUs, {facts['threads']} thread(s) used",
         f"python {facts['python']}, {versions}",
     ]

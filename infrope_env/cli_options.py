@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from infrope_env.control.playable import PlayableEnv, playable
+from infrope_env.sampler import MOST_STEPS
 
 if TYPE_CHECKING:
     import gymnasium
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BLOCKS = 20  # of a headless rollout that no other option ends
 MOST_THREADS = 1024  # torch aborts the process where the system refuses it more
-MACHINE_ARGUMENTS = ("weights", "lora", "device", "text_device", "text_dtype", "offload")
+MACHINE_ARGUMENTS = ("weights", "lora", "device", "text_device", "text_dtype", "precision", "offload")
 
 
 @dataclass(kw_only=True)
@@ -37,6 +38,9 @@ class MachineOptions:
     """Device of Wan's text encoder: auto, cpu, cuda, or refuse (cached prompts only)."""
     text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
     """Precision of the weights of Wan's text encoder; bfloat16 is as released."""
+    precision: Literal["float", "int8"] | None = None
+    """int8 computes a world folder's generator in 8-bit integers: faster on processors without bfloat16, with slightly
+    other pixels. It needs the extra "int8"."""
     offload: bool = False
     """Move Wan's generator and decoder to a small GPU in turns."""
     headless: bool = False
@@ -63,7 +67,8 @@ class EnvironmentOptions(MachineOptions):
     window: int | None = None
     """Latent frames that attention spans: sink, context and block."""
     steps: str | None = None
-    """Denoising steps such as 1000,500, those of the first block before a slash: 1000,750,500,250/1000,500."""
+    """Number of denoising steps, 1 to 4; fewer are faster. Or the steps themselves, such as 1000,500, with those of the
+    first block before a slash: 1000,750,500,250/1000,500."""
     seed: int | None = None
     """Seed of the noise; drawn at random when omitted."""
     threads: int = 1
@@ -78,7 +83,7 @@ class EnvironmentOptions(MachineOptions):
             raise ValueError(f"expected --threads to be at least 1 and at most {MOST_THREADS}, got {self.threads}")
         torch.set_num_threads(self.threads)  # the bytes of a rollout depend on it
         arguments = self.env_arguments("actions", "decoder", "compile", "window")
-        arguments |= {} if self.steps is None else {"sampler": self.steps}
+        arguments |= steps_argument(self.steps)
         try:
             env = gymnasium.make(self.env, disable_env_checker=True, **arguments)
         except TypeError as error:
@@ -88,6 +93,14 @@ class EnvironmentOptions(MachineOptions):
         if env.observation_space.shape != env.unwrapped.block_shape:
             raise ValueError(f"expected --env to observe whole blocks, as infrope/PocketWorld-v0 does, got {self.env}")
         return env
+
+
+def steps_argument(text: str | None) -> dict[str, int | str]:
+    """Return the environment's argument for --steps: "2" is a number of steps, "1000" and "1000,500" are steps."""
+    if text is None:
+        return {}
+    is_count = text.isdecimal() and len(text) < 4 and int(text) <= MOST_STEPS
+    return {"steps": int(text)} if is_count else {"sampler": text}
 
 
 @dataclass(kw_only=True)

@@ -16,6 +16,7 @@ from infrope_env.errors import WeightsError
 from infrope_env.findings import Finding, Status, note, ok, problem
 from infrope_env.machine import has_unused_gpu, version_of
 from infrope_env.models.compile import missing_for_compiling
+from infrope_env.models.int8_transformer import require_packages
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import WorldFolder, resolve
 from infrope_env.models.world_folder import describe_world
@@ -41,6 +42,7 @@ def examine(env_id: str, arguments: dict[str, Any], headless: bool) -> Iterator[
         yield problem("device", str(error), "leave --device out")
         return
     yield describe_device(device, dtype)
+    yield from check_precision(options, device, dtype)
     yield from check_compiler(device.type, options.compile)
     try:
         actions = ActionSet.load(wanted["actions"])
@@ -103,6 +105,18 @@ def describe_device(device: Any, dtype: Any) -> Finding:
     capability = f"compute capability {about.major}.{about.minor}"
     memory = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     return ok("device", f"{about.name}, {capability}, {memory}, in {precision}")
+
+
+def check_precision(options: LoadOptions, device: Any, dtype: Any) -> Iterator[Finding]:
+    """Yield what --precision int8 lacks, or that nothing is missing; nothing for other precisions."""
+    try:
+        if options.precision_on(device, dtype) != "int8":
+            return
+        require_packages()
+    except ValueError as error:
+        yield problem("precision", str(error).rstrip("."), "or leave --precision out")
+    else:
+        yield ok("precision", "int8 has what it needs")
 
 
 def check_compiler(device_type: str, is_wanted: bool) -> Iterator[Finding]:

@@ -92,6 +92,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         prompt: str | None = None,
         lora: str | None = None,
         sampler: Mapping[str, object] | Sequence[int] | str | None = None,
+        steps: int | None = None,
+        precision: str | None = None,
     ) -> None:
         """Load the model, or take it from the cache of loaded models.
 
@@ -118,6 +120,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             prompt: Prompt at the start, which replaces that of the names, unless a reset has any text option.
             lora: File or folder of a LoRA that is merged into Wan's generator.
             sampler: Denoising steps, as a list or "1000,500", or fields of `config.Sampler` to change.
+            steps: Number of denoising steps, 1 to 4, chosen from the sampler's; fewer are faster.
+            precision: "int8" computes a world folder's generator in 8-bit integers, on a CPU, with the extra "int8":
+                faster on processors without bfloat16, and slightly other pixels. "float", the default, does not.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
@@ -134,7 +139,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
         self.steering = self.action_set.start(**self.start)
         limit_threads()
-        options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile is True, lora, sampler)
+        options = LoadOptions(
+            decoder, device, dtype, text_device, text_dtype, offload, compile is True, lora, sampler, steps, precision
+        )
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = self.model.make_prompt_cache()
@@ -143,7 +150,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         if self.model.compiled:
             compile_model(self.model, self._rollout)
         self.background_code: BackgroundCode | None = None
-        if compile == BACKGROUND and self.model.device.type == "cpu":
+        if compile == BACKGROUND and self.model.device.type == "cpu" and self.model.precision == "float":
             self.background_code = BackgroundCode(self.model, self.window.block, weights, options)
         self.use_code: bool | None = None
         self.newest_is_compiled = False
@@ -337,7 +344,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         """
         limit_threads()
         if state.origin != self.origin:
-            raise ValueError("expected a state of the same weights, steps, device, dtype, window, actions and decode")
+            raise ValueError(
+                "expected a state of the same weights, steps, device, dtype, precision, window, actions and decode"
+            )
         before, self.newest = self.newest, None
         try:
             self._rollout.restore(state.rollout)

@@ -81,6 +81,7 @@ class StateOrigin:
         action_set: Words and keys of the world.
         decode: Whether observations are decoded; the state holds a decoder state only if so.
         sampler: Denoising steps.
+        precision: Kind of number in which the generator multiplies.
     """
 
     weights: tuple[str, ...]
@@ -90,12 +91,13 @@ class StateOrigin:
     action_set: ActionSet
     decode: bool = True
     sampler: Sampler = field(default_factory=Sampler)
+    precision: str = "float"
 
     @classmethod
     def of(cls, model: WorldModel, window: Window, action_set: ActionSet, decode: bool) -> StateOrigin:
         """Return the settings of an environment with this model."""
         weights = tuple(sorted(model.sha256.values()))
-        return cls(weights, model.device.type, model.dtype, window, action_set, decode, model.sampler)
+        return cls(weights, model.device.type, model.dtype, window, action_set, decode, model.sampler, model.precision)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,25 @@ class Sampler:
         kind = "steps" if self.warped else "timesteps"
         return f"{kind} {', '.join(map(str, self.steps))}{first}, shift {self.shift:g}"
 
+    def with_count(self, count: int) -> Self:
+        """Return the sampler that denoises in `count` steps, each of them one of this sampler's.
+
+        They are evenly spaced in its list, from the noisiest on: 1 step of the default is 1000, 2 are 1000, 500, and 3
+        are 1000, 750, 500. The longer one of `steps` and `first_steps` is chosen from; `first_steps` stay where they
+        are more than `count`.
+
+        Raises:
+            ValueError: `count` is not a whole number from 1 to the number of steps to choose from.
+        """
+        most = max(self.steps, self.first_steps or (), key=len)
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= len(most):
+            raise ValueError(f"expected steps to be a whole number from 1 to {len(most)}, got {count!r}")
+        if count == len(self.steps):
+            return self
+        steps = tuple(most[index * len(most) // count] for index in range(count))
+        keeps_first = self.first_steps is not None and len(self.first_steps) > count
+        return dataclasses.replace(self, steps=steps, first_steps=self.first_steps if keeps_first else None)
+
     @classmethod
     def parse(
         cls, given: Mapping[str, object] | Sequence[int] | str | Self | None, default: Self | None = None

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from infrope_env import cli
+from infrope_env.cli_options import steps_argument
 from infrope_env.recording.video import VideoWriter
 
 ROOT = Path(__file__).parents[1]
@@ -175,6 +176,21 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
 
 
 @pytest.mark.parametrize(
+    ("text", "argument"),
+    [
+        (None, {}),
+        ("1", {"steps": 1}),
+        ("4", {"steps": 4}),
+        ("1000", {"sampler": "1000"}),
+        ("1000,500", {"sampler": "1000,500"}),
+        ("fast", {"sampler": "fast"}),
+    ],
+)
+def test_steps_are_a_number_of_steps_or_the_steps(text: str | None, argument: dict[str, int | str]) -> None:
+    assert steps_argument(text) == argument
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--script", "fly*2"], "'fly'"),
@@ -188,6 +204,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
         (["--window", "2"], "expected a window of at least"),
         (["--window", "0"], "expected a window of at least"),
         (["--steps", "fast"], "expected steps such as 1000,750,500,250"),
+        (["--steps", "5"], "expected steps to be a whole number from 1 to 4, got 5"),
+        (["--steps", "0"], "expected steps to be a whole number from 1 to 4, got 0"),
         (["--steps", "250,500"], "expected steps to fall from at most 1000"),
         (["--lora", "mine.safetensors"], "lora='mine.safetensors' is for Wan"),
         (["--device", "toaster"], "toaster"),

@@ -176,6 +176,33 @@ def test_text_that_names_no_sampler_is_refused(given, sentence):
     assert sentence in str(caught.value)
 
 
+FOUR = (1000, 750, 500, 250)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "count", "chosen"),
+    [
+        (Sampler(), 1, Sampler((1000,))),
+        (Sampler(), 2, Sampler((1000, 500))),
+        (Sampler(), 3, Sampler((1000, 750, 500))),
+        (Sampler(), 4, Sampler()),
+        (Sampler((1000, 757, 522), 8.0, warped=False), 2, Sampler((1000, 757), 8.0, warped=False)),
+        (Sampler((1000,), first_steps=FOUR), 1, Sampler((1000,), first_steps=FOUR)),
+        (Sampler((1000,), first_steps=FOUR), 2, Sampler((1000, 500), first_steps=FOUR)),
+        (Sampler((1000,), first_steps=FOUR), 4, Sampler(FOUR)),
+        (Sampler((*FOUR, 0)), 4, Sampler(FOUR)),
+    ],
+)
+def test_a_number_of_steps_chooses_among_the_samplers_own(sampler, count, chosen):
+    assert sampler.with_count(count) == chosen
+
+
+@pytest.mark.parametrize("count", [0, 5, -1, True, 2.0, "2"])
+def test_a_number_of_steps_that_a_sampler_does_not_have_is_refused(count):
+    with pytest.raises(ValueError, match=f"expected steps to be a whole number from 1 to 4, got {count!r}"):
+        Sampler().with_count(count)
+
+
 def test_the_text_of_a_sampler_in_earlier_recordings_is_still_its_text():
     assert str(Sampler()) == "Sampler(steps=(1000, 750, 500, 250), shift=5.0)"
     assert str(Sampler((1000,), 8.0, (1000, 250), warped=False)) == (

@@ -17,6 +17,7 @@ from infrope_env.env import InfinityRopeEnv
         ({"weights": "nowhere"}, "No weights named 'nowhere'"),
         ({"window": 3}, "expected a window of at least"),
         ({"window": {"sinks": 2}}, "unknown window setting 'sinks'"),
+        ({"steps": 5}, "expected steps to be a whole number from 1 to 4, got 5"),
         ({"reward": "brightness"}, "expected reward to be a dotted name"),
         ({"reward": "no.such:thing"}, "There is no reward 'no.such:thing': No module named 'no'"),
         ({"reward": "json:nothing"}, "There is no reward 'json:nothing': .*no attribute 'nothing'"),

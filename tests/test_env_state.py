@@ -124,7 +124,9 @@ def test_a_state_of_another_window_model_dtype_sampler_or_decoding_is_refused(en
     other_weights = {"weights": str(tiny_world(tmp_path, seed=1))}
     others = ({"window": 7}, other_weights, {"dtype": other_dtype}, {"decode": False}, {"sampler": "1000,500"})
     for arguments in others:
-        with pytest.raises(ValueError, match="same weights, steps, device, dtype, window, actions and decode"):
+        with pytest.raises(
+            ValueError, match="same weights, steps, device, dtype, precision, window, actions and decode"
+        ):
             InfinityRopeEnv(**{"weights": str(tiny_weights), "device": "cpu"} | arguments).restore_state(state)
 
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
+from infrope_env.config import Sampler
+
 DEVICES = "'cpu', 'cuda' or 'cuda:1'"
+PRECISIONS = ("float", "int8")
+"""Kinds of number in which the generator multiplies: those of its dtype, or 8-bit integers."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -30,6 +34,8 @@ class LoadOptions:
         compile: Load a network of its own that `compile_model` compiles, where there is a compiler.
         lora: File or folder of a LoRA that is merged into Wan's generator.
         sampler: Denoising steps, or fields of `Sampler` to change, as in `Sampler.parse`.
+        steps: Number of denoising steps, as in `Sampler.with_count`.
+        precision: "float", the default: the generator multiplies in its dtype; or "int8": in 8-bit integers, on a CPU.
     """
 
     decoder: str | None = None
@@ -41,6 +47,21 @@ class LoadOptions:
     compile: bool = False
     lora: str | None = None
     sampler: Mapping[str, object] | Sequence[int] | str | None = None
+    steps: int | None = None
+    precision: str | None = None
+
+    def precision_on(self, device: torch.device, dtype: torch.dtype) -> str:
+        """Return the precision of the generator's products, "float" or "int8"; ValueError where it is impossible."""
+        if self.precision not in (None, *PRECISIONS):
+            raise ValueError(f"expected precision to be {' or '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.precision == "int8" and (device.type, dtype) != ("cpu", torch.float32):
+            raise ValueError("precision='int8' is for a CPU in float32. Pass device='cpu' and dtype='float32' too.")
+        return self.precision or "float"
+
+    def sampler_over(self, default: Sampler) -> Sampler:
+        """Return the sampler that `sampler` and `steps` ask for, else the default; ValueError for impossible ones."""
+        sampler = Sampler.parse(self.sampler, default=default)
+        return sampler if self.steps is None else sampler.with_count(self.steps)
 
     def device_and_dtype(self) -> tuple[torch.device, torch.dtype]:
         """Return where and in which precision to compute; ValueError where this machine or torch has no such thing."""
@@ -57,7 +78,8 @@ class LoadOptions:
             raise ValueError(f"There is no device {self.device!r} here. Pass device='cpu'.")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"expected dtype to be one of {', '.join(DTYPES)}, got {self.dtype!r}")
-        dtype = fast_dtype(device) if self.dtype is None else DTYPES[self.dtype]
+        own = torch.float32 if self.precision == "int8" else fast_dtype(device)
+        dtype = own if self.dtype is None else DTYPES[self.dtype]
         if device.type == "cuda" and not has_fast_bfloat16(device):
             _say_float16(device, dtype)
         return device, dtype

@@ -122,7 +122,7 @@ def load_model(weights: str | Path | None, options: LoadOptions = DEFAULTS, prom
     """
     Sampler.parse(options.sampler)  # raises before anything is loaded
     model = _load(weights, options, prompts)
-    sampler = Sampler.parse(options.sampler, default=model.sampler)
+    sampler = options.sampler_over(model.sampler)
     return model if sampler == model.sampler else replace(model, sampler=sampler)
 
 

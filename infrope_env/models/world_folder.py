@@ -25,6 +25,7 @@ from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.errors import WeightsError
 from infrope_env.models.card import Card
 from infrope_env.models.compile import can_compile
+from infrope_env.models.int8_transformer import PACKAGES, Int8Transformer, require_packages
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
@@ -56,7 +57,10 @@ def load_world(folder: Path, options: LoadOptions = DEFAULTS) -> WorldModel:
         raise WeightsError(f"No decoder named {options.decoder!r} for {folder}: it brings its own. Leave decoder out.")
     folder = folder.resolve()
     device, dtype = options.device_and_dtype()
-    return _load(folder, _read_card(folder), device, dtype, options.compile and can_compile(device))
+    precision = options.precision_on(device, dtype)
+    if precision == "int8":
+        require_packages()
+    return _load(folder, _read_card(folder), device, dtype, precision, options.compile and can_compile(device))
 
 
 def load_card(folder: Path) -> Card:
@@ -119,20 +123,24 @@ def save_world(
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path, card_text: str, device: torch.device, dtype: torch.dtype, compiled: bool) -> WorldModel:
+def _load(
+    folder: Path, card_text: str, device: torch.device, dtype: torch.dtype, precision: str, compiled: bool
+) -> WorldModel:
     """Load a folder. The card's text is part of the key, so a folder that is written again is loaded again."""
     card = Card.parse(card_text, folder / CARD)
     config = card.decoder
     tokenizer = _load_tokenizer(folder / TOKENIZER, card)
     text_encoder = _network(folder / TEXT_ENCODER, card, lambda: PocketTextEncoder(tokenizer, card.text_encoder))
     decoder = _network(folder / DECODER, card, lambda: _make_decoder(config))
+    kind = Int8Transformer if precision == "int8" else CausalWanTransformer
+    transformer = _network(folder / GENERATOR, card, lambda: kind(card.model)).to(device, dtype)
     encoder = None
     if ENCODER in card.files and isinstance(config, PatchCodecConfig):
         encoder = _network(folder / ENCODER, card, lambda: PatchEncoder(config))
         encoder.to(device, torch.float32)  # it encodes one picture in a rollout at most
     return WorldModel(
         name=card.name,
-        transformer=_network(folder / GENERATOR, card, lambda: CausalWanTransformer(card.model)).to(device, dtype),
+        transformer=transformer,
         text_encoder=text_encoder.to(device, torch.float32),  # on every device: it is tiny
         decoder=decoder.to(device, dtype, memory_format=torch.channels_last),  # decodes a quarter faster
         encoder=encoder,
@@ -142,6 +150,8 @@ def _load(folder: Path, card_text: str, device: torch.device, dtype: torch.dtype
         sha256=dict(card.files),
         device=device,
         dtype=dtype,
+        precision=precision,
+        packages=PACKAGES if precision == "int8" else (),
         compiled=compiled,
     )
 

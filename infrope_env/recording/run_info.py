@@ -59,6 +59,7 @@ class RunInfo:
         versions: Version of every package that matters, by name.
         compiled: Whether the transformer runs as compiled code, or may do so when that is there; the log of a recording
             tells which blocks were made by compiled code.
+        precision: Kind of number in which the network multiplies, "float" or "int8".
         kernel_settings: Those of `KERNEL_SETTINGS` that are set; None in recordings that do not have them.
         batch: Number of rollouts that were made in one forward pass; it can change how sums are split.
     """
@@ -71,6 +72,7 @@ class RunInfo:
     sampler: str
     versions: dict[str, str]
     compiled: bool = False
+    precision: str = "float"
     kernel_settings: dict[str, str] | None = None
     batch: int = 1
 
@@ -94,6 +96,7 @@ class RunInfo:
             sampler=str(model.sampler),
             versions={package: _version(package) for package in (*PACKAGES, *model.packages)} | compiler,
             compiled=compiled,
+            precision=model.precision,
             kernel_settings={name: os.environ[name] for name in KERNEL_SETTINGS if os.environ.get(name)},
             batch=batch,
         )
@@ -107,7 +110,7 @@ class RunInfo:
         for file in sorted(self.weights.keys() | now.weights.keys()):
             if self.weights.get(file) != now.weights.get(file):
                 yield f"Different weights: {file} is not the file that was used for the recording."
-        for name in ("device", "dtype", "processor", "threads", "sampler", "compiled", "batch"):
+        for name in ("device", "dtype", "processor", "threads", "sampler", "compiled", "precision", "batch"):
             recorded, current = getattr(self, name), getattr(now, name)
             if recorded != current:
                 yield f"Different machine or setting: {name} was {recorded} in the recording and is {current} now."

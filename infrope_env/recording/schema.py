@@ -23,9 +23,10 @@ from infrope_env.control.reset_options import TEXT_OPTIONS
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import RESET
 from infrope_env.models.background_code import BACKGROUND
-from infrope_env.models.options import DTYPES
+from infrope_env.models.options import DTYPES, PRECISIONS
 from infrope_env.recording.quality import QUALITIES
 from infrope_env.recording.run_info import RunInfo
+from infrope_env.sampler import MOST_STEPS
 
 PACKAGE = "infrope_env."
 MAX_THREADS = 256
@@ -212,6 +213,8 @@ def _check_env_kwargs(kwargs: Entries) -> None:
         "decoder": kwargs.label,
         "lora": kwargs.label,
         "sampler": lambda key: _check_parsed(Sampler.parse, kwargs.values[key]),
+        "precision": lambda key: kwargs.choice(key, PRECISIONS),
+        "steps": lambda key: kwargs.integer(key, 1, MOST_STEPS),
         "reward": kwargs.label,
         "render_mode": kwargs.label,
         "device": lambda key: kwargs.match(key, DEVICE, "cpu, cuda or cuda:1"),
@@ -287,6 +290,8 @@ def _check_made_with(made_with: Entries) -> None:
         made_with.flag("compiled")
     if "batch" in made_with.values:
         made_with.integer("batch", 1, MAX_ROWS)
+    if "precision" in made_with.values:
+        made_with.choice("precision", PRECISIONS)
     if made_with.values.get("kernel_settings") is not None:
         made_with.labels("kernel_settings")
     made_with.allow([field.name for field in fields(RunInfo)])

@@ -38,7 +38,7 @@ class Verdict(enum.Enum):
     TAMPERED = "the recording was changed after it was written"
 
 
-USED_ARGUMENTS = ("text_device", "text_dtype", "offload", "compile", "decode", "sampler")
+USED_ARGUMENTS = ("text_device", "text_dtype", "offload", "compile", "decode", "sampler", "steps")
 """Recorded arguments of the environment that a replay takes as they are."""
 EXIT_CODES = {Verdict.SAME: 0, Verdict.DIFFERENT: 1, Verdict.TAMPERED: 1, Verdict.NOT_COMPARABLE: 3}
 
@@ -237,7 +237,8 @@ def _make_env(meta: EpisodeMeta, render_mode: str | None, overrides: Mapping[str
     given = {name: value for name, value in overrides.items() if value is not None}
     settings = {name: meta.env_kwargs[name] for name in USED_ARGUMENTS if name in meta.env_kwargs}
     settings |= {"actions": meta.actions, "window": meta.window, "render_mode": render_mode}
-    settings |= {"dtype": meta.made_with.dtype, "device": device, "max_blocks": None, "reward": None}
+    settings |= {"dtype": meta.made_with.dtype, "precision": meta.made_with.precision, "device": device}
+    settings |= {"max_blocks": None, "reward": None}
     if "weights" not in given and (weights := find_weights(meta.env_kwargs.get("weights"), meta.made_with.weights)):
         settings["weights"] = weights
     if "decoder" not in given:

@@ -48,6 +48,7 @@ class Scale:
         fast_decoder: Layer widths of the fast decoder.
         vae_width: Channels of the full VAE's narrowest layer; Wan's own is 96.
         compile_backend: Backend of `torch.compile`.
+        windows: Sizes of the attention window that are timed.
     """
 
     device: torch.device
@@ -59,11 +60,12 @@ class Scale:
     fast_decoder: TAEHVConfig = field(default_factory=TAEHVConfig)
     vae_width: int = 96
     compile_backend: str = "inductor"
+    windows: tuple[int, int] = (6, 21)
 
     @classmethod
     def tiny(cls) -> Scale:
         """Return the scale of a rehearsal: every step on the CPU in seconds, with numbers that mean nothing."""
-        return cls(torch.device("cpu"), TINY, TINY, 20, 2, 2, TINY_DECODER, vae_width=4, compile_backend="eager")
+        return cls(torch.device("cpu"), TINY, TINY, 20, 2, 2, TINY_DECODER, 4, "eager", windows=(6, 9))
 
     @property
     def small_grid(self) -> ModelConfig:

@@ -81,6 +81,11 @@ def test_models_of_other_steps_share_their_weights(tiny_weights: Path) -> None:
     assert (plain.sampler, fast.sampler) == (Sampler(), Sampler((1000, 500)))
 
 
+def test_a_number_of_steps_chooses_among_those_of_the_sampler(tiny_weights: Path) -> None:
+    options = LoadOptions(device="cpu", sampler="1000,800,600,400", steps=2)
+    assert load_model(tiny_weights, options).sampler == Sampler((1000, 600))
+
+
 @pytest.mark.parametrize("option", [{"text_device": "cpu"}, {"text_dtype": "int8"}, {"offload": True}, {"lora": "a"}])
 def test_options_of_wan_are_refused_for_a_world_folder(tiny_weights: Path, option: dict) -> None:
     (name, value), *_ = option.items()

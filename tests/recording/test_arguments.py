@@ -89,6 +89,18 @@ def test_steps_of_every_form_are_recorded_and_replayed(tiny_weights: Path, tmp_p
     assert report.ok and not report.notes
 
 
+def test_a_number_of_steps_is_recorded_with_the_steps_it_means_and_replayed(tiny_weights: Path, tmp_path: Path) -> None:
+    env = RecordRollout(gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights), steps=2), tmp_path)
+    env.reset(seed=4)
+    env.step(JUMP)
+    env.close()
+    recording = Recording.read(tmp_path / "episode_000")
+    assert recording.meta.env_kwargs["steps"] == 2
+    assert recording.meta.made_with.sampler == "Sampler(steps=(1000, 500), shift=5.0)"
+    report = verify(tmp_path / "episode_000")
+    assert report.ok and not report.notes
+
+
 def test_two_states_with_the_same_frames_are_told_apart(tiny_weights: Path, tmp_path: Path) -> None:
     """Blocks from one picture have equal frames, whatever the subject; without decoding, all blocks have."""
     env = record(tiny_weights, tmp_path, decode=False)

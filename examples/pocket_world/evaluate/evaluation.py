@@ -51,11 +51,17 @@ class Options:
 
     Attributes:
         weights: Name of a bundled model, or a world folder.
+        dtype: Precision of transformer and decoder; None means one that is fast on this machine.
+        precision: "int8" multiplies in 8-bit integers.
+        steps: Number of denoising steps; None means the model's own.
         quick: Take a third of the samples or fewer, and leave out rollouts of 240 s and random play.
         out: Folder that receives evaluation.md and evaluation.json.
     """
 
     weights: str = "pocket"
+    dtype: str | None = None
+    precision: str | None = None
+    steps: int | None = None
     quick: bool = False
     out: Path = Path("runs/results")
 
@@ -93,7 +99,8 @@ def main(options: Options) -> None:
     """Run all trials and write the report."""
     torch.set_num_threads(1)
     started = time.monotonic()
-    gym_env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", weights=options.weights, disable_env_checker=True)
+    choices = {name: getattr(options, name) for name in ("weights", "dtype", "precision", "steps")}
+    gym_env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", **choices, disable_env_checker=True)
     env, counts = ScoredEnv(gym_env, Detectors.load()), QUICK if options.quick else FULL
     measures = list(run_trials(env, counts))
     measures += measure_codec(env, counts.clips)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from infrope_env.errors import WeightsError
 from infrope_env.models.compile import can_compile
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.resolve import GeneratorSource
@@ -32,6 +33,8 @@ Stamps = tuple[tuple[str, Path, int, int], ...]
 def load_wan(found: GeneratorSource, options: LoadOptions = DEFAULTS, prompts: Iterable[str] = ()) -> WorldModel:
     """Load Wan, once per process for the same files and options; arguments and errors as in `load_model`."""
     device, dtype = options.device_and_dtype()
+    if options.precision_on(device, dtype) != "float":
+        raise WeightsError(f"precision={options.precision!r} is for world folders. Leave it out for Wan.")
     files = WanFiles.find(found, options.lora)
     decoder = choose_decoder(files, options.decoder)
     encoder = find_text_encoder(files.text, files.places, options.text_device, options.text_dtype)
