@@ -27,10 +27,10 @@ from infrope_env.recording.wrapper import find_recorder
 from infrope_env.remote.access import Access, Grant
 from infrope_env.remote.client_handler import ClientHandler, Disconnected
 from infrope_env.remote.hosted_rollout import Env, HostedRollout, Start
+from infrope_env.remote.http_protocols import PatientWebSocket, make_protocol
 from infrope_env.remote.limits import MOST_PENDING
 from infrope_env.remote.lobby import Capacity, Lobby
 from infrope_env.remote.metrics import Metrics
-from infrope_env.remote.pending import make_protocol
 from infrope_env.remote.protocol import MOST_MESSAGE_BYTES, VERSION, Wire
 from infrope_env.remote.world_facts import WorldFacts
 
@@ -140,7 +140,7 @@ class PlayServer:
         config = uvicorn.Config(
             self._app(),
             http=make_protocol(MOST_PENDING),
-            ws="websockets-sansio",
+            ws=PatientWebSocket,
             ws_max_size=MOST_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             ws_ping_interval=None,

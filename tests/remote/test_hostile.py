@@ -245,7 +245,8 @@ def picture_bomb(side: int) -> bytes:
 
 def test_a_picture_bomb_is_refused_before_it_is_decoded(url: str, process: subprocess.Popen[str]) -> None:
     with playing(url) as other:
-        other.wait_for_blocks(1)
+        other.wait(lambda: other.connection.seat == "player")  # the place of the test before is free
+        other.wait(lambda: any(block.info["block"] == 0 for block, *_ in other.blocks))
         before = memory_mb(process)
         for side in (5_000, 60_000):
             with pytest.raises(CommandError, match=r"at most \d+ million pixels"):
@@ -267,7 +268,8 @@ def png(width: int, height: int) -> bytes:
 
 def test_no_text_of_a_client_is_a_path_or_a_name_of_weights(url: str) -> None:
     with playing(url) as other:
-        other.wait_for_blocks(1)
+        other.wait(lambda: other.connection.seat == "player")  # the place of the test before is free
+        other.wait(lambda: any(block.info["block"] == 0 for block, *_ in other.blocks))
         for name in ("image", "weights", "actions", "reward"):
             with pytest.raises(CommandError, match="expected reset options to be among"):
                 other.ask(Reset, options={name: "/etc/passwd"})
@@ -277,7 +279,8 @@ def test_no_text_of_a_client_is_a_path_or_a_name_of_weights(url: str) -> None:
 
 def test_many_commands_at_once_are_refused_not_queued(url: str) -> None:
     with playing(url) as other:
-        other.wait_for_blocks(1)
+        other.wait(lambda: other.connection.seat == "player")  # the place of the test before is free
+        other.wait(lambda: any(block.info["block"] == 0 for block, *_ in other.blocks))
         text = "a red robot waves hello in a dark cave"
         answers = [other.connection.request(SetPrompt, text=text) for _ in range(60)]
         errors = [answer.exception(20) for answer in answers]
