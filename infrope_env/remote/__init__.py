@@ -20,6 +20,8 @@
     client_handler.py     one connection of a client, from hello to the last message
     http_protocols.py     bounds on idle connections and on messages
     server.py             HTTP routes, the WebSocket, the port
+    background.py         a server in a thread of a program
+    env.py                infrope/Remote-v0: the environment on a server
 
 Importing this package imports none of its modules.
 """
