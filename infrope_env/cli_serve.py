@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from infrope_env.remote.server import PlayServer
 
 MOST_PLAYERS, MOST_VIEWERS = 64, 1000
+TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,200}")
 
 
 @dataclass(kw_only=True)
@@ -94,8 +96,8 @@ class Serve(EnvironmentOptions):
             raise ValueError(f"expected --viewers to be from 0 to {MOST_VIEWERS}, got {self.viewers}")
         if self.token == "" and not is_loopback(self.host):
             raise ValueError(f"--host {self.host} lets other machines connect: it needs a token. Leave --token out.")
-        if self.token and (len(self.token) < 8 or not self.token.isascii() or not self.token.isprintable()):
-            raise ValueError("expected --token to have at least 8 printable ASCII characters")
+        if self.token and not TOKEN.fullmatch(self.token):
+            raise ValueError("expected --token to have at least 8 letters, digits or any of -._~ and no others")
 
     def _make_recorded_env(self) -> gymnasium.Env[Any, Any]:
         env = self.make_env()

@@ -71,12 +71,14 @@ class HostedRollout:
         self.play: LivePlay | AgentPlay | None = None
         self._make_env, self._start, self._metrics, self._fps = make_env, start, metrics, fps
         self._problem: str | None = None
+        self._loading = asyncio.Lock()
 
     async def load(self) -> Env:
         """Return the environment; it is made, in a thread, when there is none."""
-        if self.env is None:
-            self.env = await asyncio.to_thread(self._make_env)
-        return self.env
+        async with self._loading:  # the player who began to load it may have left, and the next one be here
+            if self.env is None:
+                self.env = await asyncio.to_thread(self._make_env)
+            return self.env
 
     async def open_for(self, session: Session) -> None:
         """Begin to play for a session, which has become the owner."""

@@ -16,7 +16,7 @@ from infrope_env.remote.limits import MOST_QUEUED, RESUME_S, LimitError
 from infrope_env.remote.live_play import LivePlay
 from infrope_env.remote.message import Role
 from infrope_env.remote.metrics import Metrics
-from infrope_env.remote.server_messages import Error, Seat
+from infrope_env.remote.server_messages import Error, Notice, Seat
 from infrope_env.remote.session import Connection, Session
 
 logger = logging.getLogger(__name__)
@@ -89,6 +89,11 @@ class Lobby:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for rollout in self.rollouts.values():
             await rollout.close()
+
+    def notify(self, text: str) -> None:
+        """Send a sentence to everybody."""
+        for session in self.sessions.values():
+            session.send(Notice(text=text))
 
     def count(self) -> dict[str, int]:
         """Return the number of sessions by seat."""

@@ -22,6 +22,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from infrope_env.player.log_notices import LogNotices
 from infrope_env.recording.episode import VIDEO
 from infrope_env.recording.wrapper import find_recorder
 from infrope_env.remote.access import Access, Grant
@@ -45,6 +46,7 @@ SAFETY = {
     "Cache-Control": "no-store",
 }
 MOST_CLIP_S = 60.0
+NOTICE_S = 1.0
 STILL_SENDING_S = 20
 """Seconds after which the kernel gives up a connection that takes no data."""
 
@@ -130,10 +132,13 @@ class PlayServer:
         await next(iter(lobby.rollouts.values())).load()
         self.lobby = lobby
         self._handler = ClientHandler(lobby, facts, self.metrics, find_recorder(env) is not None)
-        try:
-            await self._serve(stop, on_ready)
-        finally:
-            await lobby.close()
+        with LogNotices() as log:
+            notices = asyncio.create_task(_pass_on_notices(log, lobby))
+            try:
+                await self._serve(stop, on_ready)
+            finally:
+                notices.cancel()
+                await lobby.close()
 
     async def _serve(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         assert self._socket is not None
@@ -258,6 +263,14 @@ class PlayServer:
 
     def _greeted(self) -> None:
         self._greeting -= 1
+
+
+async def _pass_on_notices(log: LogNotices, lobby: Lobby) -> None:
+    """Show what the terminal shows, such as the progress of a long prompt, to everybody."""
+    while True:
+        await asyncio.sleep(NOTICE_S)
+        if (text := log.take()) is not None:
+            lobby.notify(text)
 
 
 class _Socket:
