@@ -92,6 +92,8 @@ class Serve(EnvironmentOptions):
             raise ValueError(f"expected --port to be from 0 to 65535, got {self.port}")
         if not 1 <= self.players <= MOST_PLAYERS:
             raise ValueError(f"expected --players to be from 1 to {MOST_PLAYERS}, got {self.players}")
+        if self.offload and self.players > 1:
+            raise ValueError("--offload serves one environment at a time: leave --players out")
         if not 0 <= self.viewers <= MOST_VIEWERS:
             raise ValueError(f"expected --viewers to be from 0 to {MOST_VIEWERS}, got {self.viewers}")
         if self.token == "" and not is_loopback(self.host):

@@ -27,7 +27,7 @@ def serving(make_env: Callable[[], Env], settings: ServerSettings | None = None)
     server.listen()
     ready = threading.Event()
     failure: list[BaseException] = []
-    stops: list[Callable[[], None]] = []
+    stops: list[Callable[[], object]] = []
 
     async def run() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()

@@ -14,6 +14,7 @@ from infrope_env import cli
         (["--token", "short"], "at least 8 letters, digits"),
         (["--token", "a token & more"], "at least 8 letters, digits"),
         (["--players", "0"], "expected --players to be from 1 to 64, got 0"),
+        (["--offload", "--players", "2"], "--offload serves one environment at a time"),
         (["--viewers", "-1"], "expected --viewers to be from 0 to 1000, got -1"),
         (["--port", "70000"], "expected --port to be from 0 to 65535, got 70000"),
         (["--quality", "high"], "--quality is that of a recording: give --record too"),
