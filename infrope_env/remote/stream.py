@@ -65,6 +65,10 @@ class RemoteStream:
     """
 
     generating = False
+    keyboard: RemoteKeyboard  # this and what follows comes with the welcome
+    action_set: ActionSet
+    frame_size: tuple[int, int]
+    title: str
 
     def __init__(
         self,
