@@ -18,8 +18,10 @@
     lobby.py              all sessions: players, viewers, the queue
     world_facts.py        what every client is told about the environment
     client_handler.py     one connection of a client, from hello to the last message
-    pending.py            a bound on idle HTTP connections
+    http_protocols.py     bounds on idle connections and on messages
     server.py             HTTP routes, the WebSocket, the port
+    background.py         a server in a thread of a program
+    env.py                infrope/Remote-v0: the environment on a server
 
 Importing this package imports none of its modules.
 """
