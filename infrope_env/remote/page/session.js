@@ -141,6 +141,8 @@ export class Session {
     this.#decoder?.close();
     this.#decoder = makeDecoder(welcome);
     if (isFirst) this.#arrange(height, width);
+    else if (!welcome.resumed) toast("The world was kept for a while and is gone: this is a new one.", true);
+    if (isFirst && welcome.seat === "queued") toast("All seats are taken: you watch until it is your turn.");
     this.playback.gap();
     this.receipts.forgetUnshown(true);
     this.#setState({ ...this.state, paused: welcome.paused, saved: welcome.saved });
@@ -163,7 +165,7 @@ export class Session {
     else if (header.type === "seat") this.#setSeat(header);
     else if (header.type === "state") this.#setState(header);
     else if (header.type === "ping" && header.rtt_ms) this.#rttMs = header.rtt_ms;
-    else if (header.type === "notice") toast(header.text, true);
+    else if (header.type === "notice") toast(header.text);
   }
 
   #setSeat(seat) {
