@@ -43,6 +43,10 @@ export class Session {
     return this.connection.isOpen && this.seat?.seat === "player";
   }
 
+  get mayResume() {
+    return this.seat?.seat === "player";
+  }
+
   // Keys and buttons.
 
   /** A key goes down, or an on-screen button, whose key has the form "action:NAME". */
@@ -234,8 +238,9 @@ export class Session {
   #phase(name, sentence) {
     if (name === "connecting") showPhase("connecting", { link: "connecting", title: "Connecting", text: "to the server" });
     if (name === "lost") {
-      const text = `${sentence} Your world is kept for a minute.`.trim();
-      showPhase("lost", { link: "connection lost", title: "Connection lost", text: `Connecting again. ${text}` });
+      const kept = this.mayResume ? `Your world is kept for ${this.welcome.resume_s} s.` : "";
+      const text = ["Connecting again.", sentence, kept].filter(Boolean).join(" ");
+      showPhase("lost", { link: "connection lost", title: "Connection lost", text });
       this.#controls?.enable(false);
     }
     if (name === "refused") showPhase("refused", { link: "not connected", title: "Not connected", text: sentence, retry: true });
