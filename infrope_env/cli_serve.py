@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,7 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
     def handle(number: int, _: object) -> None:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        print("infrope: stopping; once more ends at once", file=sys.stderr)
         loop.call_soon_threadsafe(stop.set)
 
     for number in before:

@@ -163,8 +163,10 @@ class RemoteConnection:
 
     def _connect(self, timeout_s: float) -> Welcome:
         """Open a connection and exchange hello and welcome; RemoteError when that fails."""
-        from websockets.sync.client import connect
-
+        try:
+            from websockets.sync.client import connect
+        except ImportError as error:
+            raise ImportError(f"{error}: pip install 'infrope-env[serve]' has what a connection needs") from error
         with _as_remote_error(self._address):
             opening = connect(
                 self._address.socket_url,

@@ -47,6 +47,7 @@ SAFETY = {
 }
 MOST_CLIP_S = 60.0
 NOTICE_S = 1.0
+EVERY_ADDRESS = ("0.0.0.0", "::")
 STILL_SENDING_S = 20
 """Seconds after which the kernel gives up a connection that takes no data."""
 
@@ -101,6 +102,8 @@ class PlayServer:
         """URL of the page, with the token; the server listens already."""
         assert self._socket is not None
         host, port = self._socket.getsockname()[:2]
+        if host in EVERY_ADDRESS:
+            host = socket.gethostname()
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{port}/" + (f"?token={self.access.token}" if self.access.token else "")
 
@@ -152,6 +155,7 @@ class PlayServer:
             lifespan="off",
             log_config=None,
             access_log=False,
+            log_level="error",  # strangers cannot fill the terminal with warnings
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=5,
