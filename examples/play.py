@@ -49,7 +49,7 @@ def main(
     _, height, width, _ = inner.block_shape
     window = DisplayWindow((height, width), title="my world", scale=scale)
     with contextlib.closing(env):
-        session = PlaySession(
+        session = PlaySession.of_environment(
             env, keyboard_for(inner.action_set), window, blocks=blocks, problem=lambda: getattr(env, "problem", None)
         )
         session.run(options={"subject": subject, "scene": scene})

@@ -46,10 +46,21 @@ class Play(RolloutOptions):
     """Record every rollout in this folder."""
     quality: Quality | None = None
     """Pixels of the recorded videos: standard (4:2:0, for any player; the default), high (4:4:4) or lossless."""
+    connect: str | None = None
+    """URL that `infrope serve` printed: play its world in the window here."""
+    token: str | None = None
+    """Token of the server of --connect, if the URL has none."""
 
     def run(self) -> int:
         """Play in a window, or headless with one line per block; return the exit code."""
         self.check()
+        if self.connect is not None:
+            from infrope_env.cli_connect import play_remote
+
+            play_remote(self.connect, self.token, self)
+            return 0
+        if self.token is not None:
+            raise ValueError("--token is that of a server: give --connect too")
         _require_recording(self.quality, self.record, "--record")
         if not self.headless:
             from infrope_env.player.window import open_display
@@ -88,7 +99,7 @@ class Play(RolloutOptions):
         try:
             steering = controller or keyboard_for(player.action_set)
             problem = (lambda: None) if recorder is None else (lambda: recorder.problem)
-            session = PlaySession(env, steering, window, blocks=self.blocks, problem=problem)
+            session = PlaySession.of_environment(env, steering, window, blocks=self.blocks, problem=problem)
             session.run(self.seed, self.reset_options(controller))
         finally:
             window.close()

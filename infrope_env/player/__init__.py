@@ -3,6 +3,7 @@
     bindings.py     the list of keys and their effects, for the overlay and the help text
     session.py      joins keys, controller, stream and window until the player quits
     keys.py         names of the physical keys in every keyboard layout
+    live_stream.py  interfaces of a session's stream and keyboard, which may be remote
     stream.py       generates the next block in a thread, just in time, and decides which pixel frame is shown
     playback.py     the block on show and which of its pixel frames is shown when
     pace.py         measures how long blocks take; derives when to begin one and how long to show a pixel frame

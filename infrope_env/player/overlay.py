@@ -43,6 +43,7 @@ class Readout:
         receipts: Receipts of key presses, oldest first.
         notice: The result of a command, such as "saved at block 12".
         notice_s: Time of the notice, in seconds on the clock of the session.
+        trouble: Why no block comes now; shown as long as it lasts.
         typed: Text of the prompt being typed; None while no prompt is typed.
         caret: Index in `typed` of the caret; None means its end.
         waiting: Whether that prompt was submitted and is being encoded.
@@ -57,6 +58,7 @@ class Readout:
     receipts: tuple[Receipt, ...] = ()
     notice: str = ""
     notice_s: float = 0.0
+    trouble: str = ""
     typed: str | None = None
     caret: int | None = None
     waiting: bool = False
@@ -264,9 +266,9 @@ def _receipt_line(receipt: Receipt) -> Line:
 def _essential_lines(readout: Readout, renderer: TextRenderer, width: int, now: float, most: int) -> list[Line]:
     """Return at most `most` lines: the notice and the prompt being typed, whose text has priority over hints."""
     prompt = [] if readout.typed is None else _prompt_lines(readout, renderer, width, now)
-    notice: list[Line] = []
+    notice = renderer.wrap([(readout.trouble, WARNING)], width) if readout.trouble else []
     if readout.notice and _alpha(readout.notice_s, now, NOTICE_S):
-        notice = renderer.wrap([(readout.notice, WARNING)], width)
+        notice += renderer.wrap([(readout.notice, WARNING)], width)
     prompt = prompt[: max(1, most - len(notice))]
     return [*notice[: max(0, most - len(prompt))], *prompt][:most]
 

@@ -22,6 +22,7 @@ from infrope_env.control.keyboard import KeyboardController
 from infrope_env.control.playable import playable
 from infrope_env.player.bindings import list_bindings
 from infrope_env.player.keys import KeyReader
+from infrope_env.player.live_stream import LiveKeyboard, LiveStream
 from infrope_env.player.log_notices import LogNotices
 from infrope_env.player.overlay import Overlay, Readout
 from infrope_env.player.pace import FrameRate
@@ -42,46 +43,41 @@ def keyboard_for(action_set: ActionSet) -> KeyboardController:
 
 
 class PlaySession:
-    """A live session of an environment, a controller and a window.
+    """A live session of a stream, a keyboard and a window.
 
     Attributes:
         window: The window.
-        stream: Generates the blocks.
+        stream: Makes the blocks.
         shown: The pixel frame on show; None before the first block.
         overlay_on: Whether the whole overlay is drawn, or only notices and the prompt being typed.
     """
 
     def __init__(
         self,
-        env: gymnasium.Env[Frames, Any],
-        controller: Controller,
+        stream: LiveStream,
+        keyboard: LiveKeyboard | None,
         window: DisplayWindow,
+        action_set: ActionSet,
         *,
-        blocks: int | None = None,
         problem: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare to play. The session does not close `env`.
+        """Prepare to play.
 
         Args:
-            env: The environment; only the worker of the stream uses it while the session runs.
-            controller: Chooses the actions. A KeyboardController receives the key presses; with any other controller
-                the commands of the window still work.
+            stream: Makes the blocks, here or elsewhere; the session starts and closes it.
+            keyboard: Receives the key presses; without one, only the commands of the window work.
             window: An open window.
-            blocks: Number of blocks after which the session ends, those of new worlds included. None plays a script
-                or storyboard to its end in the world on show, or else until the player quits.
+            action_set: Words and keys of the world.
             problem: Returns the reason why recording stopped, or None; a new reason is shown as a notice.
             clock: Returns seconds.
         """
-        self.window = window
-        written = getattr(controller, "total_blocks", None)
-        self._keyboard = controller if isinstance(controller, KeyboardController) else None
-        forget = (lambda: None) if self._keyboard is None else self._keyboard.forget_unshown
-        self.stream = Stream(env, controller, blocks=blocks, written=written, clock=clock, on_replaced=forget)
+        self.window, self.stream = window, stream
+        self._keyboard = keyboard
         self.shown: ShownFrame | None = None
         self.overlay_on = True
-        self._blank_frame: Frames = np.zeros(playable(env).block_shape[1:], np.uint8)
-        self._bindings = list_bindings(playable(env).action_set)
+        self._blank_frame: Frames = np.zeros((*window.frame_size, 3), np.uint8)
+        self._bindings = list_bindings(action_set)
         self._clock = clock
         self._frame_rate = FrameRate()
         self._line: PromptLine | None = None  # the prompt being typed; None while keys are bindings
@@ -106,9 +102,38 @@ class PlaySession:
             "fullscreen": self.window.toggle_fullscreen,
             "quit": self.quit,
         }
-        bound = {key for keys in playable(env).action_set.keys_to_action() for key in keys}
+        bound = {key for keys in action_set.keys_to_action() for key in keys}
         self._commands = {key: commands[name] for key, name in command_keys(bound).items()}
         self._keys = KeyReader(bound | self._commands.keys())
+
+    @classmethod
+    def of_environment(
+        cls,
+        env: gymnasium.Env[Frames, Any],
+        controller: Controller,
+        window: DisplayWindow,
+        *,
+        blocks: int | None = None,
+        problem: Callable[[], str | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> PlaySession:
+        """Return a session that plays an environment in this process, and does not close it.
+
+        Args:
+            env: The environment; only the worker of the stream uses it while the session runs.
+            controller: Chooses the actions. A KeyboardController receives the key presses; with any other controller
+                the commands of the window still work.
+            window: An open window.
+            blocks: Number of blocks after which the session ends, those of new worlds included. None plays a script
+                or storyboard to its end in the world on show, or else until the player quits.
+            problem: As for the session.
+            clock: As for the session.
+        """
+        written = getattr(controller, "total_blocks", None)
+        keyboard = controller if isinstance(controller, KeyboardController) else None
+        forget = (lambda: None) if keyboard is None else keyboard.forget_unshown
+        stream = Stream(env, controller, blocks=blocks, written=written, clock=clock, on_replaced=forget)
+        return cls(stream, keyboard, window, playable(env).action_set, problem=problem, clock=clock)
 
     def run(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Play until the session ends, then close the window and wait for the block that is being generated.
@@ -165,6 +190,7 @@ class PlaySession:
             block=info.get("block", 0),
             fps=self._frame_rate.fps,
             paused=self.stream.paused,
+            trouble=self.stream.trouble,
             receipts=() if self._keyboard is None else self._keyboard.receipts,
             notice=self._notice,
             notice_s=self._notice_s,

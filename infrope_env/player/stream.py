@@ -38,7 +38,10 @@ class Stream:
         pace: Timing of the blocks.
         paused: Whether blocks begin and are shown only by `single_step`, a reset or a restore.
         generating: Whether a block is being generated: a key pressed now acts on the block after it.
+        trouble: Always empty: what a session says while its stream is interrupted.
     """
+
+    trouble = ""
 
     def __init__(
         self,

@@ -82,6 +82,11 @@ class DisplayWindow:
         pygame.key.stop_text_input()  # otherwise the key that opens a text line is also its first letter
 
     @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the pixel frames."""
+        return self._frame_size
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height in window pixels."""
         return self._screen.get_size()

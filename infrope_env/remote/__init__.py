@@ -23,5 +23,11 @@
     background.py         a server in a thread of a program
     env.py                infrope/Remote-v0: the environment on a server
 
+    decoding.py           pixel frames from the body of a block
+    jitter.py             blocks from a network, shown one after the other behind a small buffer
+    keyboard.py           sends the keys of a player and keeps their receipts
+    stream.py             a server's blocks as the stream of a play session: infrope play --connect
+    page/                 the page for browsers: main.js joins the others, session.js is a live session
+
 Importing this package imports none of its modules.
 """

@@ -47,12 +47,20 @@ class RealWindow:
         self.display, self._log = display, folder / "state.jsonl"
         self._log.touch()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.player.real_window", str(self._log), str(block_s), str(encode_s)],
+            [sys.executable, "-m", *self.program(str(self._log), str(block_s), str(encode_s))],
             env={**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11", "PYTHONPATH": str(ROOT)},
         )
-        self.until(lambda: self.actions, "the first blocks")
+        self.until(self.is_playing, "the first blocks")
         self.window = self.xdotool("search", "--onlyvisible", "--class", ".").split()[0]
         self.xdotool("windowfocus", "--sync", self.window)
+
+    def program(self, *arguments: str) -> tuple[str, ...]:
+        """The module to run, and its arguments."""
+        return "tests.player.real_window", *arguments
+
+    def is_playing(self) -> bool:
+        """Whether the first blocks were made."""
+        return bool(self.actions)
 
     def close(self) -> None:
         self.process.terminate()
@@ -119,7 +127,7 @@ def main(state_file: str, block_s: float, encode_s: float) -> None:
     env = SlowEnv(lambda: time.sleep(block_s))
     window = DisplayWindow((96, 160), scale=3)
     pygame.scrap.put_text("a robot\njumps")
-    session = PlaySession(env, keyboard_for(env.action_set), window)
+    session = PlaySession.of_environment(env, keyboard_for(env.action_set), window)
     session._blank_frame = session._blank_frame.repeat(16, axis=0).repeat(16, axis=1)
     session.stream.pace.fps = 100
     written, tick = "", session.tick

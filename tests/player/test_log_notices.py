@@ -17,7 +17,7 @@ LOGGER = logging.getLogger("infrope_env")
 def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[PlaySession]:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     env = FakeEnv()
-    session = PlaySession(env, keyboard_for(env.action_set), DisplayWindow(SIZE, scale=30), blocks=1)
+    session = PlaySession.of_environment(env, keyboard_for(env.action_set), DisplayWindow(SIZE, scale=30), blocks=1)
     yield session
     session.window.close()
 

@@ -32,7 +32,7 @@ class Game:
         self.env = FakeEnv(lambda: time.sleep(0.01))
         self.problem: str | None = None
         keyboard = keyboard_for(self.env.action_set)
-        self.session = PlaySession(self.env, keyboard, window, problem=lambda: self.problem)
+        self.session = PlaySession.of_environment(self.env, keyboard, window, problem=lambda: self.problem)
         self.session.stream.pace.fps = 400
         self.session.stream.start(seed=1)
         self.until(lambda: self.session.shown is not None)
@@ -230,7 +230,7 @@ def test_h_hides_the_overlay(game: Game, window: DisplayWindow) -> None:
 
 def test_escape_ends_the_session(window: DisplayWindow) -> None:
     env = FakeEnv()
-    session = PlaySession(env, keyboard_for(env.action_set), window)
+    session = PlaySession.of_environment(env, keyboard_for(env.action_set), window)
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE, mod=0))
     session.run(seed=1)
 
@@ -238,7 +238,7 @@ def test_escape_ends_the_session(window: DisplayWindow) -> None:
 def test_a_script_in_a_window_ends_after_its_last_block(window: DisplayWindow) -> None:
     env = FakeEnv()
     script = ScriptedController.from_text("walk_right*2 jump", env.action_names)
-    session = PlaySession(env, script, window, blocks=script.total_blocks)
+    session = PlaySession.of_environment(env, script, window, blocks=script.total_blocks)
     session.stream.pace.fps = 400
     session.run(seed=1)
     assert env.actions == ["walk_right", "walk_right", "jump"]
@@ -252,4 +252,4 @@ def test_a_failing_environment_ends_the_session_with_its_reason(window: DisplayW
 
     env = FakeEnv(fail)
     with pytest.raises((StreamError, RuntimeError), match="the model is gone"):
-        PlaySession(env, keyboard_for(env.action_set), window).run()
+        PlaySession.of_environment(env, keyboard_for(env.action_set), window).run()
