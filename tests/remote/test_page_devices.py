@@ -101,6 +101,9 @@ def test_a_cut_connection_shows_at_once_and_comes_back_without_a_stuck_key(
         assert player.info["motion"] == "walk_left"  # the key is still down
         player.page.keyboard.up("ArrowLeft")
         player.until_shown(motion="stand")
+        player.page.reload()
+        player.play()
+        assert player.page.evaluate("[infrope.welcome.session, infrope.welcome.resumed]") == [session, True]
 
 
 def test_a_page_of_another_version_says_so(browser: Browser, url: str) -> None:
