@@ -4,7 +4,7 @@
     message.py            the base of all messages; client_messages.py and server_messages.py have them
     protocol.py           messages as bytes: a JSON header and a binary body, checked and bounded
     address.py            the address of a server, from its URL
-    client.py             a client's connection, which comes back by itself
+    client.py             a client's connection, which comes back by itself; client_errors.py says why it cannot
 
     limits.py, access.py  bounds on what strangers and clients may ask; tokens and origins
     metrics.py            what a server measures

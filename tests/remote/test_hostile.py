@@ -23,7 +23,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from infrope_env.remote.client import CommandError
+from infrope_env.remote.client_errors import CommandError
 from infrope_env.remote.client_messages import FROM_CLIENT, Ack, Hello, Pong, Reset, SetPrompt
 from infrope_env.remote.protocol import MOST_MESSAGE_BYTES, VERSION, encode
 from tests.remote.players import Player, playing

@@ -1,6 +1,7 @@
 """Live play on a server: keys and their answers, commands, viewers, the queue, videos and metrics."""
 
 import io
+import logging
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ from PIL import Image
 
 from infrope_env.control.frames import valid_frames
 from infrope_env.recording.wrapper import RecordRollout
-from infrope_env.remote.client import CommandError, RemoteError
+from infrope_env.remote.client_errors import CommandError, RemoteError
 from infrope_env.remote.client_messages import (
     NewWorld,
     Pause,
@@ -295,6 +296,12 @@ def test_a_server_that_stops_says_so(tiny_weights: Path) -> None:
         player.wait_for_blocks(1)
     assert player.wait(lambda: player.losses)[0] == "The server has stopped."
     player.connection.close()
+
+
+def test_what_the_terminal_shows_reaches_the_players(server: PlayServer) -> None:
+    with playing(server.url) as player:
+        logging.getLogger("infrope_env.text.progress").info("encoding prompts: 1 of 1, 39 s each")
+        assert player.wait(lambda: player.notices) == ["encoding prompts: 1 of 1, 39 s each"]
 
 
 def test_the_limits_of_pictures_are_in_the_welcome(server: PlayServer) -> None:
