@@ -11,7 +11,7 @@ import av
 import pytest
 from playwright.sync_api import Browser
 
-from tests.remote.browser import DESKTOP, chromium
+from tests.remote.browser import DESKTOP, SMALL, chromium
 from tests.remote.page_player import LOSS, Player, differences, recorded_world
 from tests.remote.served import serving
 
@@ -181,7 +181,7 @@ def test_a_viewer_watches_and_cannot_play(browser: Browser, desktop: Player) -> 
     desktop.page.click("#share")
     link = desktop.page.input_value("#viewer-link")
     desktop.page.keyboard.press("Escape")
-    viewer = Player(browser.new_context(viewport=DESKTOP), link)
+    viewer = Player(browser.new_context(viewport=SMALL), link)
     viewer.until("globalThis.infrope?.shown")
     assert viewer.page.locator("#link-text").inner_text() == "watching"
     assert not viewer.page.locator("#pause").is_visible() and not viewer.page.locator("#prompt-text").is_visible()
