@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from infrope_env.remote.server import PlayServer
 
 MOST_PLAYERS, MOST_VIEWERS = 64, 1000
+TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,200}")
 
 
 @dataclass(kw_only=True)
@@ -90,12 +93,14 @@ class Serve(EnvironmentOptions):
             raise ValueError(f"expected --port to be from 0 to 65535, got {self.port}")
         if not 1 <= self.players <= MOST_PLAYERS:
             raise ValueError(f"expected --players to be from 1 to {MOST_PLAYERS}, got {self.players}")
+        if self.offload and self.players > 1:
+            raise ValueError("--offload serves one environment at a time: leave --players out")
         if not 0 <= self.viewers <= MOST_VIEWERS:
             raise ValueError(f"expected --viewers to be from 0 to {MOST_VIEWERS}, got {self.viewers}")
         if self.token == "" and not is_loopback(self.host):
             raise ValueError(f"--host {self.host} lets other machines connect: it needs a token. Leave --token out.")
-        if self.token and (len(self.token) < 8 or not self.token.isascii() or not self.token.isprintable()):
-            raise ValueError("expected --token to have at least 8 printable ASCII characters")
+        if self.token and not TOKEN.fullmatch(self.token):
+            raise ValueError("expected --token to have at least 8 letters, digits or any of -._~ and no others")
 
     def _make_recorded_env(self) -> gymnasium.Env[Any, Any]:
         env = self.make_env()
@@ -124,6 +129,7 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
     def handle(number: int, _: object) -> None:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        print("infrope: stopping; once more ends at once", file=sys.stderr)
         loop.call_soon_threadsafe(stop.set)
 
     for number in before:

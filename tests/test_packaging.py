@@ -29,6 +29,13 @@ def test_a_wheel_holds_every_asset(wheel: zipfile.ZipFile) -> None:
     assert assets <= set(wheel.namelist())
 
 
+def test_a_wheel_holds_the_page_that_a_server_sends(wheel: zipfile.ZipFile) -> None:
+    page = ROOT / "infrope_env" / "remote" / "page"
+    files = {path.relative_to(ROOT).as_posix() for path in page.iterdir()}
+    assert "infrope_env/remote/page/index.html" in files
+    assert files <= set(wheel.namelist())
+
+
 def test_a_wheel_tells_type_checkers_that_both_packages_have_types(wheel: zipfile.ZipFile) -> None:
     assert {"infrope_env/py.typed", "controllers/py.typed"} <= set(wheel.namelist())
 

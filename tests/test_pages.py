@@ -195,5 +195,5 @@ def test_the_memory_table_is_the_computed_one() -> None:
 
 def test_the_pages_mention_every_program_in_the_examples() -> None:
     programs = [path.name for path in (ROOT / "examples").glob("*.py") if "__main__" in path.read_text("utf-8")]
-    assert len(programs) == 9
+    assert len(programs) == 10
     assert all(f"]({name})" in PAGES["examples/README.md"].text for name in programs)

@@ -16,12 +16,14 @@ class LiveStream(Protocol):
     Attributes:
         paused: Whether play is paused.
         generating: Whether a block is being generated: a key pressed now acts on the block after it.
-        trouble: Why no block comes now, in a sentence; empty otherwise.
     """
 
     paused: bool
     generating: bool
-    trouble: str
+
+    @property
+    def trouble(self) -> str:
+        """Why no block comes now, in a sentence; empty otherwise."""
 
     def start(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Future[Info]:
         """Begin to play; the Future has the info of the first block."""

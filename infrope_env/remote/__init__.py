@@ -4,7 +4,7 @@
     message.py            the base of all messages; client_messages.py and server_messages.py have them
     protocol.py           messages as bytes: a JSON header and a binary body, checked and bounded
     address.py            the address of a server, from its URL
-    client.py             a client's connection, which comes back by itself
+    client.py             a client's connection, which comes back by itself; client_errors.py says why it cannot
 
     limits.py, access.py  bounds on what strangers and clients may ask; tokens and origins
     metrics.py            what a server measures
@@ -18,8 +18,16 @@
     lobby.py              all sessions: players, viewers, the queue
     world_facts.py        what every client is told about the environment
     client_handler.py     one connection of a client, from hello to the last message
-    pending.py            a bound on idle HTTP connections
+    http_protocols.py     bounds on idle connections and on messages
     server.py             HTTP routes, the WebSocket, the port
+    background.py         a server in a thread of a program
+    env.py                infrope/Remote-v0: the environment on a server
+
+    decoding.py           pixel frames from the body of a block
+    jitter.py             blocks from a network, shown one after the other behind a small buffer
+    keyboard.py           sends the keys of a player and keeps their receipts
+    stream.py             a server's blocks as the stream of a play session: infrope play --connect
+    page/                 the page for browsers: main.js joins the others, session.js is a live session
 
 Importing this package imports none of its modules.
 """

@@ -11,6 +11,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
 from infrope_env.remote.address import ServerAddress
+from infrope_env.remote.client_errors import CommandError, RemoteError, as_remote_error, reason_of
 from infrope_env.remote.client_messages import Ack, Command, Hello, Leave, Pong
 from infrope_env.remote.message import Encoding, Message, Role
 from infrope_env.remote.protocol import VERSION, ProtocolError, Wire, decode_from_server, encode, version_problem
@@ -21,32 +22,6 @@ if TYPE_CHECKING:
 
 OPEN_TIMEOUT_S = 10.0
 RETRY_AFTER_S = (0.0, 0.25, 0.5, 1.0, 2.0)  # pauses before the attempts to connect again; the last one repeats
-NO_WELCOME = "The server closed the connection before it answered."
-
-
-class RemoteError(ConnectionError):
-    """The server cannot be reached or has refused the connection; the message says why in a sentence.
-
-    Attributes:
-        retry: Whether another attempt can succeed.
-    """
-
-    def __init__(self, sentence: str, retry: bool = False) -> None:
-        super().__init__(sentence)
-        self.retry = retry
-
-
-class CommandError(RuntimeError):
-    """The server refused a command; the message says why in a sentence.
-
-    Attributes:
-        kind: Name of the server's error, such as "ValueError".
-    """
-
-    def __init__(self, sentence: str, kind: str) -> None:
-        super().__init__(sentence)
-        self.kind = kind
-
 
 Answer = tuple[Result, bytes]
 
@@ -163,9 +138,11 @@ class RemoteConnection:
 
     def _connect(self, timeout_s: float) -> Welcome:
         """Open a connection and exchange hello and welcome; RemoteError when that fails."""
-        from websockets.sync.client import connect
-
-        with _as_remote_error(self._address):
+        try:
+            from websockets.sync.client import connect
+        except ImportError as error:
+            raise ImportError(f"{error}: pip install 'infrope-env[serve]' has what a connection needs") from error
+        with as_remote_error(self._address):
             opening = connect(
                 self._address.socket_url,
                 additional_headers=self._address.headers,
@@ -178,7 +155,7 @@ class RemoteConnection:
             )
             socket = opening.__enter__()  # `_disconnect` closes it
         try:
-            with _as_remote_error(self._address):
+            with as_remote_error(self._address):
                 session = self.welcome.session if self.welcome else ""
                 hello = Hello(
                     version=VERSION,
@@ -257,7 +234,7 @@ class RemoteConnection:
         except TimeoutError:
             return RemoteError(f"The server has been silent for {welcome.lost_s:g} s.", retry=True)
         except ConnectionClosed as error:
-            return RemoteError(f"The connection was lost ({_reason_of(error)}).", retry=True)
+            return RemoteError(f"The connection was lost ({reason_of(error)}).", retry=True)
         except (OSError, ProtocolError) as error:
             return RemoteError(f"The connection was lost ({error}).", retry=True)
         finally:
@@ -326,34 +303,3 @@ def _read_welcome(wire: Wire) -> Welcome:
     if problem := version_problem(VERSION, message.version):
         raise RemoteError(problem)
     return message
-
-
-@contextlib.contextmanager
-def _as_remote_error(address: ServerAddress) -> Iterator[None]:
-    """Raise every error of the network as a RemoteError with a sentence for the user."""
-    from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-
-    try:
-        yield
-    except RemoteError:
-        raise
-    except InvalidStatus as error:
-        sentence = error.response.body.decode(errors="replace").strip() if error.response.body else str(error)
-        raise RemoteError(sentence, retry=error.response.status_code >= 500) from error
-    except ConnectionClosed as error:
-        raise RemoteError(f"{NO_WELCOME} ({_reason_of(error)})", retry=True) from error
-    except TimeoutError as error:
-        raise RemoteError(f"The server at {address.name} does not answer.", retry=True) from error
-    except InvalidHandshake as error:
-        raise RemoteError(f"There is no infrope server at {address.name}: {error}.", retry=True) from error
-    except ProtocolError as error:
-        raise RemoteError(f"The server at {address.name} speaks another protocol: {error}.") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise RemoteError(f"There is no server at {address.name} ({reason}). Is it running?", retry=True) from error
-
-
-def _reason_of(error: Any) -> str:
-    """Return why a connection was closed, as the other side said it."""
-    received = getattr(error, "rcvd", None)
-    return received.reason if received is not None and received.reason else "no reason given"

@@ -121,6 +121,8 @@ class ClientHandler:
 
     def _find_session(self, hello: Hello, may_play: bool) -> tuple[Session, bool]:
         """Return the session to resume, or a new one, and whether it was resumed."""
+        if self._lobby.is_closing:
+            raise _Refusal("stopping", "The server has stopped.", retry=True)
         known = self._lobby.sessions.get(hello.session)
         if known is not None and (may_play or known.role == "viewer"):
             self._metrics.count("sessions_resumed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class BlockDecoder:
         import av
 
         if self._codec is None:
-            self._codec = cast("av.VideoCodecContext", av.CodecContext.create("h264", "r"))
+            self._codec = av.CodecContext.create("h264", "r")
             self._codec.thread_count = 1
         decoded = [frame for packet in packets for frame in self._codec.decode(av.Packet(packet))]
         decoded += self._codec.decode(None)  # a decoder may hold frames back

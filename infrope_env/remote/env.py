@@ -25,7 +25,8 @@ from infrope_env.env_state import Action
 from infrope_env.errors import shown
 from infrope_env.pixels.picture_file import Picture, read_picture
 from infrope_env.player.key_codes import key_code
-from infrope_env.remote.client import Answer, CommandError, RemoteConnection, RemoteError
+from infrope_env.remote.client import Answer, RemoteConnection
+from infrope_env.remote.client_errors import CommandError, RemoteError
 from infrope_env.remote.client_messages import Command, EncodePrompts, Forget, Reset, Restore, Save, SetPrompt, Step
 from infrope_env.remote.message import Message
 from infrope_env.remote.server_messages import Result, Seat

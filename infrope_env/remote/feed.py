@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from infrope_env.remote.frame_encoding import Packets, encode_frames, to_mp4
 from infrope_env.remote.message import Encoding
 from infrope_env.remote.outbox import Outbox, OutgoingBlock
 from infrope_env.remote.server_messages import Block
+
+logger = logging.getLogger(__name__)
 
 CLIP_S = 60.0
 """Seconds of the newest blocks that are kept as packets."""
@@ -128,11 +131,14 @@ class BlockFeed:
     async def _run(self) -> None:
         while True:
             job = await self._jobs.get()
-            if isinstance(job, PublishedBlock):
-                self._newest = job
-                await self._send(job)
-            elif job in self._joining:
-                await self._welcome(job)
+            try:
+                if isinstance(job, PublishedBlock):
+                    self._newest = job
+                    await self._send(job)
+                elif job in self._joining:
+                    await self._welcome(job)
+            except Exception:  # one block is lost, not all that follow
+                logger.exception("a block could not be sent")
 
     async def _welcome(self, watcher: Watcher) -> None:
         """Send the newest block to a client that has just come."""

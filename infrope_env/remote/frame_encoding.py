@@ -20,6 +20,8 @@ from infrope_env.remote.message import Encoding
 
 H264 = ENCODINGS["standard"]
 JPEG_QUALITY = 90
+SMALL_FRAME = 3 * 320 * 240
+LARGE_FRAME_THREADS = 4  # a block of 832 x 480 pixels takes an eighth of a second with one
 SPS = 7
 START_CODE = b"\x00\x00\x01"
 
@@ -70,7 +72,7 @@ def _encode_h264(frames: Frames, frame_rate: float) -> Packets:
     encoder.pix_fmt = H264.pixel_format
     encoder.framerate = Fraction(frame_rate).limit_denominator(1001)
     encoder.time_base = 1 / encoder.framerate
-    encoder.thread_count = 1
+    encoder.thread_count = 1 if frames[0].size <= SMALL_FRAME else LARGE_FRAME_THREADS
     encoder.options = dict(H264.options)
     tag_colors(encoder, H264)
     packets = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import gymnasium
 
 from infrope_env.control.frames import Frames
+from infrope_env.control.reset_options import TEXT_OPTIONS
+from infrope_env.errors import shown
 from infrope_env.remote.agent_play import AgentAnswer, AgentPlay
 from infrope_env.remote.client_messages import Command, Reset
 from infrope_env.remote.feed import BlockFeed
@@ -69,12 +71,14 @@ class HostedRollout:
         self.play: LivePlay | AgentPlay | None = None
         self._make_env, self._start, self._metrics, self._fps = make_env, start, metrics, fps
         self._problem: str | None = None
+        self._loading = asyncio.Lock()
 
     async def load(self) -> Env:
         """Return the environment; it is made, in a thread, when there is none."""
-        if self.env is None:
-            self.env = await asyncio.to_thread(self._make_env)
-        return self.env
+        async with self._loading:  # the player who began to load it may have left, and the next one be here
+            if self.env is None:
+                self.env = await asyncio.to_thread(self._make_env)
+            return self.env
 
     async def open_for(self, session: Session) -> None:
         """Begin to play for a session, which has become the owner."""
@@ -140,6 +144,8 @@ class HostedRollout:
             load_picture: Reads the picture of a reset; it runs in a thread.
         """
         try:
+            if isinstance(command, Reset):
+                _require_texts(command.options)
             picture = await asyncio.to_thread(load_picture) if isinstance(command, Reset) else None
             if self.play is None:
                 raise ValueError("the rollout is not ready yet: wait for its first block")
@@ -172,6 +178,13 @@ class HostedRollout:
     def _fail(self, reason: str) -> None:
         if self.owner is not None and self.owner.connection is not None:
             self.owner.connection.end(Error(code="failed", text=reason, retry=False))
+
+
+def _require_texts(options: Mapping[str, str]) -> None:
+    """Raise ValueError for a reset option that is no text: "image" would be a path on the server."""
+    for name in options:
+        if name not in TEXT_OPTIONS:
+            raise ValueError(f"expected reset options to be among {', '.join(TEXT_OPTIONS)}, got {shown(name)}")
 
 
 async def _outcome(future: Future[Any]) -> Any:

@@ -94,7 +94,10 @@ class LivePlay:
         """
         self.paused, self.saved = False, None
         self._env, self._feed, self._metrics, self._on_failure = env, feed, metrics, on_failure
-        self._keyboard = remote_keyboard(playable(env).action_set)
+        action_set = playable(env).action_set
+        self._keyboard = remote_keyboard(action_set)
+        keys = {key for keys in action_set.keys_to_action() for key in keys}
+        self._bound = keys | {button_key(name) for name in action_set.names}
         self._stream = Stream(
             env, self._keyboard, on_replaced=self._keyboard.forget_unshown, on_block=self._block_from_worker
         )
@@ -138,6 +141,8 @@ class LivePlay:
         """Pass a key event to the controller."""
         if isinstance(message, ReleaseAll):
             self._keyboard.release_all()
+        elif message.key not in self._bound:
+            return  # a client cannot fill the memory with keys
         elif message.down:
             now = time.monotonic()
             while now in self._seqs:

@@ -16,7 +16,7 @@ from infrope_env.remote.limits import MOST_QUEUED, RESUME_S, LimitError
 from infrope_env.remote.live_play import LivePlay
 from infrope_env.remote.message import Role
 from infrope_env.remote.metrics import Metrics
-from infrope_env.remote.server_messages import Error, Seat
+from infrope_env.remote.server_messages import Error, Notice, Seat
 from infrope_env.remote.session import Connection, Session
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Lobby:
     Attributes:
         rollouts: The places to play, by id.
         sessions: All sessions by id, the lost ones that can be resumed included.
+        is_closing: Whether the server stops, and takes nobody any more.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Lobby:
         ids = [str(number + 1) for number in range(capacity.players)]
         self.rollouts = {each: HostedRollout(each, make_env, start, metrics, fps) for each in ids}
         self.sessions: dict[str, Session] = {}
+        self.is_closing = False
         self._queue: list[Session] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def say_goodbye(self) -> None:
         """End the connections, because the server stops, and wait for a moment until they know."""
+        self.is_closing = True
         for session in self.sessions.values():
             if session.connection is not None:
                 session.connection.end(Error(code="stopping", text="The server has stopped.", retry=True))
@@ -86,6 +89,11 @@ class Lobby:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for rollout in self.rollouts.values():
             await rollout.close()
+
+    def notify(self, text: str) -> None:
+        """Send a sentence to everybody."""
+        for session in self.sessions.values():
+            session.send(Notice(text=text))
 
     def count(self) -> dict[str, int]:
         """Return the number of sessions by seat."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -50,12 +51,12 @@ def encode(message: Message, body: bytes | None = None) -> Wire:
 
 def decode_from_client(wire: Wire) -> Decoded:
     """Return the message and the body that a client sent; ProtocolError when there is no such message."""
-    return _decode(wire, FROM_CLIENT)
+    return _decode(wire, _readers(FROM_CLIENT), MOST_HEADER_BYTES)
 
 
 def decode_from_server(wire: Wire) -> Decoded:
     """Return the message and the body that a server sent; ProtocolError when there is no such message."""
-    return _decode(wire, FROM_SERVER, most_header_bytes=None)
+    return _decode(wire, _readers(FROM_SERVER), None)
 
 
 def expect(message: Message, kind: type[_Kind]) -> _Kind:
@@ -73,16 +74,15 @@ def version_problem(client: int, server: int = VERSION) -> str:
     return f"The client speaks version {client} of the protocol and the server version {server}: update the {older}."
 
 
-def _decode(wire: Wire, kinds: Iterable[type[Message]], most_header_bytes: int | None = MOST_HEADER_BYTES) -> Decoded:
+def _decode(wire: Wire, readers: Mapping[str, _Reader], most_header_bytes: int | None) -> Decoded:
     header, body = _split(wire, most_header_bytes)
-    by_type = {kind.type: kind for kind in kinds}
     name = header.get("type")
-    kind = by_type.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise ProtocolError(f"expected the type of a message to be one of {', '.join(by_type)}, got {shown(name)}")
-    if body and not kind.has_body:
-        raise ProtocolError(f"expected no body in a message {kind.type!r}, got {len(body)} bytes")
-    return _read(kind, header), body
+    reader = readers.get(name) if isinstance(name, str) else None
+    if reader is None:
+        raise ProtocolError(f"expected the type of a message to be one of {', '.join(readers)}, got {shown(name)}")
+    if body and not reader.kind.has_body:
+        raise ProtocolError(f"expected no body in a message {name!r}, got {len(body)} bytes")
+    return reader.read(header), body
 
 
 def _split(wire: Wire, most: int | None) -> tuple[dict[str, Any], bytes]:
@@ -109,29 +109,52 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-def _read(kind: type[Message], header: Mapping[str, Any]) -> Message:
-    """Return a message of the fields in a header; ProtocolError names the field that is missing or wrong."""
-    values = {}
-    for field, is_valid, wanted in _rules(kind):
-        if field.name in header:
-            value = header[field.name]
-            if not is_valid(value):
-                raise ProtocolError(f"expected {field.name!r} of {kind.type!r} to be {wanted}, got {shown(value)}")
-            values[field.name] = value
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ProtocolError(f"expected a field {field.name!r} in the message {kind.type!r}")
-    return kind(**values)
+@dataclass(frozen=True)
+class _Rule:
+    """A field of a message with the check of its value, and the words for what it accepts."""
+
+    name: str
+    is_required: bool
+    is_valid: Callable[[Any], bool]
+    wanted: str
 
 
-Rule = tuple["dataclasses.Field[Any]", Callable[[Any], bool], str]
+@dataclass(frozen=True)
+class _Reader:
+    """A kind of message with the rules of its fields."""
+
+    kind: type[Message]
+    rules: tuple[_Rule, ...]
+
+    @classmethod
+    def of(cls, kind: type[Message]) -> _Reader:
+        """Return the reader of a kind of message."""
+        types = get_type_hints(kind, include_extras=True)
+        return cls(kind, tuple(_rule(field, types[field.name]) for field in dataclasses.fields(kind)))
+
+    def read(self, header: Mapping[str, Any]) -> Message:
+        """Return the message of a header; ProtocolError names the field that is missing or wrong."""
+        values = {}
+        for rule in self.rules:
+            if rule.name in header:
+                value = values[rule.name] = header[rule.name]
+                if not rule.is_valid(value):
+                    place = f"{rule.name!r} of {self.kind.type!r}"
+                    raise ProtocolError(f"expected {place} to be {rule.wanted}, got {shown(value)}")
+            elif rule.is_required:
+                raise ProtocolError(f"expected a field {rule.name!r} in the message {self.kind.type!r}")
+        return self.kind(**values)
 
 
 @cache
-def _rules(kind: type[Message]) -> tuple[Rule, ...]:
-    """Return every field of a message with the check of its value, and the words for what it accepts."""
-    types = get_type_hints(kind, include_extras=True)
-    fields = dataclasses.fields(kind)
-    return tuple((field, _check_of(types[field.name]), _words_for(types[field.name])) for field in fields)
+def _readers(kinds: tuple[type[Message], ...]) -> dict[str, _Reader]:
+    """Return the readers of kinds of messages, by type."""
+    return {kind.type: _Reader.of(kind) for kind in kinds}
+
+
+def _rule(field: dataclasses.Field[Any], kind: Any) -> _Rule:
+    is_required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    return _Rule(field.name, is_required, _check_of(kind), _words_for(kind))
 
 
 def _check_of(kind: Any) -> Callable[[Any], bool]:

@@ -22,15 +22,16 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from infrope_env.player.log_notices import LogNotices
 from infrope_env.recording.episode import VIDEO
 from infrope_env.recording.wrapper import find_recorder
 from infrope_env.remote.access import Access, Grant
 from infrope_env.remote.client_handler import ClientHandler, Disconnected
 from infrope_env.remote.hosted_rollout import Env, HostedRollout, Start
+from infrope_env.remote.http_protocols import PatientWebSocket, make_protocol
 from infrope_env.remote.limits import MOST_PENDING
 from infrope_env.remote.lobby import Capacity, Lobby
 from infrope_env.remote.metrics import Metrics
-from infrope_env.remote.pending import make_protocol
 from infrope_env.remote.protocol import MOST_MESSAGE_BYTES, VERSION, Wire
 from infrope_env.remote.world_facts import WorldFacts
 
@@ -45,6 +46,8 @@ SAFETY = {
     "Cache-Control": "no-store",
 }
 MOST_CLIP_S = 60.0
+NOTICE_S = 1.0
+EVERY_ADDRESS = ("0.0.0.0", "::")
 STILL_SENDING_S = 20
 """Seconds after which the kernel gives up a connection that takes no data."""
 
@@ -99,6 +102,8 @@ class PlayServer:
         """URL of the page, with the token; the server listens already."""
         assert self._socket is not None
         host, port = self._socket.getsockname()[:2]
+        if host in EVERY_ADDRESS:
+            host = socket.gethostname()
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{port}/" + (f"?token={self.access.token}" if self.access.token else "")
 
@@ -130,23 +135,27 @@ class PlayServer:
         await next(iter(lobby.rollouts.values())).load()
         self.lobby = lobby
         self._handler = ClientHandler(lobby, facts, self.metrics, find_recorder(env) is not None)
-        try:
-            await self._serve(stop, on_ready)
-        finally:
-            await lobby.close()
+        with LogNotices() as log:
+            notices = asyncio.create_task(_pass_on_notices(log, lobby))
+            try:
+                await self._serve(stop, on_ready)
+            finally:
+                notices.cancel()
+                await lobby.close()
 
     async def _serve(self, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         assert self._socket is not None
         config = uvicorn.Config(
             self._app(),
             http=make_protocol(MOST_PENDING),
-            ws="websockets-sansio",
+            ws=PatientWebSocket,
             ws_max_size=MOST_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             ws_ping_interval=None,
             lifespan="off",
             log_config=None,
             access_log=False,
+            log_level="error",  # strangers cannot fill the terminal with warnings
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=5,
@@ -258,6 +267,14 @@ class PlayServer:
 
     def _greeted(self) -> None:
         self._greeting -= 1
+
+
+async def _pass_on_notices(log: LogNotices, lobby: Lobby) -> None:
+    """Show what the terminal shows, such as the progress of a long prompt, to everybody."""
+    while True:
+        await asyncio.sleep(NOTICE_S)
+        if (text := log.take()) is not None:
+            lobby.notify(text)
 
 
 class _Socket:

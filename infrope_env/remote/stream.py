@@ -65,6 +65,10 @@ class RemoteStream:
     """
 
     generating = False
+    keyboard: RemoteKeyboard  # this and what follows comes with the welcome
+    action_set: ActionSet
+    frame_size: tuple[int, int]
+    title: str
 
     def __init__(
         self,
@@ -230,7 +234,11 @@ class RemoteStream:
         self.paused, self._is_away = paused, away
 
     def _add(self, message: Block, body: bytes) -> None:
-        frames = self._decoder.decode(message.encoding, body, message.sizes, self.frame_size)
+        try:
+            frames = self._decoder.decode(message.encoding, body, message.sizes, self.frame_size)
+        except (ValueError, OSError) as error:
+            self._notice = f"A block could not be decoded: {error}"
+            return
         if message.immediate:
             self.keyboard.forget_unshown()
         self.keyboard.answer(message.answers, message.info["block"])

@@ -4,10 +4,13 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import pytest
 
 from infrope_env import cli
+from infrope_env.remote.background import serving
 from tests.tiny_world import tiny_world
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -44,7 +47,7 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 def test_every_example_is_short() -> None:
     lengths = {script: len((EXAMPLES / script).read_text(encoding="utf-8").splitlines()) for script in SCRIPTS}
-    assert len(lengths) == 8 and max(lengths.values()) < LINES, lengths
+    assert len(lengths) == 10 and max(lengths.values()) < LINES, lengths
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -77,6 +80,16 @@ def test_the_agent_tries_every_action_and_then_chooses(shell: Shell, weights: st
     chosen = [line.split()[2] for line in lines if line.startswith("block")]
     assert len(chosen) == 15 and len(set(chosen[:12])) == 12
     assert sum(int(line.split()[1]) for line in lines[15:]) == 15
+
+
+def test_the_remote_player_measures_a_server(shell: Shell, weights: str) -> None:
+    def make() -> gymnasium.Env[Any, Any]:
+        return gymnasium.make("infrope/PocketWorld-v0", weights=weights, disable_env_checker=True)
+
+    with serving(make) as server:
+        lines = shell.run("remote_player.py", server.url, "--minutes", "0.05")
+    printed = {line.rsplit(" ", 1)[0].split("  ")[0] for line in lines}
+    assert {"interval", "key to pixel", "late", "infrope_realtime_factor", "infrope_underruns_total"} <= printed
 
 
 def test_the_storyboard_becomes_a_recording(shell: Shell, weights: str) -> None:

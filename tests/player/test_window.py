@@ -111,9 +111,16 @@ def test_every_field_of_the_readout_changes_the_picture(large: DisplayWindow) ->
     changes: dict[str, object] = {
         "prompt": "a frog", "transition": "switch", "block": 8, "fps": 9.5, "paused": True, "typed": "a wiz",
         "receipts": (Receipt(("right",), 2, "walk_right", 0.0),), "notice": "saved", "bindings": (("e", "wave"),),
+        "trouble": "lost",
     }  # fmt: skip
     for name, value in changes.items():
         assert not np.array_equal(draw(large, readout(**{name: value})), plain), name
+
+
+def test_a_trouble_is_shown_as_long_as_it_lasts_and_without_the_overlay(large: DisplayWindow) -> None:
+    overlay, lost = Overlay(), readout(trouble="The connection was lost.")
+    large.show(FRAME, lambda surface: overlay.draw_essentials(surface, lost, 1000.0))
+    assert not np.array_equal(large.screenshot(), enlarged(FRAME, 96))
 
 
 def test_a_receipt_fades_after_its_block_was_shown(large: DisplayWindow) -> None:

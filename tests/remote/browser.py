@@ -17,6 +17,7 @@ from tests.recording.chromium import PROGRAM
 FOLDER = Path(__file__).parents[2] / "infrope_env" / "remote" / "page"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio"]
 DESKTOP, PHONE = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
+SMALL = ViewportSize(width=420, height=480)  # costs little to draw
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 

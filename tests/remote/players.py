@@ -16,7 +16,7 @@ from infrope_env.remote.client_messages import Key
 from infrope_env.remote.message import Message
 from infrope_env.remote.server_messages import Block, Notice, Seat, State, Welcome
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def fast_env(weights: Path, fps: int = 160) -> gymnasium.Env[Any, Any]:

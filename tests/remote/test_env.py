@@ -17,7 +17,7 @@ import infrope_env  # noqa: F401  # registers the environments
 from infrope_env import env as env_module
 from infrope_env.models.resolve import load_model
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
-from infrope_env.remote.client import RemoteError
+from infrope_env.remote.client_errors import RemoteError
 from infrope_env.remote.env import RemoteEnv
 from infrope_env.remote.server import PlayServer
 from infrope_env.wrappers import FrameByFrame

@@ -11,7 +11,7 @@ import av
 import pytest
 from playwright.sync_api import Browser
 
-from tests.remote.browser import DESKTOP, chromium
+from tests.remote.browser import DESKTOP, SMALL, chromium
 from tests.remote.page_player import LOSS, Player, differences, recorded_world
 from tests.remote.served import serving
 
@@ -54,6 +54,7 @@ def test_keys_walk_jump_and_cut_and_every_press_has_a_receipt(desktop: Player) -
     assert desktop.until_shown(scene="city")["transition"] == "cut"
     desktop.until_answered("cut to city")
     texts = page.locator("#receipts li").all_inner_texts()
+    desktop.keep("browser.png")
     assert any(re.search(r"cut to city\s*block \d+\s+\d+ ms", text) for text in texts), texts
     assert page.locator("#transition").inner_text() in ("cut", "switch")
     assert page.locator(".scene[aria-current]").inner_text().lower().startswith("city")
@@ -77,7 +78,6 @@ def test_a_prompt_is_refused_with_its_letters_and_then_taken_with_others(desktop
     info = desktop.until_shown(prompt="a blue ｐｅｎｇｕｉｎ waves hello — in a dark cave…")
     assert (info["scene"], info["free_prompt"]) == ("cave", True)
     assert page.evaluate("document.activeElement.id") == "screen"
-    desktop.keep("browser.png")
     page.keyboard.press("t")
     page.keyboard.press("ArrowUp")
     assert page.input_value("#prompt-text") == "a blue ｐｅｎｇｕｉｎ waves hello — in a dark cave…"
@@ -181,7 +181,7 @@ def test_a_viewer_watches_and_cannot_play(browser: Browser, desktop: Player) -> 
     desktop.page.click("#share")
     link = desktop.page.input_value("#viewer-link")
     desktop.page.keyboard.press("Escape")
-    viewer = Player(browser.new_context(viewport=DESKTOP), link)
+    viewer = Player(browser.new_context(viewport=SMALL), link)
     viewer.until("globalThis.infrope?.shown")
     assert viewer.page.locator("#link-text").inner_text() == "watching"
     assert not viewer.page.locator("#pause").is_visible() and not viewer.page.locator("#prompt-text").is_visible()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from tests.remote.browser import DESKTOP, FOLDER, PHONE, chromium
+from tests.remote.browser import FOLDER, PHONE, SMALL, chromium
 from tests.remote.network import proxy_to
 from tests.remote.page_player import LOSS, Player, differences, recorded_world
 from tests.remote.served import serving
@@ -71,7 +71,7 @@ def test_a_phone_plays_with_fingers(browser: Browser, open_on: Callable[..., Pla
 def test_a_browser_without_webcodecs_gets_jpeg(
     browser: Browser, open_on: Callable[..., Player], recordings: Path
 ) -> None:
-    context = browser.new_context(viewport=DESKTOP)
+    context = browser.new_context(viewport=SMALL)
     context.add_init_script("delete globalThis.VideoDecoder")  # as on a page without https
     player = open_on(context)
     assert player.page.evaluate("infrope.welcome.encoding") == "jpeg"
@@ -84,7 +84,7 @@ def test_a_cut_connection_shows_at_once_and_comes_back_without_a_stuck_key(
 ) -> None:
     port = int(re.findall(r":(\d+)/", url)[0])
     with proxy_to(port) as network:
-        player = open_on(browser.new_context(viewport=DESKTOP), url.replace(f":{port}/", f":{network.port}/"))
+        player = open_on(browser.new_context(viewport=SMALL), url.replace(f":{port}/", f":{network.port}/"))
         session = player.page.evaluate("infrope.welcome.session")
         player.page.keyboard.down("ArrowLeft")
         player.until_shown(motion="walk_left")
@@ -101,6 +101,9 @@ def test_a_cut_connection_shows_at_once_and_comes_back_without_a_stuck_key(
         assert player.info["motion"] == "walk_left"  # the key is still down
         player.page.keyboard.up("ArrowLeft")
         player.until_shown(motion="stand")
+        player.page.reload()
+        player.play()
+        assert player.page.evaluate("[infrope.welcome.session, infrope.welcome.resumed]") == [session, True]
 
 
 def test_a_page_of_another_version_says_so(browser: Browser, url: str) -> None:

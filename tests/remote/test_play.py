@@ -1,6 +1,7 @@
 """Live play on a server: keys and their answers, commands, viewers, the queue, videos and metrics."""
 
 import io
+import logging
 import time
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ from PIL import Image
 
 from infrope_env.control.frames import valid_frames
 from infrope_env.recording.wrapper import RecordRollout
-from infrope_env.remote.client import CommandError, RemoteError
+from infrope_env.remote.client_errors import CommandError, RemoteError
 from infrope_env.remote.client_messages import (
     NewWorld,
     Pause,
@@ -28,6 +29,7 @@ from infrope_env.remote.client_messages import (
     Step,
 )
 from infrope_env.remote.frame_encoding import encode_frames
+from infrope_env.remote.live_play import LivePlay
 from infrope_env.remote.lobby import Capacity
 from infrope_env.remote.protocol import MOST_PICTURE_BYTES
 from infrope_env.remote.server import PlayServer
@@ -70,6 +72,18 @@ def test_a_key_is_answered_by_the_block_that_is_made_after_it(server: PlayServer
         player.wait(lambda: player.blocks[-1][0].info["motion"] == "stand")
         numbers = [block.seq for block, *_ in player.blocks]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_keys_without_a_binding_are_not_kept(server: PlayServer) -> None:
+    with playing(server.url) as player:
+        player.wait_for_blocks(1)
+        for i in range(50):
+            player.key(f"no-such-key-{i}", True)
+        jump = player.answer_to(player.tap("space"))
+        assert jump.info["motion"] == "jump"
+        assert server.lobby is not None
+        play = server.lobby.rollouts["1"].play
+        assert isinstance(play, LivePlay) and not play._keyboard._held
 
 
 def test_key_events_that_came_already_are_ignored(server: PlayServer) -> None:
@@ -282,6 +296,12 @@ def test_a_server_that_stops_says_so(tiny_weights: Path) -> None:
         player.wait_for_blocks(1)
     assert player.wait(lambda: player.losses)[0] == "The server has stopped."
     player.connection.close()
+
+
+def test_what_the_terminal_shows_reaches_the_players(server: PlayServer) -> None:
+    with playing(server.url) as player:
+        logging.getLogger("infrope_env.text.progress").info("encoding prompts: 1 of 1, 39 s each")
+        assert player.wait(lambda: player.notices) == ["encoding prompts: 1 of 1, 39 s each"]
 
 
 def test_the_limits_of_pictures_are_in_the_welcome(server: PlayServer) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from infrope_env.remote.limits import MOST_UNACKNOWLEDGED
 from infrope_env.remote.lobby import Capacity
 from infrope_env.remote.server import PlayServer
 from tests.remote.network import proxy_to
@@ -50,3 +51,17 @@ def test_two_viewers_one_of_them_slow_cost_the_player_nothing(tiny_weights: Path
         numbers = [block.seq for block, *_ in slow.blocks]
         assert numbers == sorted(numbers) and all(len(body) == sum(b.sizes) for b, body, _ in slow.blocks)
         assert server.metrics.counters["blocks_dropped"] >= 4
+
+
+def test_a_slow_player_loses_no_block_its_rollout_waits(tiny_weights: Path) -> None:
+    block_bytes = 12 * 32 * 48 * 3
+    with (
+        serving(lambda: fast_env(tiny_weights, 160), capacity=Capacity()) as server,
+        proxy_to(port_of(server), block_bytes / 0.3) as proxy,  # a block lasts 75 ms, and takes four times as long
+        playing(server.url.replace(f":{port_of(server)}", f":{proxy.port}")) as player,
+    ):
+        player.wait_for_blocks(12)
+        numbers = [block.seq for block, *_ in player.blocks]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert sum(block.dropped for block, *_ in player.blocks) == 0
+        assert server.metrics.counters["blocks"] <= len(player.blocks) + MOST_UNACKNOWLEDGED + 2

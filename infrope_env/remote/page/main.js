@@ -66,6 +66,7 @@ function refresh() {
   element("open-picture").disabled = !mayPlay || !welcome?.pictures;
   element("clip").disabled = !session.connection.isOpen;
   element("recording").disabled = !session.connection.isOpen || !welcome?.recording;
+  element("recording").title = welcome?.recording === false ? "The server was started without --record" : "";
   element("share").disabled = !seat?.viewer_path;
   const pause = element("pause");
   pause.setAttribute("aria-pressed", String(state.paused));

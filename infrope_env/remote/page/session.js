@@ -43,6 +43,10 @@ export class Session {
     return this.connection.isOpen && this.seat?.seat === "player";
   }
 
+  get mayResume() {
+    return this.seat?.seat === "player";
+  }
+
   // Keys and buttons.
 
   /** A key goes down, or an on-screen button, whose key has the form "action:NAME". */
@@ -141,6 +145,8 @@ export class Session {
     this.#decoder?.close();
     this.#decoder = makeDecoder(welcome);
     if (isFirst) this.#arrange(height, width);
+    else if (!welcome.resumed) toast("The world was kept for a while and is gone: this is a new one.", true);
+    if (isFirst && welcome.seat === "queued") toast("All seats are taken: you watch until it is your turn.");
     this.playback.gap();
     this.receipts.forgetUnshown(true);
     this.#setState({ ...this.state, paused: welcome.paused, saved: welcome.saved });
@@ -163,7 +169,7 @@ export class Session {
     else if (header.type === "seat") this.#setSeat(header);
     else if (header.type === "state") this.#setState(header);
     else if (header.type === "ping" && header.rtt_ms) this.#rttMs = header.rtt_ms;
-    else if (header.type === "notice") toast(header.text, true);
+    else if (header.type === "notice") toast(header.text);
   }
 
   #setSeat(seat) {
@@ -232,8 +238,9 @@ export class Session {
   #phase(name, sentence) {
     if (name === "connecting") showPhase("connecting", { link: "connecting", title: "Connecting", text: "to the server" });
     if (name === "lost") {
-      const text = `${sentence} Your world is kept for a minute.`.trim();
-      showPhase("lost", { link: "connection lost", title: "Connection lost", text: `Connecting again. ${text}` });
+      const kept = this.mayResume ? `Your world is kept for ${this.welcome.resume_s} s.` : "";
+      const text = ["Connecting again.", sentence, kept].filter(Boolean).join(" ");
+      showPhase("lost", { link: "connection lost", title: "Connection lost", text });
       this.#controls?.enable(false);
     }
     if (name === "refused") showPhase("refused", { link: "not connected", title: "Not connected", text: sentence, retry: true });

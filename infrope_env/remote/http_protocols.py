@@ -1,4 +1,4 @@
-"""A bound on connections that have not asked for anything: a thousand idle ones cost a server nothing."""
+"""uvicorn's protocols, bounded: idle connections cost a server nothing, and too large a message is refused in words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,40 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from infrope_env.remote.limits import REQUEST_S
+
+LAST_WORDS_S = 2.0
+"""Seconds in which a client that breaks the protocol can read why, while what it sends is discarded."""
+
+
+class PatientWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket whose client learns why it is closed even while it sends.
+
+    Data that is not read when a connection is closed resets it, and with it the close frame on its way.
+    """
+
+    _is_discarding = False
+
+    def data_received(self, data: bytes) -> None:
+        """Handle data, or discard it once the connection has failed."""
+        if not self._is_discarding:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """Send the reason, end the own side, and close when the client has closed or the time is up."""
+        assert self.conn.close_sent is not None
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._is_discarding = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LAST_WORDS_S, self.transport.abort)
 
 
 class PendingConnections:
