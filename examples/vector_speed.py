@@ -11,11 +11,11 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+import psutil
 import torch
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
@@ -28,10 +28,8 @@ Actions = Callable[[int], np.ndarray]
 
 
 def own_mb() -> float:
-    """Return the resident memory of this process in MB; 0 where there is no /proc."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+    """Return the resident memory of this process in MB."""
+    return psutil.Process().memory_info().rss / 2**20
 
 
 def step_ms(envs: Any, actions: Actions, blocks: int) -> float:
