@@ -57,10 +57,13 @@ for (const [id, act] of Object.entries(buttons)) {
   });
 }
 
+for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", backToPicture);
+
 /** Show what the session allows now. */
 function refresh() {
   const { mayPlay, state, seat, welcome } = session;
-  for (const id of ["pause", "save", "world", "switch", "cut", "prompt-text"]) element(id).disabled = !mayPlay;
+  for (const id of ["pause", "save", "world", "switch", "cut"]) element(id).disabled = !mayPlay;
+  prompt.input.disabled = seat !== null && seat.seat !== "player"; // not while the connection is lost: somebody may type
   element("step").disabled = !mayPlay || !state.paused;
   element("restore").disabled = !mayPlay || state.saved === null;
   element("open-picture").disabled = !mayPlay || !welcome?.pictures;
