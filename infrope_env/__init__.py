@@ -16,10 +16,13 @@ The modules in the order in which an action becomes pixels; each imports only fr
                       env_live.py shows one in real time while a thread of env_worker.py makes the next;
                       reward.py finds and calls a reward function
     recording/        rollouts on disk: the RecordRollout wrapper, writer, reader, replay
+    export/           recordings as datasets and benchmark entries
     wrappers.py       other views of an environment: frame by frame, newest frame, stacked frames, numeric info
+    vector_env.py     InfinityRopeVectorEnv makes many rows in one forward pass; vector_rows.py has the rows
     remote/           one server, one protocol: a page for browsers, the window and the environment over the network
     bench.py          the time of a block, by part
     doctor.py         whether play works on this machine; machine.py asks the system, findings.py has the lines
+    fleet/            many rollouts by many processes, on Ray
     cli.py            the `infrope` command; cli_options.py has the options that its subcommands share
 
 The package `controllers` beside this one gives the controllers of `control/` shorter names; nothing here imports it.
@@ -47,6 +50,7 @@ for _id, _name in (("PocketWorld", "pocket"), ("Wan", "wan")):
         gymnasium.register(
             id=f"infrope/{_id}{_suffix}-v0",
             entry_point="infrope_env.env:InfinityRopeEnv",
+            vector_entry_point=None if _wrappers else "infrope_env.vector_env:InfinityRopeVectorEnv",
             additional_wrappers=_wrappers,
             kwargs={"actions": _name, "weights": _name},
         )

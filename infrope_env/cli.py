@@ -1,4 +1,4 @@
-"""The `infrope` command: play, serve, record, replay, export, bench, weights, doctor.
+"""The `infrope` command: play, serve, record, replay, export, fleet, bench, weights, doctor.
 
 Bad input ends with one sentence on stderr and exit code 2. Each subcommand imports what it needs when it runs, so that
 `infrope --help` imports no torch.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from infrope_env.cli_export import Export
+from infrope_env.cli_fleet import Fleet
 from infrope_env.cli_options import EnvironmentOptions, MachineOptions, RolloutOptions
 from infrope_env.cli_serve import Serve
 from infrope_env.control.actions import ActionSet
@@ -301,7 +302,9 @@ def _log_on_stderr() -> Iterator[None]:
         logger.propagate = propagate
 
 
-def _parse(arguments: Sequence[str] | None) -> Play | Serve | Record | Replay | Export | Bench | Weights | Doctor:
+def _parse(
+    arguments: Sequence[str] | None,
+) -> Play | Serve | Record | Replay | Export | Fleet | Bench | Weights | Doctor:
     """Parse the arguments; a mistake raises ValueError with the first sentence of tyro's framed message."""
     stderr = io.StringIO()
     try:
@@ -333,6 +336,7 @@ def _subcommands() -> Any:
         | Annotated[Record, subcommand("record")]
         | Annotated[Replay, subcommand("replay")]
         | Annotated[Export, subcommand("export")]
+        | Annotated[Fleet, subcommand("fleet")]
         | Annotated[Bench, subcommand("bench")]
         | Annotated[Weights, subcommand("weights")]
         | Annotated[Doctor, subcommand("doctor")]

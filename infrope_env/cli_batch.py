@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infrope_env.control.playable import playable
-from infrope_env.control.storyboard import FPS, FRAMES_PER_LATENT
+from infrope_env.control.storyboard import blocks_in
 
 if TYPE_CHECKING:
     from infrope_env.cli_options import RolloutOptions
@@ -44,7 +44,7 @@ def record_prompts(
         raise ValueError(f"expected --seconds to be more than 0 and at most 1,000,000, got {seconds:g}")
     texts, first = read_prompts(prompts), options.seed or 0
     with contextlib.closing(options.make_env()) as env:
-        blocks = max(1, int(seconds * FPS / (FRAMES_PER_LATENT * playable(env).window.block)))
+        blocks = blocks_in(seconds, playable(env).window.block)
         outcome = record_batch(env, texts, range(first, first + seeds), blocks, out, _print_progress, quality)
     print(f"{outcome.made} rollouts of {blocks} blocks made in {out}, {outcome.kept} there already")
     for _, reason in outcome.refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ import tyro
 if TYPE_CHECKING:
     from infrope_env.export.exporter import Outcome, Target
 
+Format = Literal["lerobot", "vbench", "wbench", "frames"]
 INCOMPLETE = 1
 """Exit code when episodes were left out."""
 
@@ -23,7 +25,7 @@ class Export:
 
     episodes: tyro.conf.Positional[tuple[Path, ...]]
     """Episodes, or folders of them."""
-    to: Literal["lerobot", "vbench", "wbench", "frames"]
+    to: Format
     """lerobot: a dataset, format v3.0. vbench, wbench: videos and prompts as the benchmark reads them. frames: PNG."""
     out: Path
     """Folder of the export; episodes are added to those it has."""
@@ -39,40 +41,51 @@ class Export:
 
         if not self.episodes:
             raise ValueError("expected episodes, or folders of them, such as 'infrope export rollouts --to frames'")
-        make_target = self._target()
-        outcome = export(find_episodes(self.episodes), self.out, make_target, self.tampered, _print_progress)
-        return _print_outcome(outcome, self.out)
-
-    def _target(self) -> Callable[[Path], Target]:
-        if (self.to == "wbench") != (self.cases is not None):
-            raise ValueError("--to wbench and --cases, the folder of WBench's case files, belong together")
-        if self.to == "lerobot":
-            return _open_lerobot
-        if self.to == "vbench":
-            from infrope_env.export.vbench import VBenchFolder
-
-            return VBenchFolder
-        if self.cases is not None:
-            from infrope_env.export.wbench import WBenchFolder, read_cases
-
-            cases = read_cases(self.cases)
-            return lambda out: WBenchFolder(out, cases)
-        from infrope_env.export.frames import FramesFolder
-
-        return FramesFolder
+        make_target, episodes = find_target(self.to, self.cases), find_episodes(self.episodes)
+        report = partial(_print_progress, len(episodes))
+        outcome = export(episodes, self.out, make_target, self.tampered, report)
+        return print_outcome(outcome, self.out)
 
 
-def _open_lerobot(out: Path) -> Target:
+def find_target(to: Format, cases: Path | None = None) -> Callable[[Path], Target]:
+    """Return what opens an exported folder in a format.
+
+    Args:
+        to: The format.
+        cases: Folder of WBench's case files.
+
+    Raises:
+        ValueError: A package is missing, or the cases do not belong to the format or cannot be read.
+    """
+    if (to == "wbench") != (cases is not None):
+        raise ValueError("--to wbench and --cases, the folder of WBench's case files, belong together")
+    if to == "lerobot":
+        return _lerobot()
+    if to == "vbench":
+        from infrope_env.export.vbench import VBenchFolder
+
+        return VBenchFolder
+    if cases is not None:
+        from infrope_env.export.wbench import WBenchFolder, read_cases
+
+        found = read_cases(cases)
+        return lambda out: WBenchFolder(out, found)
+    from infrope_env.export.frames import FramesFolder
+
+    return FramesFolder
+
+
+def _lerobot() -> Callable[[Path], Target]:
     try:
         from infrope_env.export.lerobot import LeRobotFolder
     except ModuleNotFoundError as error:
         if error.name != "pyarrow":
             raise
         raise ValueError("--to lerobot needs pyarrow: pip install 'infrope-env[export]'") from error
-    return LeRobotFolder(out)
+    return LeRobotFolder
 
 
-def _print_progress(number: int, total: int, folder: Path) -> None:
+def _print_progress(total: int, number: int, folder: Path) -> None:
     """Draw a progress bar on stderr."""
     bar = "#" * (30 * number // total)
     print(
@@ -82,7 +95,7 @@ def _print_progress(number: int, total: int, folder: Path) -> None:
     )
 
 
-def _print_outcome(outcome: Outcome, out: Path) -> int:
+def print_outcome(outcome: Outcome, out: Path) -> int:
     """Print what was done, one line per finding, and return the exit code."""
     for folder, remark in outcome.remarks:
         print(f"{folder}: {remark}")

@@ -55,10 +55,12 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         timings: Seconds that the newest block took: text_s, denoise_s, commit_s, decode_s, total_s. The commit pass is
             that of the block before, and 0 where that was made earlier.
         seed_used: Seed of the current rollout's noise.
+        start: Names and prompt with which every episode starts, unless a reset has others; changes hold from the next.
         names_used: Names and prompt with which the current rollout was reset, by option.
         picture: Picture from which the current rollout started, at the frame size, H W 3; None if from noise.
     """
 
+    batch = 1  # rollouts that are made in one forward pass
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_SECOND}  # noqa: RUF012
 
     def __init__(
@@ -118,8 +120,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
-        self._start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
-        self.steering = self.action_set.start(**self._start)
+        self.start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
+        self.steering = self.action_set.start(**self.start)
         limit_threads()
         options = LoadOptions(decoder, device, dtype, text_device, text_dtype, offload, compile, lora, sampler)
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
@@ -162,10 +164,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
                 picture, or the model has no encoder for one.
         """
         limit_threads()
-        start = ResetOptions.parse(options).over(self._start)
-        steering = self.action_set.start(**start.texts)
-        self._prompt_cache.embedding(steering.prompt)  # these three raise before anything has changed
-        picture = None if start.image is None else self._codec.load_picture(start.image)
+        start, steering, picture = self.plan_reset(options)
         np_random(seed)
         self._renderer.begin_episode(self.render_mode)
         self.newest, self.picture = None, picture
@@ -188,18 +187,29 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             ResetNeeded: Before the first reset, and after an interrupted block.
             ValueError: There is no such action.
         """
+        steering, transition = self.plan_step(action)
+        observation, info = self._advance(steering, transition, int(action))
+        reward, terminated = compute_reward(self._reward, observation, info)
+        is_last = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
+        return observation, reward, terminated, is_last or self._renderer.window_closed, info
+
+    def plan_reset(self, options: Mapping[str, Any] | None) -> tuple[ResetOptions, Steering, Frames | None]:
+        """Return what `reset` would start with, and its picture; errors as in `reset`, and nothing changes."""
+        start = ResetOptions.parse(options).over(self.start)
+        steering = self.action_set.start(**start.texts)
+        self.embed(steering.prompt)
+        return start, steering, None if start.image is None else self._codec.load_picture(start.image)
+
+    def plan_step(self, action: Action) -> tuple[Steering, Transition]:
+        """Return what `step` would steer to, and its transition; errors as in `step`, and nothing changes."""
         _, shown = self._require_reset("step")
         if not self.action_space.contains(action):
             names = ", ".join(f"{index} {name}" for index, name in enumerate(self.action_names))
             raise ValueError(f"expected an action from 0 to {len(self.action_names) - 1} ({names}), got {action!r}")
         cut_requested = self.pending_prompt is not None and self.pending_prompt.cut
-        steering, transition = self.action_set.steer(
+        return self.action_set.steer(
             self.steering, int(action), shown_prompt=shown["prompt"], cut_requested=cut_requested
         )
-        observation, info = self._advance(steering, transition, int(action))
-        reward, terminated = compute_reward(self._reward, observation, info)
-        is_last = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
-        return observation, reward, terminated, is_last or self._renderer.window_closed, info
 
     def render(self) -> Frames | list[Frames] | None:  # type: ignore[override]
         """Return the newest pixel frame ("rgb_array") or all since the last call ("rgb_array_list"); otherwise None."""
@@ -237,6 +247,15 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._rollout.commit()
         self._rollout.draw_ahead()
 
+    def commit_early(self) -> None:
+        """Do the work of `commit` on a GPU, where it is only queued: it runs while the caller chooses an action."""
+        self._rollout.commit()
+        self._rollout.draw_ahead()
+
+    def embed(self, text: str) -> Tensor:
+        """Return the embedding of a prompt, 1 text_len text_dim; ValueError if the text encoder cannot read it."""
+        return self._prompt_cache.embedding(text)
+
     def set_prompt(self, text: str, cut: bool = False) -> None:
         """Put free text in force from the next block on, until an action changes the motion or the scene.
 
@@ -248,7 +267,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             ValueError: The text encoder cannot read the text; nothing has changed.
         """
         _, shown = self._require_reset("set_prompt")
-        self._prompt_cache.embedding(text)
+        self.embed(text)
         names_shown = replace(self.steering, subject=shown["subject"], scene=shown["scene"])
         steering, request = self.action_set.set_prompt(names_shown, text), PromptRequest(text, cut)
         self.steering, self.pending_prompt = steering, request  # in one line, so that Ctrl-C does not part them
@@ -326,7 +345,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         A block interrupted later (by Ctrl-C, by a full GPU) leaves `newest` None until a reset or a restore.
         """
         started = time.perf_counter()
-        embedding = self._prompt_cache.embedding(steering.prompt)
+        embedding = self.embed(steering.prompt)
         encoded = time.perf_counter()
         self.newest = None
         if transition is Transition.START:
@@ -343,8 +362,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
         self.timings = parts | {"total_s": ended - started}
         if self.model.device.type == "cuda":
-            self._rollout.commit()  # only queued here: it runs while the caller chooses the next action
-            self._rollout.draw_ahead()
+            self.commit_early()
         self.steering, self.pending_prompt, self.block_id = steering, None, new_block_id()
         if transition in (Transition.START, Transition.CUT):
             self._prompt_cache.encode_in_background(self.action_set.prompts_nearest_first(steering))

@@ -19,7 +19,7 @@ from infrope_env import cli
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("infrope_env/", "controllers/", "examples/", "tests/", ".ci/")
-SUBCOMMANDS = ("play", "serve", "record", "replay", "export", "bench", "weights")
+SUBCOMMANDS = ("play", "serve", "record", "replay", "export", "fleet", "bench", "weights")
 FOREIGN_OPTIONS = {"--help", "--index-url"}  # every program's, and pip's
 BLOCK = re.compile(r"(?:<!-- excerpt: (?P<source>\S+) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```", re.DOTALL | re.M)
 

@@ -118,7 +118,7 @@ def test_without_a_gpu_wan_is_a_problem_unless_the_processor_is_asked_for(capsys
     assert code == 1 and lines["GPU"].startswith("problem") and "--device cpu" in lines["GPU"]
     code, lines = wan(capsys, "--device", "cpu")
     assert code == 0 and lines["speed"].startswith("note") and "takes minutes" in lines["speed"]
-    assert "on the processor, about 40 s each, " in lines["prompts"]
+    assert "on the processor, about 20 s each, " in lines["prompts"]
 
 
 def test_a_full_disk_and_little_memory_are_problems(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,9 @@ def test_a_worker_makes_the_blocks_and_the_calling_thread_shows_them(human, monk
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_block_is_made_under_the_torch_settings_of_its_caller(human, env):
+def test_a_block_is_made_under_the_torch_settings_of_its_caller(tiny_weights, opened):
+    arguments = {"weights": str(tiny_weights), "device": "cpu", "dtype": "float32"}
+    human, env = InfinityRopeEnv(render_mode="human", **arguments), InfinityRopeEnv(**arguments)
     for each in (human, env):
         each.reset(seed=0)
     with torch.autocast("cpu", torch.bfloat16):

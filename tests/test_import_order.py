@@ -40,8 +40,11 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("infrope_env.env",),
     ("infrope_env.recording",),
     ("infrope_env.wrappers", "infrope_env.bench", "infrope_env.doctor", "infrope_env.export", "infrope_env.remote"),
+    ("infrope_env.vector_rows",),
+    ("infrope_env.vector_env",),
     ("infrope_env.cli_options", "infrope_env.cli_export"),
-    ("infrope_env.cli_batch", "infrope_env.cli_connect", "infrope_env.cli_serve"),
+    ("infrope_env.cli_batch", "infrope_env.cli_connect", "infrope_env.cli_serve", "infrope_env.fleet"),
+    ("infrope_env.cli_fleet",),
     ("infrope_env.cli",),
     ("infrope_env",),  # the package itself: __init__.py registers ids, and makes environments when it is called
     ("controllers",),  # on top, because a user's module of that name may hide it

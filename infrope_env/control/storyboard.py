@@ -184,14 +184,23 @@ def parse(text: str, compat: str | None = None, block: int = 3) -> Storyboard:
     return Storyboard(shots, _fit(lines, shots), block, compat)
 
 
+def blocks_in(seconds: float, block: int) -> int:
+    """Return the number of whole blocks that fit into a duration, at least 1.
+
+    Args:
+        seconds: The duration.
+        block: Latent frames per block.
+    """
+    return max(1, math.floor(seconds * FPS / (FRAMES_PER_LATENT * block)))
+
+
 def _shot(part: str, block: int) -> Shot:
     prompt = DURATION.sub("", part).strip()
     duration = DURATION.search(part)
     if duration is None:
         return Shot(prompt, UNTIMED_BLOCKS, cut=False)
     seconds = min(float(duration[1]), MOST_SECONDS)
-    blocks = max(1, math.floor(seconds * FPS / (FRAMES_PER_LATENT * block)))
-    return Shot(prompt, blocks, cut=duration[2] == "#", seconds=seconds)
+    return Shot(prompt, blocks_in(seconds, block), cut=duration[2] == "#", seconds=seconds)
 
 
 def _fit(lines: list[str], shots: tuple[Shot, ...]) -> tuple[str, ...]:

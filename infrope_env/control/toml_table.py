@@ -95,6 +95,20 @@ class Table:
         """Return a string, or None when the key is missing."""
         return self.text(key) if key in self.values else None
 
+    def count(self, key: str, least: int = 0) -> int | None:
+        """Return a whole number, or None when the key is missing; ValueError when it is less than `least`."""
+        value = self.values.get(key)
+        if key in self.values and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise self.mistake(key, f"expected a whole number of at least {least}, got {shown(value)}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return true or false; false when the key is missing."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self.mistake(key, f"expected true or false, got {shown(value)}")
+        return value
+
     def texts(self, key: str, kind: str = "strings") -> tuple[str, ...]:
         """Return a list of strings, empty when the key is missing; `kind` names them in the error message."""
         value = self.values.get(key, [])

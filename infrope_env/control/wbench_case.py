@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infrope_env.control.storyboard import FPS, FRAMES_PER_LATENT, Shot, Storyboard
+from infrope_env.control.storyboard import Shot, Storyboard, blocks_in
 from infrope_env.errors import shown
 
 TURN_SECONDS = 4.0
@@ -69,7 +69,7 @@ def case_storyboard(case: Mapping[str, Any], block: int, seconds: float = TURN_S
     Raises:
         ValueError: The case has a mistake.
     """
-    blocks = max(1, int(seconds * FPS / (FRAMES_PER_LATENT * block)))
+    blocks = blocks_in(seconds, block)
     return Storyboard(tuple(Shot(prompt, blocks, cut=False) for prompt in case_prompts(case)), (), block)
 
 

@@ -8,7 +8,8 @@ rotated once per block, and behind them the block's own. A `Layout` lists the vi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -144,17 +145,66 @@ class LayerContext:
         self.values[:, :, -block_tokens:] = value
 
 
+@dataclass
+class BatchContext:
+    """One layer's contexts of a batch whose rows see different numbers of frames. Nothing is padded.
+
+    Attributes:
+        groups: Rows that see equally many frames, and their context; the groups cover all rows in order.
+    """
+
+    groups: Sequence[tuple[slice, LayerContext]]
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend once per number of visible frames; arguments as in `LayerContext.attend`."""
+        return torch.cat([context.attend(query[rows], key[rows], value[rows]) for rows, context in self.groups])
+
+    def write_kv(self, key: Tensor, value: Tensor) -> None:
+        """Write every row's keys and values, un-rotated, behind its context's."""
+        for rows, context in self.groups:
+            context.write_kv(key[rows], value[rows])
+
+
 class ContextBuffers:
     """Preallocated keys and values for one block's attention, all layers; smaller layouts use a part of them."""
 
     def __init__(self, shape: CacheShape, block: int, device: torch.device, dtype: torch.dtype) -> None:
-        self._tokens_per_frame = shape.tokens_per_frame
-        self._block_tokens = block * shape.tokens_per_frame
-        self._keys = shape.allocate(device, dtype).flatten(3, 4)  # layers b heads (slots n) head_dim
-        self._values = torch.zeros_like(self._keys)
-        self._fresh_keys = torch.zeros_like(self._keys[:, :, :, : self._block_tokens])
-        self._visible_tokens = 0
-        self._group = max(1, ROTATED_AT_ONCE // self._keys[0, :, :, : shape.tokens_per_frame].numel())  # layers
+        keys = shape.allocate(device, dtype).flatten(3, 4)  # layers b heads (slots n) head_dim
+        self._use(
+            keys, torch.zeros_like(keys), torch.zeros_like(keys[:, :, :, : block * shape.tokens_per_frame]), shape
+        )
+
+    def _use(self, keys: Tensor, values: Tensor, fresh_keys: Tensor, shape: CacheShape) -> None:
+        self._keys, self._values, self._fresh_keys, self._shape = keys, values, fresh_keys, shape
+        self._tokens_per_frame, self._block_tokens = shape.tokens_per_frame, fresh_keys.shape[3]
+        self._layout, self._visible_tokens = Layout((), (), ()), 0
+        self._group = max(1, ROTATED_AT_ONCE // keys[0, :, :, : shape.tokens_per_frame].numel())  # layers
+
+    def row(self, row: int) -> ContextBuffers:
+        """Return the buffers of one row of the batch, which share its memory."""
+        view, rows = object.__new__(ContextBuffers), slice(row, row + 1)
+        view._use(self._keys[:, rows], self._values[:, rows], self._fresh_keys[:, rows], replace(self._shape, batch=1))
+        return view
+
+    def batch_contexts(self, rows: Sequence[ContextBuffers], first: int, table: RotaryTable) -> list[BatchContext]:
+        """Return the contexts of consecutive rows, by layer, for one forward pass of all of them.
+
+        Args:
+            rows: Buffers of rows `first`, `first` + 1, ..., each with its newest layout gathered.
+            first: Index of the first of them in this batch.
+            table: Rotations by coordinate.
+        """
+        layers: list[list[tuple[slice, LayerContext]]] = [[] for _ in self._keys]
+        start = 0
+        for visible, same in groupby(rows, key=lambda row: row._visible_tokens):
+            group = list(same)
+            inside, outside = slice(start, start + len(group)), slice(first + start, first + start + len(group))
+            rotation, start = table.of_rows([row._layout.block for row in group]), inside.stop
+            fresh = self._fresh_keys[:, :, :, : group[0]._block_tokens]
+            for layer, groups in enumerate(layers):
+                keys, values = (tensor[layer, outside, :, :visible] for tensor in (self._keys, self._values))
+                groups.append((inside, LayerContext(keys, values, fresh[layer, outside], rotation)))
+        return [BatchContext(groups) for groups in layers]
 
     def gather(self, cache: KeyValueCache, layout: Layout, table: RotaryTable) -> list[LayerContext]:
         """Copy the visible frames out of the cache, rotate their keys, and make room for the block behind them.
@@ -177,7 +227,7 @@ class ContextBuffers:
             for keys, cached in zip(self._keys.split(self._group), cache.keys.split(self._group), strict=True):
                 keys[:, :, :, tokens] = rotate(cached[:, :, :, slot], rotation)
             self._values[:, :, :, tokens] = cache.values[:, :, :, slot]
-        self._block_tokens = len(layout.block) * n
+        self._layout, self._block_tokens = layout, len(layout.block) * n
         self._visible_tokens = len(slots) * n + self._block_tokens
         rotation, visible = table.at(layout.block), slice(0, self._visible_tokens)
         return [

@@ -31,22 +31,39 @@ ContextHook = Callable[[Layout, tuple[int, ...], list[LayerContext]], Sequence[A
 
 
 @dataclass(frozen=True)
+class PreparedBlock:
+    """Everything that the forward passes of a block read besides its latents.
+
+    Attributes:
+        text: Cross-attention keys and values of its prompt.
+        contexts: Contexts by layer, in the buffers, which nothing else uses until the commit pass is done.
+        layout: Layout of the block.
+        transition: How it follows the block before it.
+        cache: Cache that the block sees: the rollout's own, or the one that "recache" made.
+        buffers: Buffers of the contexts.
+        started: Time at which its making began, by `time.perf_counter`.
+    """
+
+    text: TextKV
+    contexts: Sequence[AttentionContext]
+    layout: Layout
+    transition: Transition
+    cache: KeyValueCache
+    buffers: ContextBuffers
+    started: float
+
+
+@dataclass(frozen=True)
 class DueCommit:
     """Input of the commit pass of a denoised block.
 
     Attributes:
         latents: Clean latents of the block, b f c h w.
-        text: Cross-attention keys and values of its prompt.
-        contexts: Contexts by layer, in the buffers of the rollout, which nothing else uses until the pass is done.
-        layout: Layout of the block.
-        cache: Cache that the block saw: the rollout's own, or the one that "recache" made.
+        block: What its forward passes read.
     """
 
     latents: Tensor
-    text: TextKV
-    contexts: Sequence[AttentionContext]
-    layout: Layout
-    cache: KeyValueCache
+    block: PreparedBlock
 
 
 class Rollout:
@@ -59,6 +76,8 @@ class Rollout:
         next_block: Index of the block that is made next; prefilled blocks count.
         schedule: Noise levels of every block but the first.
         first_schedule: Noise levels of the first block that is generated; prefilled blocks do not count.
+        rotary_table: Rotations by coordinate.
+        commit_modulation: Modulation of the commit pass, at timestep 0.
         timings: Seconds of the newest block: denoise_s, including the passes of "recache"; commit_s, of the commit
             passes that ran since its making began.
     """
@@ -96,7 +115,7 @@ class Rollout:
         self.device, self.dtype = parameter.device, parameter.dtype
         self._layout_rule, self._context_hook = layout_rule, context_hook
         config = model.config
-        self._rotary_table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
+        self.rotary_table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
         self._block_noise = BlockNoise(self.device, self.dtype)
         self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
         self._due: DueCommit | None = None  # of the newest block
@@ -118,7 +137,7 @@ class Rollout:
         """
         self._resize_batch(batch)
         self._modulations = {schedule: self._modulate(schedule) for schedule in {self.schedule, self.first_schedule}}
-        self._commit_modulation, self._text = self.model.modulate(torch.zeros(1, device=self.device)), None
+        self.commit_modulation, self._text = self.model.modulate(torch.zeros(1, device=self.device)), None
         self._due = None
         self.cache.keep(())
         self._latents = {}
@@ -153,17 +172,46 @@ class Rollout:
         Raises:
             ValueError: The embedding has another shape, or a coordinate is outside the rotary table.
         """
-        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
+        self.begin_timings()
         self.commit()
+        block = self.prepare(embedding, transition, self._buffers)
+        noise = self.take_noise()
+        return self.finish(block, self.denoise(noise, block.text, block.contexts))
+
+    def begin_timings(self) -> None:
+        """Begin the timings of the next block, of which a commit pass that is due is a part."""
+        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
+
+    def lay_out(self, transition: Transition) -> Layout:
+        """Return the layout of the next block."""
+        return self._layout_rule(self.cache.frame_ids, transition, self.window)
+
+    def prepare(self, embedding: Tensor, transition: Transition, buffers: ContextBuffers) -> PreparedBlock:
+        """Project the prompt of the next block, lay it out and rotate the keys that it sees, in the given buffers."""
         text = self._project_text(embedding)
         started = time.perf_counter()
-        cache = self._recached(text) if self._recaches and transition is Transition.SWITCH else self.cache
-        layout, contexts = self._gather_contexts(cache, transition)
-        latents = self._denoise(text, contexts)
-        self.timings["denoise_s"] = time.perf_counter() - started
-        due = DueCommit(latents, text, contexts, layout, cache)
-        self.next_block, self._has_generated, self._due = self.next_block + 1, True, due
-        return GeneratedBlock(self.next_block - 1, latents, transition, layout)
+        cache = self._recached(text, buffers) if self._recaches and transition is Transition.SWITCH else self.cache
+        layout, contexts = self._gather_contexts(cache, transition, buffers)
+        return PreparedBlock(text, contexts, layout, transition, cache, buffers, started)
+
+    def denoise(self, noise: Tensor, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
+        """Return clean latents, b f c h w, after one forward pass per step of the next block's schedule.
+
+        The rows may be blocks of several rollouts, all at that schedule; noise is steps b f c h w.
+        """
+        schedule, noisy = self.next_schedule, noise[0]
+        for step, (sigma, modulation) in enumerate(zip(schedule.sigmas, self._modulations[schedule], strict=True)):
+            output = self.model(noisy, modulation, text, contexts)
+            clean = clean_estimate(self.model.config.prediction, output, noisy, sigma)
+            if step + 1 < len(noise):
+                noisy = add_noise(clean, noise[step + 1], schedule.sigmas[step + 1])
+        return clean
+
+    def finish(self, block: PreparedBlock, latents: Tensor) -> GeneratedBlock:
+        """Move on behind a prepared block whose clean latents these are; its commit pass is due then."""
+        self.timings["denoise_s"] = time.perf_counter() - block.started
+        self.next_block, self._has_generated, self._due = self.next_block + 1, True, DueCommit(latents, block)
+        return GeneratedBlock(self.next_block - 1, latents, block.transition, block.layout)
 
     @torch.inference_mode()
     def commit(self) -> None:
@@ -173,13 +221,46 @@ class Rollout:
         exception ends can be repeated.
         """
         if self._due is not None:
-            started = time.perf_counter()
-            self._run_commit_pass(self._due)
-            self.timings["commit_s"] += time.perf_counter() - started
+            started, block = time.perf_counter(), self._due.block
+            if not self._due_is_stored:
+                self.model.update_cache(self._due.latents, self.commit_modulation, block.text, block.contexts)
+            self.store_due(started)
+
+    def due_latents(self, block: PreparedBlock) -> Tensor | None:
+        """Return the clean latents of a prepared block, b f c h w, if its commit pass is due; None otherwise."""
+        return self._due.latents if self._due is not None and self._due.block is block else None
+
+    def store_due(self, started: float) -> None:
+        """Store the keys and values of the due block, which its commit pass, begun at `started`, wrote to the buffers.
+
+        The frames that the block did not see are dropped. A call that an exception ends can be repeated.
+        """
+        assert self._due is not None
+        block, latents = self._due.block, self._due.latents
+        frames = range(self.next_frame, self.next_frame + self.window.block)
+        if not self._due_is_stored:
+            if block.cache is not self.cache:
+                self.cache.copy_from(block.cache.keys, block.cache.values, block.cache.slot_of)
+            self.cache.store(frames, block.buffers.fresh_keys, block.buffers.fresh_values, kept=block.layout.slots)
+        kept: dict[int, Tensor] = {}
+        if self._recaches:
+            kept = self._latents | dict(zip(frames, latents.unbind(1), strict=True))
+            kept = {frame: kept[frame] for frame in self.cache.frame_ids}
+        self._latents, self.next_frame, self._due = kept, frames.stop, None
+        self.timings["commit_s"] += time.perf_counter() - started
+
+    @property
+    def _due_is_stored(self) -> bool:
+        """Whether an interrupted `store_due` has stored the due block's frames."""
+        return self.next_frame + self.window.block - 1 in self.cache.frame_ids
 
     def draw_ahead(self) -> None:
         """Draw the next block's noise now, so that `generate` begins with it at hand."""
         self._block_noise.draw(*self._noise_arguments())
+
+    def take_noise(self) -> Tensor:
+        """Return the next block's noise, steps b f c h w, drawn ahead or now."""
+        return self._block_noise.take(*self._noise_arguments())
 
     @torch.inference_mode()
     def prefill(self, latents: Tensor, embedding: Tensor) -> None:
@@ -195,14 +276,14 @@ class Rollout:
             ValueError: A tensor has another shape; then the rollout stays as it was.
         """
         self._check_latents(latents)
-        self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
+        self.begin_timings()
         self.commit()
-        started = time.perf_counter()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
-            layout, contexts = self._gather_contexts(self.cache, Transition.CONTINUE)
-            self._run_commit_pass(DueCommit(frames, self._project_text(embedding), contexts, layout, self.cache))
+            block = self.prepare(embedding, Transition.CONTINUE, self._buffers)
+            self.model.update_cache(frames, self.commit_modulation, block.text, block.contexts)
+            self._due = DueCommit(frames, block)
+            self.store_due(block.started)
             self.next_block += 1
-        self.timings["commit_s"] += time.perf_counter() - started
 
     @torch.inference_mode()
     def save(self) -> RolloutState:
@@ -244,65 +325,37 @@ class Rollout:
     def _recaches(self) -> bool:
         return self.window.on_switch == "recache"
 
-    def _recached(self, text: TextKV) -> KeyValueCache:
+    def _recached(self, text: TextKV, buffers: ContextBuffers) -> KeyValueCache:
         """Return a new cache that holds the visible frames, encoded again under a new prompt."""
-        layout = self._layout_rule(self.cache.frame_ids, Transition.SWITCH, self.window)
+        layout = self.lay_out(Transition.SWITCH)
         visible = tuple(self.cache.frame_ids[slot] for slot in layout.slots)
         recached = KeyValueCache(self.cache.shape, self.device, self.dtype)
         for frames, pass_layout in recache_passes(visible, layout.context, self.window.block):
-            contexts = self._buffers.gather(recached, pass_layout, self._rotary_table)
+            contexts = buffers.gather(recached, pass_layout, self.rotary_table)
             latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
-            self.model.update_cache(latents, self._commit_modulation, text, contexts)
-            recached.store(frames, self._buffers.fresh_keys, self._buffers.fresh_values)
+            self.model.update_cache(latents, self.commit_modulation, text, contexts)
+            recached.store(frames, buffers.fresh_keys, buffers.fresh_values)
         return recached
 
     def _gather_contexts(
-        self, cache: KeyValueCache, transition: Transition
+        self, cache: KeyValueCache, transition: Transition, buffers: ContextBuffers
     ) -> tuple[Layout, Sequence[AttentionContext]]:
         """Lay out the next block and rotate the keys that it sees. Writes the buffers only."""
         layout = self._layout_rule(cache.frame_ids, transition, self.window)
-        contexts = self._buffers.gather(cache, layout, self._rotary_table)
+        contexts = buffers.gather(cache, layout, self.rotary_table)
         if self._context_hook is None:
             return layout, contexts
         return layout, self._context_hook(layout, tuple(cache.frame_ids[slot] for slot in layout.slots), contexts)
 
-    def _denoise(self, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
-        """Return the block's clean latents, b f c h w, after one forward pass per step of its schedule."""
-        schedule, noise = self._next_schedule, self._block_noise.take(*self._noise_arguments())
-        noisy = noise[0]
-        for step, (sigma, modulation) in enumerate(zip(schedule.sigmas, self._modulations[schedule], strict=True)):
-            output = self.model(noisy, modulation, text, contexts)
-            clean = clean_estimate(self.model.config.prediction, output, noisy, sigma)
-            if step + 1 < len(noise):
-                noisy = add_noise(clean, noise[step + 1], schedule.sigmas[step + 1])
-        return clean
-
-    def _run_commit_pass(self, due: DueCommit) -> None:
-        """Run the commit pass on a clean block, drop the frames that it did not see and store its own.
-
-        A pass that was interrupted can be repeated, also after its frames were stored.
-        """
-        frames = range(self.next_frame, self.next_frame + self.window.block)
-        if frames[-1] not in self.cache.frame_ids:
-            self.model.update_cache(due.latents, self._commit_modulation, due.text, due.contexts)
-            if due.cache is not self.cache:
-                self.cache.copy_from(due.cache.keys, due.cache.values, due.cache.slot_of)
-            fresh = self._buffers.fresh_keys, self._buffers.fresh_values
-            self.cache.store(frames, *fresh, kept=due.layout.slots)
-        latents: dict[int, Tensor] = {}
-        if self._recaches:
-            latents = self._latents | dict(zip(frames, due.latents.unbind(1), strict=True))
-            latents = {frame: latents[frame] for frame in self.cache.frame_ids}
-        self._latents, self.next_frame, self._due = latents, frames.stop, None
-
     def _noise_arguments(self) -> tuple[NoiseSource, int, int, tuple[int, ...]]:
         """Return source, seed, block index and shape of the next block's noise, steps b f c h w."""
-        config, steps = self.model.config, len(self._next_schedule.sigmas)
+        config, steps = self.model.config, len(self.next_schedule.sigmas)
         latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
         return self.noise, self.seed, self.next_block, (steps, *latent)
 
     @property
-    def _next_schedule(self) -> Schedule:
+    def next_schedule(self) -> Schedule:
+        """Noise levels of the next block."""
         return self.schedule if self._has_generated else self.first_schedule
 
     def _project_text(self, embedding: Tensor) -> TextKV:

@@ -12,7 +12,10 @@ from infrope_env.config import ROTARY_TABLE_LENGTH
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines of a run of tokens, each (frames * tokens_per_frame, head_dim / 2), float32."""
+    """Cosines and sines of a run of tokens, each (frames * tokens_per_frame, head_dim / 2), float32.
+
+    Those of a batch whose rows sit at different coordinates are (b, 1, frames * tokens_per_frame, head_dim / 2).
+    """
 
     cos: Tensor
     sin: Tensor
@@ -67,6 +70,13 @@ class RotaryTable:
                 )
         parts = [self._frames(time, grid, coordinates) for time, grid in zip(self._time, self._grid, strict=True)]
         return Rotation(*parts)
+
+    def of_rows(self, rows: Sequence[tuple[int, ...]]) -> Rotation:
+        """Return the rotation of a batch, given the coordinates of each row's frames; one for all where they agree."""
+        if len(set(rows)) == 1:
+            return self.at(rows[0])
+        cos, sin = zip(*(self.at(coordinates) for coordinates in rows), strict=True)
+        return Rotation(torch.stack(cos).unsqueeze(1), torch.stack(sin).unsqueeze(1))
 
     @staticmethod
     def _frames(time: Tensor, grid: Tensor, coordinates: Sequence[int]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -59,21 +59,21 @@ class Outcome:
     seconds: float = 0.0
 
 
-Report = Callable[[int, int, Path], object]
-"""Called before each episode with its number from 1, their total, and its folder."""
+Report = Callable[[int, Path], object]
+"""Called before each episode with its number from 1, and its folder."""
 
 
 def export(
-    folders: Sequence[Path],
+    folders: Iterable[Path],
     out: Path,
     make_target: Callable[[Path], Target],
     tampered: bool = False,
-    report: Report = lambda number, total, folder: None,
+    report: Report = lambda number, folder: None,
 ) -> Outcome:
     """Add episodes to a folder. Those it holds already are kept; one that cannot be exported is left out.
 
     Args:
-        folders: Folders of episodes.
+        folders: Folders of episodes; they can come one by one.
         out: The exported folder; made when missing.
         make_target: Opens the folder in some format.
         tampered: Export episodes that were changed after they were written.
@@ -87,7 +87,7 @@ def export(
     with _sentence(out), lock_folder(out):
         target = make_target(out)
         for number, folder in enumerate(folders, start=1):
-            report(number, len(folders), folder)
+            report(number, folder)
             try:
                 _add(target, read_episode(folder, tampered), out, outcome)
             except Refused as error:

@@ -82,17 +82,18 @@ def resolve(weights: str | Path | None) -> WorldFolder | GeneratorSource:
         return LocalFile(path)
     if row := find_checkpoint(text.partition("@")[0]):
         return LocalFile(_file_after_at(text), row)
-    for folder in (BUNDLED / text, path):
+    bundled = [BUNDLED / text] if path.name == text else []  # "./pocket" is a folder of the user's own
+    for folder in (*bundled, path):
         if (folder / CARD).is_file():
             return WorldFolder(folder.resolve())
     if path.is_dir():
         if holds_part(path):
             return PartsFolder(path.resolve())
         raise WeightsError(f"{path} is not a world folder: it has no {CARD}. Nor does it hold a part of Wan.")
-    bundled = ", ".join(sorted(card.parent.name for card in BUNDLED.glob(f"*/{CARD}"))) or "none"
+    names = ", ".join(sorted(card.parent.name for card in BUNDLED.glob(f"*/{CARD}"))) or "none"
     released = ", ".join(row.name for row in CHECKPOINTS)
     raise WeightsError(
-        f"No weights named '{text}'; bundled: {bundled}; released generators: {ALIAS}, {released}. "
+        f"No weights named '{text}'; bundled: {names}; released generators: {ALIAS}, {released}. "
         "Or pass the path of a world folder, a generator's file, or a folder of Wan's parts."
     )
 

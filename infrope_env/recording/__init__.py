@@ -12,6 +12,7 @@
     reader.py        reads an episode and detects changes and losses
     known_weights.py finds the weights of a recording by name or digest
     verification.py  replays an episode and compares every block
+    whole.py         a rollout in a folder of its own that appears when it is whole
     batch.py         a rollout of every prompt of a file, with several seeds
 
 `verify` and `replay` can be imported from here; they are loaded on first use. README.md describes the format.

@@ -6,9 +6,6 @@ The folder's name is a digest of the prompt and the seed. A batch that was stopp
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,19 +14,14 @@ from typing import Any
 
 import gymnasium
 
-from infrope_env.control.idle import idle_action
 from infrope_env.control.playable import playable
 from infrope_env.control.text_file import read_text
 from infrope_env.folder_lock import lock_folder
-from infrope_env.player.headless import drive
 from infrope_env.recording.files import ReplayError
 from infrope_env.recording.quality import Quality
 from infrope_env.recording.reader import Recording
-from infrope_env.recording.wrapper import RecordRollout
-from infrope_env.recording.writer import RecordingError
+from infrope_env.recording.whole import partial_folder, play_prompt, record_whole
 
-PARTIAL = ".partial"
-"""Folder of the rollout that is being made; its name keeps exports from looking into it."""
 ENCODED_AHEAD = 16  # prompts that are encoded together, because a text encoder may have to be loaded for each time
 
 
@@ -108,7 +100,7 @@ def record_batch(
         ValueError: The folder has a rollout of another length.
     """
     outcome, total, number = BatchOutcome(), len(prompts) * len(seeds), 0
-    with lock_folder(out):
+    with lock_folder(out), partial_folder(out) as parts:
         for some in _pieces(prompts, ENCODED_AHEAD):
             rollouts = [BatchRollout(prompt, seed) for prompt in some for seed in seeds]
             waiting = [rollout for rollout in rollouts if not _is_made(out / rollout.name, blocks)]
@@ -117,7 +109,9 @@ def record_batch(
             for rollout in waiting:
                 if rollout.prompt in readable:
                     place = number + rollouts.index(rollout) + 1
-                    _record(env, rollout, blocks, out, partial(_report_block, report, place, total, blocks), quality)
+                    made = partial(_report_block, report, place, total, blocks)
+                    play = play_prompt(rollout.prompt, blocks, rollout.seed)
+                    record_whole(env, play, out / rollout.name, parts / rollout.name, quality, made)
                     outcome.made += 1
             number += len(rollouts)
     return outcome
@@ -154,32 +148,3 @@ def _is_made(folder: Path, blocks: int) -> bool:
     if recorded != blocks:
         raise ValueError(f"{folder} has {recorded} blocks, expected {blocks}. Record the batch to another folder.")
     return True
-
-
-def _record(
-    env: gymnasium.Env[Any, Any],
-    rollout: BatchRollout,
-    blocks: int,
-    out: Path,
-    made: Callable[[int], object],
-    quality: Quality,
-) -> None:
-    """Record one rollout in a folder that is not complete, and rename it when it is."""
-    folder, names = out / PARTIAL / rollout.name, playable(env).action_names
-    shutil.rmtree(out / PARTIAL, ignore_errors=True)  # of a batch that was stopped
-    recorder = RecordRollout(env, folder, quality)
-    options = {"prompt": rollout.prompt}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a full disk is raised below, once
-        for block, _ in enumerate(
-            drive(recorder, lambda _, info: idle_action(info, names), blocks, rollout.seed, options)
-        ):
-            made(block + 1)
-            if recorder.problem is not None:
-                break
-        recorder.finish()
-    if recorder.problem is not None:
-        shutil.rmtree(out / PARTIAL, ignore_errors=True)
-        raise RecordingError(f"{recorder.problem} Rollouts made before stay; the same command goes on with the others.")
-    os.replace(folder, out / rollout.name)
-    (out / PARTIAL).rmdir()

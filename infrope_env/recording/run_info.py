@@ -58,6 +58,7 @@ class RunInfo:
         versions: Version of every package that matters, by name.
         compiled: Whether the transformer runs as compiled code.
         kernel_settings: Those of `KERNEL_SETTINGS` that are set; None in recordings that do not have them.
+        batch: Number of rollouts that were made in one forward pass; it can change how sums are split.
     """
 
     weights: dict[str, str]
@@ -69,9 +70,10 @@ class RunInfo:
     versions: dict[str, str]
     compiled: bool = False
     kernel_settings: dict[str, str] | None = None
+    batch: int = 1
 
     @classmethod
-    def of(cls, model: WorldModel) -> RunInfo:
+    def of(cls, model: WorldModel, batch: int = 1) -> RunInfo:
         """Return the run info of a model on this machine, with torch's present number of threads."""
         return cls(
             weights=model.sha256,
@@ -83,6 +85,7 @@ class RunInfo:
             versions={package: _version(package) for package in (*PACKAGES, *model.packages)},
             compiled=model.compiled,
             kernel_settings={name: os.environ[name] for name in KERNEL_SETTINGS if os.environ.get(name)},
+            batch=batch,
         )
 
     def differences(self, now: RunInfo) -> Iterator[str]:
@@ -94,7 +97,7 @@ class RunInfo:
         for file in sorted(self.weights.keys() | now.weights.keys()):
             if self.weights.get(file) != now.weights.get(file):
                 yield f"Different weights: {file} is not the file that was used for the recording."
-        for name in ("device", "dtype", "processor", "threads", "sampler", "compiled"):
+        for name in ("device", "dtype", "processor", "threads", "sampler", "compiled", "batch"):
             recorded, current = getattr(self, name), getattr(now, name)
             if recorded != current:
                 yield f"Different machine or setting: {name} was {recorded} in the recording and is {current} now."

@@ -28,6 +28,7 @@ from infrope_env.recording.run_info import RunInfo
 
 PACKAGE = "infrope_env."
 MAX_THREADS = 256
+MAX_ROWS = 65_536
 MAX_DEPTH = 12
 MAX_KEY, MAX_NAME, MAX_TEXT = 300, 1_000, 100_000  # characters
 MAX_BLOCKS = 2**40
@@ -281,6 +282,8 @@ def _check_made_with(made_with: Entries) -> None:
     made_with.labels("versions")
     if "compiled" in made_with.values:
         made_with.flag("compiled")
+    if "batch" in made_with.values:
+        made_with.integer("batch", 1, MAX_ROWS)
     if made_with.values.get("kernel_settings") is not None:
         made_with.labels("kernel_settings")
     made_with.allow([field.name for field in fields(RunInfo)])

@@ -186,6 +186,6 @@ def describe_episode(
         seed=env.seed_used,
         options=env.names_used | file,
         continues=continues,
-        made_with=RunInfo.of(env.model),
+        made_with=RunInfo.of(env.model, env.batch),
         quality=quality,
     )

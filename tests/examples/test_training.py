@@ -20,7 +20,7 @@ from examples.pocket_world.train.generator import (
     LossWeights,
     PocketGenerator,
 )
-from examples.pocket_world.train.run import Muon, Run, orthogonalise, orthogonalise_shared
+from examples.pocket_world.train.run import Muon, Run, autocast, orthogonalise, orthogonalise_shared
 from examples.pocket_world.train.streams import SCHEDULE
 from examples.pocket_world.train.teacher import augment_context, sample_sigmas
 from examples.pocket_world.train.widen import widen
@@ -117,6 +117,17 @@ def test_muon_orthogonalises_its_updates_and_learns() -> None:
 def short_run(folder: Path, iterations: int) -> tuple[Run, nn.Linear]:
     layer = nn.Linear(2, 2)
     return Run(folder, {"model": layer}, [torch.optim.AdamW(layer.parameters(), lr=0.1)], iterations), layer
+
+
+def test_a_pass_without_gradients_takes_none_from_the_next_one_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("examples.pocket_world.train.run.fast_dtype", lambda device: torch.bfloat16)
+    layer = nn.Linear(4, 4)
+    with autocast(torch.device("cpu")):
+        with torch.no_grad():
+            hidden = layer(torch.ones(1, 4))
+        output = layer(hidden)
+    output.sum().backward()
+    assert output.dtype is torch.bfloat16 and layer.weight.grad is not None
 
 
 def test_a_run_resumes_with_the_weights_and_the_iteration_of_its_checkpoint(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@
 
 `prepare` records five episodes of the pocket world with flushes and cuts, kills the process of the last one, exports
 them, and generates every pixel frame again, byte for byte, as the original to compare with. The other commands import
-nothing of this package. LeRobot 0.4.4 decodes with torchcodec where FFmpeg's libraries are installed.
+nothing of this package. LeRobot 0.4.4 decodes with torchcodec; without FFmpeg's libraries this script takes PyAV.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SCRIPTS = {
     "board": "walk_left cut_city wave*2 cut_beach",
     "killed": "walk_right*3 cut_city jump*2 stand*80",
 }
+SUBJECTS = ("robot", "frog", "fox", "wizard", "penguin")
 LEAST_PSNR_DB = 30.0
 """The codec loss that is allowed on an episode: x264 at CRF 16 with 4:2:0 colours; a frame off by one has far more."""
 
@@ -53,7 +54,8 @@ def prepare(work: Path) -> None:
 
 def _record(out: Path, script: str, seed: int, kill_after: int | None) -> None:
     command = [sys.executable, "-m", "infrope_env.cli", "record", "--headless", "--script", script]
-    with subprocess.Popen([*command, "--seed", str(seed), "--out", str(out)]) as process:
+    command += ["--subject", SUBJECTS[seed - 1], "--seed", str(seed), "--out", str(out)]
+    with subprocess.Popen(command) as process:
         log = out / "episode_000" / "blocks.jsonl"
         while kill_after is not None and (not log.exists() or len(log.read_bytes().splitlines()) < kill_after):
             time.sleep(0.1)
@@ -90,8 +92,8 @@ def lerobot(work: Path) -> None:
     import torch
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    dataset = LeRobotDataset("local/infrope", root=work / "lerobot")
-    backend = dataset.video_backend
+    backend = _video_backend()
+    dataset = LeRobotDataset("local/infrope", root=work / "lerobot", video_backend=backend)
     print(f"{dataset.num_episodes} episodes, {len(dataset)} frames, {dataset.fps} fps, decoded by {backend}")
     assert dataset.num_episodes == len(SCRIPTS)
     names = json.loads((work / "lerobot" / "meta" / "infrope.json").read_text())["actions"]
@@ -114,8 +116,11 @@ def lerobot(work: Path) -> None:
         print(f"episode {episode} ({name}): {row['length']} frames, PSNR {mean:.1f} dB, worst frame {worst:.1f} dB")
         assert row["length"] == log[-1]["end_frame"] and mean > LEAST_PSNR_DB
     times = {"observation.image": [-1 / 16, 0.0], "action": [0.0, 1 / 16, 2 / 16]}
-    pairs = LeRobotDataset("local/infrope", root=work / "lerobot", delta_timestamps=times)
-    loader = torch.utils.data.DataLoader(pairs, batch_size=16, shuffle=True, num_workers=2)
+    pairs = LeRobotDataset("local/infrope", root=work / "lerobot", delta_timestamps=times, video_backend=backend)
+    # Forked workers would share the files that LeRobot's cache of decoders has opened above, and their offsets.
+    loader = torch.utils.data.DataLoader(
+        pairs, batch_size=16, shuffle=True, num_workers=2, multiprocessing_context="spawn"
+    )
     count = 0
     for batch in loader:
         assert batch["observation.image"].shape[1:] == (2, 3, 96, 160) and batch["action"].shape[1] == 3
@@ -124,6 +129,15 @@ def lerobot(work: Path) -> None:
     print(f"a DataLoader with 2 workers iterated {count} frames, each with the one before and two later actions")
     for key in ("observation.image", "action", "timestamp"):
         print(key, {name: np.round(value.reshape(-1), 3).tolist() for name, value in dataset.meta.stats[key].items()})
+
+
+def _video_backend() -> str:
+    """Return torchcodec, which LeRobot prefers, where FFmpeg's libraries let it load; else PyAV."""
+    try:
+        from torchcodec.decoders import VideoDecoder  # noqa: F401
+    except (ImportError, RuntimeError):
+        return "pyav"
+    return "torchcodec"
 
 
 def _psnr(squared_error: float) -> float:

@@ -47,7 +47,8 @@ def test_known_names_win_over_paths_of_that_name(tmp_path: Path, monkeypatch: py
     assert resolve("pocket") == WorldFolder((BUNDLED / "pocket").resolve())
     assert resolve("longlive") == CatalogEntry(find_checkpoint("longlive"))
     assert resolve("wan") == CatalogEntry(find_checkpoint(DEFAULT))
-    assert resolve("./wan") == WorldFolder((tmp_path / "wan").resolve())
+    for name in ("pocket", "wan"):
+        assert resolve(f"./{name}") == WorldFolder((tmp_path / name).resolve())
 
 
 def test_a_path_may_begin_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

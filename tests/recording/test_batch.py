@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infrope_env import cli
-from infrope_env.recording import batch
+from infrope_env.recording.whole import PARTIAL
 from tests.recording.episodes import lines_of
 
 FOX, FROG = "an orange fox waves hello in a dark cave", "a green frog stands still in a sunny beach"
@@ -61,7 +61,7 @@ def test_a_stopped_batch_goes_on_and_makes_the_same(
     assert run(tmp_path, tiny_weights, f"{FOX}\n{FROG}", "--seeds", "2") == 0
     assert "2 rollouts of 2 blocks made" in (output := capsys.readouterr().out) and "2 there already" in output
     after = made(tmp_path)
-    assert len(after) == 4 and before.items() <= after.items() and not (tmp_path / "out" / batch.PARTIAL).exists()
+    assert len(after) == 4 and before.items() <= after.items() and not (tmp_path / "out" / PARTIAL).exists()
     assert run(tmp_path, tiny_weights, FOX, "--seconds", "4") == 2
     assert "has 2 blocks, expected 5. Record the batch to another folder." in capsys.readouterr().err
 

@@ -25,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from infrope_env.remote.client_errors import CommandError
 from infrope_env.remote.client_messages import FROM_CLIENT, Ack, Hello, Pong, Reset, SetPrompt
+from infrope_env.remote.limits import MOST_PENDING
 from infrope_env.remote.protocol import MOST_MESSAGE_BYTES, VERSION, encode
 from tests.remote.players import Player, playing
 from tests.remote.served import TOKEN
@@ -117,6 +118,13 @@ def test_without_the_token_nothing_is_shown(url: str, path: str) -> None:
     assert read(url, "/check", {"Authorization": f"Bearer {TOKEN}"}) == (200, f'{{"version":{VERSION}}}')
 
 
+def test_the_page_may_load_nothing_from_elsewhere_and_tells_nobody_its_address(url: str) -> None:
+    with urllib.request.urlopen(url) as answer:
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Referrer-Policy"] == "no-referrer" and answer.headers["Cache-Control"] == "no-store"
+        assert b"<canvas" in answer.read()
+
+
 @pytest.mark.parametrize(
     ("query", "origin", "sentence"),
     [
@@ -172,22 +180,24 @@ def test_a_thousand_messages_a_second_are_refused(url: str) -> None:
     assert reason.startswith("The server closes the connection")
 
 
-def test_five_hundred_idle_connections_keep_nobody_out(url: str) -> None:
+def open_files(process: subprocess.Popen[str]) -> int:
+    """Return the number of files and connections that the server has open."""
+    return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+
+
+def test_five_hundred_idle_connections_keep_nobody_out(url: str, process: subprocess.Popen[str]) -> None:
     address = (urlsplit(url).hostname, urlsplit(url).port)
-    idle = [socket.create_connection(address) for _ in range(250)]
-    for _ in range(250):  # half a request
-        idle.append(socket.create_connection(address))
-        idle[-1].sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    files, memory = open_files(process), memory_mb(process)
+    with contextlib.ExitStack() as idle:
+        for i in range(500):
+            client = idle.enter_context(socket.create_connection(address))
+            if i % 2:
+                client.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\nX-Slow: ")  # half a request
+        with raw_socket(url):
+            assert open_files(process) <= files + MOST_PENDING + 2
     with raw_socket(url):
         pass
-    ended = 0
-    for client in idle:
-        client.settimeout(0.01)
-        with contextlib.suppress(TimeoutError, OSError):
-            ended += client.recv(1) == b""
-        client.close()
-    with raw_socket(url):
-        pass
+    assert memory_mb(process) < memory + 20
 
 
 def test_a_socket_that_says_no_hello_is_closed(url: str) -> None:

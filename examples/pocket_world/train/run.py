@@ -140,9 +140,12 @@ def training_device(device: str | None) -> torch.device:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """Compute in bfloat16 where that is fast: on GPUs, and on processors with native bfloat16."""
+    """Compute in bfloat16 where that is fast: on GPUs, and on processors with native bfloat16.
+
+    Converted weights are not kept: torch 2.10 would use those of a pass without gradients in a later pass with them.
+    """
     fast = fast_dtype(device) is torch.bfloat16
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast, cache_enabled=False)
 
 
 def rank() -> int:

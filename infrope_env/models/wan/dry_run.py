@@ -39,9 +39,9 @@ LIBRARIES = 2_000_000_000  # host bytes of Python, torch and the drivers, roughl
 SLACK = 300_000_000  # GPU bytes that stay free
 LINE_RATE = 12_500_000  # bytes a second of a connection with 100 Mbit/s
 PACKAGES = ("transformers", "diffusers", "ftfy")
-SECONDS_PER_PROMPT = {"cpu": 40.0, "cuda": 0.5}
-"""Seconds that UMT5-XXL takes for a prompt of 145 tokens, computed from the time of one product on a processor and the
-bytes that travel to a GPU; examples/wan_text_speed.py measures them."""
+SECONDS_PER_PROMPT = {"cpu": 20.0, "cuda": 0.5}
+"""Seconds that UMT5-XXL takes for a prompt of 145 tokens: on a processor measured on one thread with AVX-512 by
+examples/wan_text_speed.py, on a GPU computed from the bytes that travel to it."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,9 @@ class DryRun:
             return
         place = self.text_device(device)
         each = SECONDS_PER_PROMPT[place]
-        times = f"about {duration(each)} each, {duration(each * left)} for all (computed); play begins after one"
-        yield ok("prompts", f"{left} are encoded on the {'GPU' if place == 'cuda' else 'processor'}, {times}")
+        on, source = ("GPU", "computed") if place == "cuda" else ("processor", "as measured with AVX-512")
+        times = f"about {duration(each)} each, {duration(each * left)} for all ({source}); play begins after one"
+        yield ok("prompts", f"{left} are encoded on the {on}, {times}")
 
     def text_device(self, device: torch.device) -> str:
         """Return "cuda" or "cpu", as the text encoder would choose now."""

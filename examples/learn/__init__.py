@@ -1,0 +1,1 @@
+"""An agent that learns in the pocket world."""
