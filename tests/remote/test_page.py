@@ -181,6 +181,7 @@ def test_a_viewer_watches_and_cannot_play(browser: Browser, desktop: Player) -> 
     desktop.page.click("#share")
     link = desktop.page.input_value("#viewer-link")
     desktop.page.keyboard.press("Escape")
+    assert desktop.page.evaluate("document.activeElement.id") == "screen"
     viewer = Player(browser.new_context(viewport=SMALL), link)
     viewer.until("globalThis.infrope?.shown")
     assert viewer.page.locator("#link-text").inner_text() == "watching"

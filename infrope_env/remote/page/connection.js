@@ -1,4 +1,4 @@
-// The connection to the server: handshake, heartbeat, commands with answers, and connecting again with the session's id.
+// The connection to the server: handshake, heartbeat, commands with answers, and coming back with the session's id.
 
 import { VERSION, decode, encode } from "./wire.js";
 
@@ -89,7 +89,8 @@ export class Connection {
 
   #open(welcome) {
     if (welcome.version !== VERSION) {
-      this.#refuse(`The server speaks version ${welcome.version} of the protocol and this page version ${VERSION}: reload the page.`);
+      const versions = `version ${welcome.version} of the protocol and this page version ${VERSION}`;
+      this.#refuse(`The server speaks ${versions}: reload the page.`);
       return;
     }
     this.#welcome = welcome;

@@ -26,7 +26,8 @@ function socketAddress() {
 }
 
 const watch = query.get("watch");
-const hello = { role: watch === null ? "player" : "viewer", rollout: watch ?? "", encodings: await readableEncodings() };
+const role = watch === null ? "player" : "viewer";
+const hello = { role, rollout: watch ?? "", encodings: await readableEncodings() };
 const session = new Session({ socket: socketAddress(), check: address("check") }, hello, refresh);
 const stage = element("screen");
 const backToPicture = () => stage.focus({ preventScroll: true });
@@ -57,10 +58,13 @@ for (const [id, act] of Object.entries(buttons)) {
   });
 }
 
+for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", backToPicture);
+
 /** Show what the session allows now. */
 function refresh() {
   const { mayPlay, state, seat, welcome } = session;
-  for (const id of ["pause", "save", "world", "switch", "cut", "prompt-text"]) element(id).disabled = !mayPlay;
+  for (const id of ["pause", "save", "world", "switch", "cut"]) element(id).disabled = !mayPlay;
+  prompt.input.disabled = seat !== null && seat.seat !== "player"; // but not while a connection is lost in mid-word
   element("step").disabled = !mayPlay || !state.paused;
   element("restore").disabled = !mayPlay || state.saved === null;
   element("open-picture").disabled = !mayPlay || !welcome?.pictures;
@@ -196,7 +200,8 @@ async function startFrom(file) {
   const { subject, scene } = session.shown?.block.info ?? {};
   const text = prompt.input.value.trim();
   try {
-    session.startFrom(await pictureBytes(file, session.welcome.most_picture_bytes), text ? { prompt: text } : { subject, scene });
+    const picture = await pictureBytes(file, session.welcome.most_picture_bytes);
+    session.startFrom(picture, text ? { prompt: text } : { subject, scene });
   } catch {
     toast(`The browser cannot read ${file.name} as a picture.`, true);
   }

@@ -2,7 +2,7 @@
 //
 // A block that arrives waits in the queue until the one on show has ended. The time for which the blocks wait is the
 // buffer: it is kept just above the jitter of the newest arrivals by showing frames a little longer or shorter, which
-// also follows the clock of the server. A block that comes late holds the last picture; after that the buffer is larger.
+// also follows the clock of the server. A block that comes late holds the last picture; then the buffer is larger.
 // Reads no clock: times are milliseconds that the caller passes.
 
 const HISTORY = 8; // blocks over which the slack is measured
@@ -35,7 +35,7 @@ export class Playback {
       this.#replace(block, now);
       return;
     }
-    if (this.#queue.length >= MOST_QUEUED) this.#replace(this.#queue.pop(), now); // they came all at once after a long silence
+    if (this.#queue.length >= MOST_QUEUED) this.#replace(this.#queue.pop(), now); // all came at once after a silence
     if (!this.#isGap) this.#measure(this.#endOfQueue() - now);
     this.#queue.push({ ...block, arrivedMs: now, isAfterGap: this.#isGap });
     this.#isGap = false;
@@ -92,8 +92,8 @@ export class Playback {
     if (lateMs > 0) this.underruns += 1;
     if (lateMs > STALE_MS) this.#slackMs = [];
     else this.#slackMs = [...this.#slackMs, Math.max(0, slackMs)].slice(-HISTORY);
-    const grownMs = Math.max(LEAST_BUFFER_MS, 0.98 * this.#bufferMs, this.#bufferMs + (lateMs < STALL_MS ? lateMs / 2 : 0));
-    this.#bufferMs = Math.min(grownMs, MOST_BUFFER_MS);
+    const grownMs = this.#bufferMs + (lateMs < STALL_MS ? lateMs / 2 : 0);
+    this.#bufferMs = Math.min(Math.max(LEAST_BUFFER_MS, 0.98 * this.#bufferMs, grownMs), MOST_BUFFER_MS);
   }
 
   #end({ block, startMs, frameMs }) {

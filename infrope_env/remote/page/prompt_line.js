@@ -53,7 +53,8 @@ export class PromptLine {
     document.getElementById("presets").replaceChildren(
       ...prompts.map(text => {
         const label = text.length > MOST_LABELLED ? `${text.slice(0, MOST_LABELLED)} …` : text;
-        const button = Object.assign(document.createElement("button"), { type: "button", textContent: label, title: text });
+        const button = document.createElement("button");
+        Object.assign(button, { type: "button", textContent: label, title: text });
         button.addEventListener("click", () => {
           this.input.value = text;
           this.send(true);

@@ -86,9 +86,10 @@ export class Session {
   #buttonOf(key) {
     const parts = binding => binding.split("+");
     const isDown = part => this.#held.has(part) || part === key;
-    const complete = this.welcome.buttons.flatMap(button =>
-      [...button.keys.map(parts), [button.key]].filter(keys => keys.includes(key) && keys.every(isDown)).map(keys => ({ button, keys })),
+    const bindings = this.welcome.buttons.flatMap(button =>
+      [...button.keys.map(parts), [button.key]].map(keys => ({ button, keys })),
     );
+    const complete = bindings.filter(({ keys }) => keys.includes(key) && keys.every(isDown));
     return complete.sort((a, b) => b.keys.length - a.keys.length)[0]?.button ?? null;
   }
 
@@ -156,8 +157,8 @@ export class Session {
   #arrange(height, width) {
     const { buttons, commands } = this.welcome;
     this.screen.resize(height, width);
-    const bound = [...buttons.flatMap(each => each.keys.flatMap(key => key.split("+"))), ...commands.flatMap(each => each.keys)];
-    this.keys = new KeyReader(bound);
+    const chords = [...buttons, ...commands].flatMap(each => each.keys);
+    this.keys = new KeyReader(chords.flatMap(chord => chord.split("+")));
     this.#controls = new Controls(buttons, {
       press: (button, timeMs) => this.press(button.key, timeMs),
       release: (button, timeMs) => this.release(button.key, timeMs),
@@ -193,7 +194,7 @@ export class Session {
       const frames = await decoder.decode(body, block.sizes).catch(() => null);
       if (generation !== this.#generation) return;
       if (frames === null) toast(`A block could not be decoded (${block.encoding}).`, true);
-      else this.#queue({ ...block, frames, frameMs: block.frame_ms, close: () => frames.forEach(frame => frame.close()) });
+      else this.#queue({ ...block, frames, frameMs: block.frame_ms, close: () => frames.forEach(one => one.close()) });
     });
   }
 
@@ -222,10 +223,11 @@ export class Session {
 
   #begin(block, now) {
     const keyToPixelMs = this.receipts.shown(block, now);
-    this.connection.send({ type: "shown", seq: block.seq, key_to_pixel_ms: keyToPixelMs, late_ms: this.playback.lateMs });
+    const { lateMs } = this.playback;
+    this.connection.send({ type: "shown", seq: block.seq, key_to_pixel_ms: keyToPixelMs, late_ms: lateMs });
     this.#controls.seen(block.info.scene, this.screen.canvas);
     this.screen.shine(block.frames[0]);
-    this.#lost += block.dropped + (this.playback.lateMs > LATE_MS);
+    this.#lost += block.dropped + (lateMs > LATE_MS);
     this.screen.measure({
       latencyMs: this.receipts.medianMs,
       rttMs: this.#rttMs,
@@ -236,14 +238,16 @@ export class Session {
 
   /** Show how the session stands. */
   #phase(name, sentence) {
-    if (name === "connecting") showPhase("connecting", { link: "connecting", title: "Connecting", text: "to the server" });
+    if (name === "connecting") showPhase(name, { link: "connecting", title: "Connecting", text: "to the server" });
     if (name === "lost") {
       const kept = this.mayResume ? `Your world is kept for ${this.welcome.resume_s} s.` : "";
       const text = ["Connecting again.", sentence, kept].filter(Boolean).join(" ");
       showPhase("lost", { link: "connection lost", title: "Connection lost", text });
       this.#controls?.enable(false);
     }
-    if (name === "refused") showPhase("refused", { link: "not connected", title: "Not connected", text: sentence, retry: true });
+    if (name === "refused") {
+      showPhase(name, { link: "not connected", title: "Not connected", text: sentence, retry: true });
+    }
     if (name === "open" && this.welcome) this.#showSeat();
     this.onChange();
   }
