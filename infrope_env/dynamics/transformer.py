@@ -124,7 +124,7 @@ class CausalWanTransformer(nn.Module):
         frequencies = sinusoid(timesteps, self.config.freq_dim).to(self.head.modulation.dtype)
         embedding = self.time_embedding(frequencies)
         time = self.time_projection(embedding).unflatten(1, (6, -1))  # b 6 dim, the same for every layer
-        layers = torch.stack([layer.modulation + time for layer in self.blocks])  # type: ignore[operator]
+        layers = torch.stack([layer.modulation + time for layer in self.blocks])
         return TimeModulation(
             _add_one(self.head.modulation + embedding.unsqueeze(1), rows=(1,)), _add_one(layers, rows=(1, 4))
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -81,8 +83,13 @@ class BackgroundCode:
     def stop(self) -> None:
         """End a compilation that is under way; what it has finished is kept for the next time."""
         self._stopping = True
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()  # the process ends with it
+        if self._process is None or self._process.poll() is not None:
+            return
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # the compilers that it runs are of its group
+        else:
+            self._process.kill()
 
     def _load(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the process and load what it has compiled."""

@@ -39,5 +39,6 @@ def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) ->
     for index, transition in enumerate(TRANSITIONS):
         layout, windows = rollout._gather_contexts(rollout.cache, transition)
         velocities.append(model.transformer(noisy[index : index + 1], time, text, windows))
-        rollout._run_commit_pass(DueCommit(clean[index : index + 1], text, windows, layout, rollout.cache))
+        due = DueCommit(clean[index : index + 1], text, windows, layout, rollout.cache, rollout.network)
+        rollout._run_commit_pass(due)
     return torch.cat(velocities)

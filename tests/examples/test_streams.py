@@ -66,7 +66,7 @@ def test_a_self_rollout_block_equals_the_block_of_play() -> None:
             if step < LAST_STEP:
                 noisy = add_noise(clean, noise.drawn[step + 1], SCHEDULE.sigmas[step + 1])
         assert torch.allclose(block, clean, atol=1e-4), transition
-        play._run_commit_pass(DueCommit(clean, text, windows, layout, play.cache))
+        play._run_commit_pass(DueCommit(clean, text, windows, layout, play.cache, play.network))
         training.commit(block)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -153,10 +154,8 @@ def test_play_has_an_option_for_it(arguments: dict[str, Any], capsys: pytest.Cap
 
 def fake_process(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Run other code in place of the compiler's process."""
-    module = Path(compile_process.__file__)
     monkeypatch.setattr(background_code, "MODULE", "tests.models.fake_compile")
     monkeypatch.setenv("FAKE_COMPILE", code)
-    assert module.is_file()
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -213,6 +212,16 @@ def test_closing_ends_the_process_and_its_compilers_without_a_word(
     until(lambda: not is_running(process) and not is_running(compiler))
     env.step(2)
     assert "playing uncompiled" not in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+def test_the_process_ends_with_a_killed_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_COMPILE", "subprocess.run(['sleep', '60'])")
+    module = ["-m", "tests.models.fake_compile"]
+    process = subprocess.Popen([sys.executable, *module], stdin=subprocess.PIPE, start_new_session=True)
+    assert process.stdin is not None
+    process.stdin.close()  # as the system does when the parent is killed
+    assert process.wait(30) == -signal.SIGKILL
 
 
 def is_running(process: int) -> bool:
