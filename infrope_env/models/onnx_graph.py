@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,9 +39,7 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
-    def add(
-        self, operator: str, inputs: Sequence[str], domain: str = "", outputs: int = 1, **attributes: object
-    ) -> str:
+    def add(self, operator: str, inputs: Sequence[str], domain: str = "", outputs: int = 1, **attributes: Any) -> str:
         """Append a node and return its output's name; several outputs are named behind it, "split_7:0"."""
         name = f"{operator}_{len(self.nodes)}"
         names = [name] if outputs == 1 else [f"{name}:{index}" for index in range(outputs)]
