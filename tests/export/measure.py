@@ -1,6 +1,6 @@
 """Bytes per minute of video, and minutes of video exported per second of CPU. Run by hand:
 
-    infrope record --out rollouts --random --blocks 80 --seed 3 --headless
+    infrope record --out rollouts --random --blocks 30 --seed 0 --headless
     python -m tests.export.measure rollouts/episode_000
 
 The episode is measured at its own size, and with its frames scaled to 832x480 and recorded again.
