@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ class LeRobotFolder:
         self._merged = merged
 
 
-def _merge_all(parts: Sequence[dict[str, Statistics]]) -> dict[str, Statistics]:
+def _merge_all(parts: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:
     """Return the statistics of several episodes together, of every column; merged one by one, as they are added."""
     return {name: reduce(lambda a, b: merge([a, b]), (part[name] for part in parts)) for name in parts[0]}
 
