@@ -157,7 +157,10 @@ def _init(ray: Any, cluster: Cluster, threads: int) -> None:
             ray.shutdown()
             if cluster.address is not None or attempt == MOST_STARTS:
                 place = "on this machine" if cluster.address is None else f"at {cluster.address}"
-                raise RuntimeError(f"Ray {place} cannot be used: {_one_line(error)}") from error
+                hint = (
+                    "" if cluster.address is None else ". A cluster with tokens needs RAY_AUTH_MODE=token and its token"
+                )
+                raise RuntimeError(f"Ray {place} cannot be used: {_one_line(error)}{hint}") from error
 
 
 def _one_line(error: Exception) -> str:
