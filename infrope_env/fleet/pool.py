@@ -157,9 +157,7 @@ def _init(ray: Any, cluster: Cluster, threads: int) -> None:
             ray.shutdown()
             if cluster.address is not None or attempt == MOST_STARTS:
                 place = "on this machine" if cluster.address is None else f"at {cluster.address}"
-                hint = (
-                    "" if cluster.address is None else ". If it asks for a token, set RAY_AUTH_MODE=token"
-                )
+                hint = "" if cluster.address is None else ". If it asks for a token, set RAY_AUTH_MODE=token"
                 raise RuntimeError(f"Ray {place} cannot be used: {_one_line(error)}{hint}") from error
 
 
