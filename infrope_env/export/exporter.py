@@ -86,18 +86,18 @@ def export(
     outcome = Outcome()
     with _sentence(out), lock_folder(out):
         target = make_target(out)
+        exported = target.exported()
         for number, folder in enumerate(folders, start=1):
             report(number, folder)
             try:
-                _add(target, read_episode(folder, tampered), out, outcome)
+                _add(target, exported, read_episode(folder, tampered), out, outcome)
             except Refused as error:
                 outcome.refused.append((folder, str(error)))
     return outcome
 
 
-def _add(target: Target, episode: Episode, out: Path, outcome: Outcome) -> None:
-    """Add one episode unless the folder has it; an episode that has grown since is refused."""
-    exported = target.exported()
+def _add(target: Target, exported: dict[str, str], episode: Episode, out: Path, outcome: Outcome) -> None:
+    """Add one episode, also to `exported`, unless it is there; an episode that has grown since is refused."""
     if episode.chain in exported:
         outcome.kept.append(episode.folder)
         return
@@ -108,7 +108,7 @@ def _add(target: Target, episode: Episode, out: Path, outcome: Outcome) -> None:
                 f"{len(episode.blocks)}: export it to another folder"
             )
     with _partial_folder(out) as partial:
-        place = target.add(episode, partial)
+        place = exported[episode.chain] = target.add(episode, partial)
     outcome.added.append((episode.folder, place))
     outcome.seconds += episode.seconds
     outcome.remarks.extend((episode.folder, remark) for remark in episode.remarks)

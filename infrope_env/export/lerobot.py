@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,13 @@ class LeRobotFolder:
         self._actions: list[str] = []
         self._tasks: list[str] = []
         self._rows: list[EpisodeRow] = []
+        self._merged: dict[str, Statistics] = {}
         if (out / INFO).exists() and (out / SOURCE).exists():
             self._info = json.loads((out / INFO).read_text(encoding="utf-8"))
             self._actions = json.loads((out / SOURCE).read_text(encoding="utf-8"))["actions"]
             self._tasks = read_tasks(out / TASKS)
             self._rows = [read_episode_row(self._path(EPISODES_PATH, i)) for i in range(self._info["total_episodes"])]
+            self._merged = _merge_all([row.statistics for row in self._rows])
         elif any(not path.name.startswith(".") for path in out.iterdir()) and not (out / SOURCE).exists():
             raise ValueError(f"{out} is not empty and was not made by an export to lerobot: choose another folder")
 
@@ -162,7 +165,8 @@ class LeRobotFolder:
             "features": found,
         }
         write_tasks(partial / "tasks.parquet", tasks)
-        _write_json(partial / "stats.json", to_json(_merge_all(rows)))
+        merged = _merge_all([self._merged, row.statistics] if self._merged else [row.statistics])
+        _write_json(partial / "stats.json", to_json(merged))
         _write_json(partial / "infrope.json", {"alignment": ALIGNMENT, "actions": list(episode.action_names)})
         card = CARD_TEXT.format(version=VERSION, alignment=ALIGNMENT, actions=", ".join(episode.action_names))
         (partial / "card.md").write_text(card, encoding="utf-8")
@@ -180,12 +184,12 @@ class LeRobotFolder:
             final.parent.mkdir(parents=True, exist_ok=True)
             os.replace(partial / name, final)
         self._info, self._tasks, self._rows, self._actions = info, tasks, rows, list(episode.action_names)
+        self._merged = merged
 
 
-def _merge_all(rows: Iterable[EpisodeRow]) -> dict[str, Statistics]:
-    """Return the statistics of all episodes together."""
-    parts = [row.statistics for row in rows]
-    return {name: merge([part[name] for part in parts]) for name in parts[0]}
+def _merge_all(parts: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:
+    """Return the statistics of several episodes together, of every column; merged one by one, as they are added."""
+    return {name: reduce(lambda a, b: merge([a, b]), (part[name] for part in parts)) for name in parts[0]}
 
 
 def _describe(video: dict[str, Any]) -> str:

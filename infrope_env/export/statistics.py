@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from infrope_env.control.frames import Frames
 from infrope_env.export.rows import Column
@@ -46,8 +47,7 @@ class PixelStatistics:
     def see(self, frame: Frames) -> None:
         """Count the values of a pixel frame, H W 3."""
         self.frame_size = (frame.shape[0], frame.shape[1])
-        for channel in range(3):
-            self._counts[channel] += np.bincount(frame[..., channel].reshape(-1), minlength=256)
+        self._counts += np.array(Image.fromarray(frame).histogram()).reshape(3, 256)
         self._frames += 1
 
     def result(self) -> Statistics:

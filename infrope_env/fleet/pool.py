@@ -18,6 +18,7 @@ MOST_STARTS = 3
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU sees the devices that this process sees
+    "RAY_worker_niceness": "0",  # Ray's own 15 lets everything else on a busy machine go first
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this environment, not one that is built for each
 }
 """Settings of a Ray that this process starts, unless the user's environment has them."""
@@ -156,7 +157,8 @@ def _init(ray: Any, cluster: Cluster, threads: int) -> None:
             ray.shutdown()
             if cluster.address is not None or attempt == MOST_STARTS:
                 place = "on this machine" if cluster.address is None else f"at {cluster.address}"
-                raise RuntimeError(f"Ray {place} cannot be used: {_one_line(error)}") from error
+                hint = "" if cluster.address is None else ". If it asks for a token, set RAY_AUTH_MODE=token"
+                raise RuntimeError(f"Ray {place} cannot be used: {_one_line(error)}{hint}") from error
 
 
 def _one_line(error: Exception) -> str:

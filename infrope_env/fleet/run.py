@@ -61,7 +61,8 @@ def run_fleet(plan: Plan, out: Path, cluster: Cluster, exporting: FleetExport | 
     out = Path(os.path.abspath(out))  # as workers elsewhere need it
     with lock_folder(out), partial_folder(out) as parts, exporting or contextlib.nullcontext():
         missing = find_missing(plan, out)
-        kept = [episode for episode in plan.episodes if episode not in missing]
+        names = {episode.name for episode in missing}
+        kept = [episode for episode in plan.episodes if episode.name not in names]
         if exporting is not None:
             for episode in kept:
                 exporting.settle(episode.name, made=True)

@@ -128,7 +128,7 @@ def was_made(folder: Path, description: dict[str, Any]) -> bool:
 
 def _changed(found: Any, wanted: dict[str, Any]) -> list[str]:
     """Return the names of the entries in which two descriptions differ."""
-    names = []
+    names: list[str] = []
     for key, value in wanted.items():
         other = found.get(key) if isinstance(found, dict) else None
         if isinstance(value, dict) and isinstance(other, dict):
