@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 from stable_baselines3 import PPO
@@ -49,20 +48,20 @@ class Progress(BaseCallback):
         if self.num_timesteps % EVERY == 0:
             self.model.save(self.path.with_suffix(".zip"))
             self.path.write_text(json.dumps(self.solved))
-            recent = [solved for _, solved in self.solved[-50:]]
-            print(f"{self.path.stem}  {self.num_timesteps:6} blocks  solved {np.mean(recent or [0]):.2f}", flush=True)
+            recent = [float(solved) for _, solved in self.solved[-50:]] or [0.0]
+            print(f"{self.path.stem}  {self.num_timesteps:6} blocks  solved {np.mean(recent):.2f}", flush=True)
         return True
 
 
 def learn(seed: int, blocks: int, rows: int, out: Path, options: dict[str, Any]) -> tuple[PPO, list[tuple[int, bool]]]:
     """Train an agent, from its last saving if there is one; return it and which of its episodes were solved."""
-    worlds = Worlds(gymnasium.make_vec("infrope/PocketWorld-v0", rows, autoreset_mode="SameStep", **options), seed)
-    path, solved = out / f"seed_{seed}.json", []
+    worlds = Worlds(rows, seed, options)
+    path, solved = out / f"seed_{seed}.json", list[tuple[int, bool]]()
     if path.exists():
         agent, solved = PPO.load(path.with_suffix(".zip"), worlds), json.loads(path.read_text())
     else:
-        network = {"policy_kwargs": {"net_arch": [128, 64]}, "ent_coef": 0.02, "learning_rate": 5e-4}
-        agent = PPO("MlpPolicy", worlds, n_steps=32, batch_size=128, gamma=0.95, seed=seed, device="cpu", **network)
+        network, sizes = {"net_arch": [128, 64]}, {"n_steps": 32, "batch_size": 128}
+        agent = PPO("MlpPolicy", worlds, 5e-4, **sizes, gamma=0.95, ent_coef=0.02, policy_kwargs=network, seed=seed)
     if agent.num_timesteps < blocks:
         left = blocks - agent.num_timesteps
         agent.learn(left, Progress(path, worlds, solved), reset_num_timesteps=False)
@@ -72,14 +71,15 @@ def learn(seed: int, blocks: int, rows: int, out: Path, options: dict[str, Any])
 
 def share_solved(agent: PPO | None, episodes: int, rows: int, options: dict[str, Any]) -> float:
     """Return the share of episodes, with seeds not trained on, that an agent solves; None acts at random."""
-    worlds = Worlds(gymnasium.make_vec("infrope/PocketWorld-v0", rows, autoreset_mode="SameStep", **options), 10_000)
-    observations, ended, chance = worlds.reset(), list[bool](), np.random.default_rng(0)
+    worlds, ended, chance = Worlds(rows, 10_000, options), list[bool](), np.random.default_rng(0)
+    observations, random_below = worlds.reset(), len(worlds.action_names)
     while len(ended) < episodes:
         if agent is None:
-            actions = chance.integers(worlds.action_space.n, size=rows)
+            actions = chance.integers(random_below, size=rows)
         else:
             actions, _ = agent.predict(observations)
-        observations, *_ = worlds.step(actions)
+        worlds.step_async(actions)
+        observations, *_ = worlds.step_wait()
         ended += worlds.ended
     worlds.close()
     return float(np.mean(ended[:episodes]))

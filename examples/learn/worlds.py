@@ -20,16 +20,20 @@ class Worlds(VecEnv):
     """A vector environment as Stable-Baselines3 takes it; observations are the last pixel frames, shrunk and flat.
 
     Attributes:
+        action_names: Name of every action, by index.
         ended: Whether each episode that the newest step ended was solved.
     """
 
-    def __init__(self, envs: InfinityRopeVectorEnv, seed: int) -> None:
-        """Wrap an environment whose autoreset mode is SAME_STEP; its episodes begin in scenes that a seed draws."""
-        _, _, height, width, _ = envs.observation_space.shape or ()
+    def __init__(self, rows: int, seed: int, options: dict[str, Any]) -> None:
+        """Make the environment; its episodes begin in scenes that a seed draws."""
+        envs = gymnasium.make_vec("infrope/PocketWorld-v0", rows, autoreset_mode="SameStep", **options)
+        assert isinstance(envs, InfinityRopeVectorEnv)
         self._envs, self._chance, self.ended = envs, np.random.default_rng(seed), list[bool]()
+        self.action_names = envs.rows[0].action_names
+        height, width = envs.rows[0].model.frame_size
         size = (height // SHRINK) * (width // SHRINK) * 3
         space = gymnasium.spaces.Box(0, 1, (size,), np.float32)
-        super().__init__(envs.num_envs, space, envs.single_action_space)
+        super().__init__(rows, space, envs.single_action_space)
 
     def reset(self) -> NDArray[np.float32]:
         """Start an episode in every row."""

@@ -2,7 +2,6 @@
 
 import json
 
-import gymnasium
 import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import VecMonitor
@@ -34,7 +33,7 @@ def test_the_booth_is_not_seen_where_its_landmarks_are_left_out():
 
 def make_worlds(tiny_weights, seed=0, **options):
     options = {"weights": str(tiny_weights), "device": "cpu", "max_blocks": 3} | options
-    return Worlds(gymnasium.make_vec("infrope/PocketWorld-v0", 2, autoreset_mode="SameStep", **options), seed)
+    return Worlds(2, seed, options)
 
 
 def test_observations_are_the_last_pixel_frames_shrunk_and_ends_are_told(tiny_weights):
