@@ -16,8 +16,8 @@ from torch import Tensor
 
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.cache import BatchContext, ContextBuffers
-from infrope_env.dynamics.rollout import PreparedBlock, Rollout
-from infrope_env.dynamics.state import GeneratedBlock
+from infrope_env.dynamics.rollout import Rollout
+from infrope_env.dynamics.state import GeneratedBlock, PreparedBlock
 from infrope_env.dynamics.transformer import TextKV
 
 

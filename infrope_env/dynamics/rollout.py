@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from infrope_env.dynamics.coordinates import Layout, lay_out, recache_passes
 from infrope_env.dynamics.noise import BlockNoise, NoiseSource, seeded_noise
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
-from infrope_env.dynamics.state import GeneratedBlock, RolloutState
+from infrope_env.dynamics.state import DueCommit, GeneratedBlock, PreparedBlock, RolloutState
 from infrope_env.dynamics.transformer import AttentionContext, CausalWanTransformer, Network, TextKV, TimeModulation
 
 LayoutRule = Callable[[tuple[int, ...], Transition, Window], Layout]
@@ -28,44 +27,6 @@ LayoutRule = Callable[[tuple[int, ...], Transition, Window], Layout]
 
 ContextHook = Callable[[Layout, tuple[int, ...], list[LayerContext]], Sequence[AttentionContext]]
 """(layout, ids of the visible cached frames, contexts by layer) to the contexts that the transformer gets."""
-
-
-@dataclass(frozen=True)
-class PreparedBlock:
-    """Everything that the forward passes of a block read besides its latents.
-
-    Attributes:
-        text: Cross-attention keys and values of its prompt.
-        contexts: Contexts by layer, in the buffers, which nothing else uses until the commit pass is done.
-        layout: Layout of the block.
-        transition: How it follows the block before it.
-        cache: Cache that the block sees: the rollout's own, or the one that "recache" made.
-        buffers: Buffers of the contexts.
-        network: What denoises the block, and commits it.
-        started: Time at which its making began, by `time.perf_counter`.
-    """
-
-    text: TextKV
-    contexts: Sequence[AttentionContext]
-    layout: Layout
-    transition: Transition
-    cache: KeyValueCache
-    buffers: ContextBuffers
-    network: Network
-    started: float
-
-
-@dataclass(frozen=True)
-class DueCommit:
-    """Input of the commit pass of a denoised block.
-
-    Attributes:
-        latents: Clean latents of the block, b f c h w.
-        block: What its forward passes read.
-    """
-
-    latents: Tensor
-    block: PreparedBlock
 
 
 class Rollout:

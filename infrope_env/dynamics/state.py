@@ -1,13 +1,54 @@
-"""The results of a rollout: a finished block, and a copy of the rollout's state."""
+"""The data of a rollout: a block that is being made, a finished one, and a copy of the rollout's state."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from infrope_env.control.actions import Transition
+from infrope_env.dynamics.cache import ContextBuffers, KeyValueCache
 from infrope_env.dynamics.coordinates import Layout
+from infrope_env.dynamics.transformer import AttentionContext, Network, TextKV
+
+
+@dataclass(frozen=True)
+class PreparedBlock:
+    """Everything that the forward passes of a block read besides its latents.
+
+    Attributes:
+        text: Cross-attention keys and values of its prompt.
+        contexts: Contexts by layer, in the buffers, which nothing else uses until the commit pass is done.
+        layout: Layout of the block.
+        transition: How it follows the block before it.
+        cache: Cache that the block sees: the rollout's own, or the one that "recache" made.
+        buffers: Buffers of the contexts.
+        network: What denoises the block, and commits it.
+        started: Time at which its making began, by `time.perf_counter`.
+    """
+
+    text: TextKV
+    contexts: Sequence[AttentionContext]
+    layout: Layout
+    transition: Transition
+    cache: KeyValueCache
+    buffers: ContextBuffers
+    network: Network
+    started: float
+
+
+@dataclass(frozen=True)
+class DueCommit:
+    """Input of the commit pass of a denoised block.
+
+    Attributes:
+        latents: Clean latents of the block, b f c h w.
+        block: What its forward passes read.
+    """
+
+    latents: Tensor
+    block: PreparedBlock
 
 
 @dataclass(frozen=True)
