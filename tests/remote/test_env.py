@@ -119,12 +119,10 @@ def test_errors_are_those_of_the_local_environment(remote: RemoteEnv, tmp_path: 
 
 
 def test_it_passes_gymnasiums_checks(server: PlayServer) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(), gymnasium.make("infrope/Remote-v0", url=server.url) as env:
+        warnings.simplefilter("error", UserWarning)  # those of Gymnasium
         warnings.filterwarnings("ignore", ".*render.*human.*")
-        env = gymnasium.make("infrope/Remote-v0", url=server.url)
         check_env(env.unwrapped, skip_render_check=True)
-        env.close()
 
 
 def test_it_renders_as_a_local_environment(server: PlayServer) -> None:
@@ -169,11 +167,9 @@ def test_without_a_server_the_error_says_so() -> None:
 
 
 def test_a_closed_environment_frees_its_place_and_the_next_waits_for_it(server: PlayServer) -> None:
-    envs = [RemoteEnv(server.url) for _ in range(2)]
-    envs[0].reset(seed=1)
-    envs.pop().close()
-    third = RemoteEnv(server.url)
-    assert third.reset(seed=1)[1]["block"] == 0
-    for env in (*envs, third):
-        env.close()
-        env.close()
+    with RemoteEnv(server.url) as first, RemoteEnv(server.url) as second:
+        first.reset(seed=1)
+        second.close()
+        with RemoteEnv(server.url) as third:
+            assert third.reset(seed=1)[1]["block"] == 0
+        third.close()  # again
