@@ -6,7 +6,7 @@ from examples.pocket_world.train.generator import POCKET_MODEL, PocketGenerator
 from examples.pocket_world.train.teacher_forcing import AttentionPlanner, TeacherForcingContext
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.rollout import DueCommit, Rollout
+from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.rope import RotaryTable
 
 START, CONTINUE, SWITCH, CUT = Transition
@@ -33,12 +33,12 @@ def test_a_teacher_forced_block_equals_the_block_of_play() -> None:
 def _played(model: PocketGenerator, clean: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
     """Return the network's output for the same noisy blocks in play, with the clean blocks committed in between."""
     rollout = Rollout(model.transformer)
-    text = rollout._project_text(model.text([CAPTION]))
+    embedding = model.text([CAPTION])
     time = model.transformer.modulate(torch.tensor([937.5]))
     velocities = []
     for index, transition in enumerate(TRANSITIONS):
-        layout, windows = rollout._gather_contexts(rollout.cache, transition)
-        velocities.append(model.transformer(noisy[index : index + 1], time, text, windows))
-        due = DueCommit(clean[index : index + 1], text, windows, layout, rollout.cache, rollout.network)
-        rollout._run_commit_pass(due)
+        block = rollout.prepare(embedding, transition, rollout._buffers)
+        velocities.append(model.transformer(noisy[index : index + 1], time, block.text, block.contexts))
+        rollout.finish(block, clean[index : index + 1])
+        rollout.commit()
     return torch.cat(velocities)

@@ -20,7 +20,7 @@ from examples.pocket_world.world.play import CUT_CHANCE, SWITCH_CHANCE, is_held_
 from examples.pocket_world.world.state import advance
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.rollout import DueCommit, Rollout
+from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.schedule import add_noise
 
 START, CONTINUE, SWITCH, CUT = Transition
@@ -53,20 +53,21 @@ def test_a_self_rollout_block_equals_the_block_of_play() -> None:
     model = a_generator()
     training = SelfRollout(model, AttentionPlanner.of_pocket(), torch.Generator().manual_seed(3))
     noise, play = RecordedNoise(training), Rollout(model.transformer)
-    text = play._project_text(model.text([CAPTION]))
+    embedding = model.text([CAPTION])
     for transition in TRANSITIONS:
         noise.drawn.clear()
         training.lay_out_next(CAPTION, transition, Window())
         block = training.make_block(LAST_STEP, SHAPE)
-        layout, windows = play._gather_contexts(play.cache, transition)
+        prepared = play.prepare(embedding, transition, play._buffers)
         noisy = noise.drawn[0]
         for step, timestep in enumerate(SCHEDULE.timesteps):
             time = model.transformer.modulate(torch.tensor([timestep]))
-            clean = model.transformer(noisy, time, text, windows)
+            clean = model.transformer(noisy, time, prepared.text, prepared.contexts)
             if step < LAST_STEP:
                 noisy = add_noise(clean, noise.drawn[step + 1], SCHEDULE.sigmas[step + 1])
         assert torch.allclose(block, clean, atol=1e-4), transition
-        play._run_commit_pass(DueCommit(clean, text, windows, layout, play.cache, play.network))
+        play.finish(prepared, clean)
+        play.commit()
         training.commit(block)
 
 

@@ -302,7 +302,7 @@ def test_other_weights_dtypes_blocks_or_compilers_have_other_code(
     assert len(folders) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.compiles
 def test_compiled_code_computes_the_same_and_a_killed_compilation_goes_on(
     tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ def generator_memory(config: ModelConfig, window: Window) -> GeneratorMemory:
     """Return the bytes of one rollout in bfloat16, batch 1."""
     frame = config.num_layers * config.tokens_per_frame * config.dim * VALUE_BYTES  # keys of one latent frame
     tokens, embedding = window.block * config.tokens_per_frame, config.text_len * config.text_dim * VALUE_BYTES
-    wide = max(2 * config.ffn_dim + 3.4 * config.dim, 10.2 * config.dim)  # in the feed-forward, in normalisation
+    wide = 2 * config.ffn_dim + 4.21 * config.dim  # in the feed-forward
     return GeneratorMemory(
         weights=parameters(config) * VALUE_BYTES,
         cache=2 * window.size * frame,

@@ -98,7 +98,7 @@ def test_cached_keys_are_rotated_a_few_layers_at_a_time(monkeypatch: pytest.Monk
             rollout.advance(embedding, Transition.START)
             before = live.mark()
             with torch.inference_mode():
-                rollout._gather_contexts(rollout.cache, Transition.CONTINUE)
+                rollout._gather_contexts(rollout.cache, Transition.CONTINUE, rollout._buffers)
             return live.peak - before
 
     assert gathering(1) < gathering(10**9)
