@@ -60,8 +60,8 @@ def learn(seed: int, blocks: int, rows: int, out: Path, options: dict[str, Any])
     if path.exists():
         agent, solved = PPO.load(path.with_suffix(".zip"), worlds), json.loads(path.read_text())
     else:
-        network, sizes = {"net_arch": [128, 64]}, {"n_steps": 32, "batch_size": 128}
-        agent = PPO("MlpPolicy", worlds, 5e-4, **sizes, gamma=0.95, ent_coef=0.02, policy_kwargs=network, seed=seed)
+        settings: dict[str, Any] = {"n_steps": 32, "batch_size": 128, "gamma": 0.95, "ent_coef": 0.02, "seed": seed}
+        agent = PPO("MlpPolicy", worlds, 5e-4, policy_kwargs={"net_arch": [128, 64]}, **settings)
     if agent.num_timesteps < blocks:
         left = blocks - agent.num_timesteps
         agent.learn(left, Progress(path, worlds, solved), reset_num_timesteps=False)
