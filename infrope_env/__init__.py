@@ -43,7 +43,7 @@ from gymnasium.envs.registration import WrapperSpec
 if TYPE_CHECKING:
     from infrope_env.env import InfinityRopeEnv
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 for _id, _name in (("PocketWorld", "pocket"), ("Wan", "wan")):
     for _suffix, _wrappers in (("", ()), ("Image", (WrapperSpec("LastFrame", "infrope_env.wrappers:LastFrame", {}),))):
