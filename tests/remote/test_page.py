@@ -72,12 +72,12 @@ def test_a_prompt_is_refused_with_its_letters_and_then_taken_with_others(desktop
     page.keyboard.press("Enter")
     refusal = desktop.until("document.querySelector('.hint.refused')?.textContent")
     assert "pengüin" in refusal and "höhle" in refusal.lower()
-    assert page.evaluate("document.activeElement.id") == "prompt-text"
+    desktop.until("document.activeElement.id === 'prompt-text'")
     page.fill("#prompt-text", "a blue ｐｅｎｇｕｉｎ waves hello — in a dark cave…")
     page.keyboard.press("Shift+Enter")
     info = desktop.until_shown(prompt="a blue ｐｅｎｇｕｉｎ waves hello — in a dark cave…")
     assert (info["scene"], info["free_prompt"]) == ("cave", True)
-    assert page.evaluate("document.activeElement.id") == "screen"
+    desktop.until("document.activeElement.id === 'screen'")
     page.keyboard.press("t")
     page.keyboard.press("ArrowUp")
     assert page.input_value("#prompt-text") == "a blue ｐｅｎｇｕｉｎ waves hello — in a dark cave…"
@@ -181,7 +181,7 @@ def test_a_viewer_watches_and_cannot_play(browser: Browser, desktop: Player) -> 
     desktop.page.click("#share")
     link = desktop.page.input_value("#viewer-link")
     desktop.page.keyboard.press("Escape")
-    assert desktop.page.evaluate("document.activeElement.id") == "screen"
+    desktop.until("document.activeElement.id === 'screen'")
     viewer = Player(browser.new_context(viewport=SMALL), link)
     viewer.until("globalThis.infrope?.shown")
     assert viewer.page.locator("#link-text").inner_text() == "watching"
