@@ -336,6 +336,13 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             block_id=self.block_id,
         )
 
+    def require_origin(self, state: EnvState) -> None:
+        """Raise ValueError if a state was saved under another `origin`."""
+        if state.origin != self.origin:
+            raise ValueError(
+                "expected a state of the same weights, steps, device, dtype, precision, window, actions and decode"
+            )
+
     def restore_state(self, state: EnvState) -> tuple[Frames, dict[str, Any]]:
         """Go back to a saved state, which stays usable; return observation and info of its newest block.
 
@@ -343,10 +350,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             ValueError: It was saved under another `origin`.
         """
         limit_threads()
-        if state.origin != self.origin:
-            raise ValueError(
-                "expected a state of the same weights, steps, device, dtype, precision, window, actions and decode"
-            )
+        self.require_origin(state)
         before, self.newest = self.newest, None
         try:
             self._rollout.restore(state.rollout)

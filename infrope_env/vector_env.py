@@ -72,6 +72,8 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             )
         if kwargs.get("compile"):
             raise ValueError("compile is for a single environment: a batch has too many shapes to compile ahead")
+        if kwargs.get("precision") == "int8":
+            raise ValueError("precision='int8' is for a single environment: a batch would round its rows together")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.num_envs, self.render_mode = num_envs, render_mode
         self._kwargs, self._record, self._quality = kwargs, record, require_quality(quality)
@@ -173,15 +175,17 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             Observations of all rows, and the infos of those that were restored.
 
         Raises:
-            ValueError: A state was saved under other settings, and the rows before it are restored.
+            ValueError: A state was saved under other settings; no row has changed.
         """
+        wanted = {row: state for row, state in enumerate(self._per_row("states", states)) if state is not None}
+        for row, state in wanted.items():
+            with self._named(row):
+                self.rows[row].require_origin(state)
         infos = dict[str, Any]()
-        for row, state in enumerate(self._per_row("states", states)):
-            if state is not None:
-                with self._named(row):
-                    self._observations[row], info = self.rows[row].restore_state(state)
-                self._ended[row] = False
-                infos = self._add_info(infos, info, row)
+        for row, state in wanted.items():
+            self._observations[row], info = self.rows[row].restore_state(state)
+            self._ended[row] = False
+            infos = self._add_info(infos, info, row)
         return self._observations.copy(), infos
 
     def render(self) -> Any:

@@ -26,7 +26,7 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Resources:
-    """What Ray has, and what a worker gets of it.
+    """The resources of Ray, and the share of a worker.
 
     Attributes:
         workers: Number of workers.

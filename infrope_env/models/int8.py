@@ -1,4 +1,4 @@
-"""What the graph in 8-bit integers and those who run it share: names, and the rounding of weights."""
+"""Names and the rounding of weights that the graph in 8-bit integers shares with its callers."""
 
 from __future__ import annotations
 

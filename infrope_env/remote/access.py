@@ -1,4 +1,4 @@
-"""Who may use a server: the token of the URL, that of the viewers' link, and the Origin of a browser's page."""
+"""Access to a server: the token of the URL, that of the viewers' link, and the Origin of a browser's page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Grant:
-    """What a request may do.
+    """The rights of a request.
 
     Attributes:
         refusal: Why it may do nothing, in a sentence; empty if it may.

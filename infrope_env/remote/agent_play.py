@@ -21,7 +21,7 @@ from infrope_env.remote.metrics import Metrics
 
 @dataclass(frozen=True)
 class AgentAnswer:
-    """What a command returned.
+    """The result of a command.
 
     Attributes:
         block: The newest block, which the command made or restored; None if it did neither.

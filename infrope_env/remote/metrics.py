@@ -1,4 +1,4 @@
-"""What a server measures, in the text format of Prometheus."""
+"""Measurements of a server, in the text format of Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits to be sent to one client: few messages, few blocks. A slow viewer loses whole blocks."""
+"""The queue of one client: few messages, few blocks. A slow viewer loses whole blocks."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ STILL_SENDING_S = 20
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What a server is asked to do.
+    """The settings of a server.
 
     Attributes:
         host: Address to listen on.
