@@ -27,10 +27,10 @@ class RowRollout(Rollout):
 
     made: GeneratedBlock | None = None
 
-    def reset(self, seed: int, batch: int = 1) -> None:
+    def reset(self, seed: int) -> None:
         """Start over, unless the first block has been made."""
         if self.made is None:
-            super().reset(seed, batch)
+            super().reset(seed)
 
     def generate(self, embedding: Tensor, transition: Transition) -> GeneratedBlock:
         """Return the next block, which was made under this embedding and transition, or make it."""

@@ -35,8 +35,8 @@ class Rollout:
     Attributes:
         cache: Keys and values of the cached frames, those of a block whose commit is due not among them.
         window: Sizes and rules of the attention window.
-        network: What computes the blocks from the next one on: the model, or compiled code of it for a batch of one. A
-            block is committed by what denoised it. Rows of a larger batch are computed by the model.
+        network: Network of the blocks from the next one on: the model, or compiled code of it. A block is committed by
+            the network that denoised it.
         seed: Seed of the noise, from the last `reset`.
         next_block: Index of the block that is made next; prefilled blocks count.
         schedule: Noise levels of every block but the first.
@@ -58,7 +58,7 @@ class Rollout:
         layout_rule: LayoutRule = lay_out,
         context_hook: ContextHook | None = None,
     ) -> None:
-        """Allocate the cache for a batch of one and reset with seed 0.
+        """Allocate the cache and reset with seed 0.
 
         Args:
             model: Generator; rollouts can share it, because they never change it.
@@ -87,11 +87,13 @@ class Rollout:
         self._due: DueCommit | None = None  # of the newest block
         self._text: tuple[Tensor, TextKV] | None = None  # the embedding in force, and its keys and values
         self._latents: dict[int, Tensor] = {}  # of the cached frames, kept for "recache" only
-        self._allocate(batch=1)
+        shape = self._cache_shape
+        self.cache = KeyValueCache(shape, self.device, self.dtype)
+        self._buffers = ContextBuffers(shape, self.window.block, self.device, self.dtype)
         self.reset(seed=0)
 
     @torch.inference_mode()
-    def reset(self, seed: int, batch: int = 1) -> None:
+    def reset(self, seed: int) -> None:
         """Start over with an empty cache.
 
         Text projections and timestep modulations are computed again, because training may have changed the weights
@@ -99,9 +101,7 @@ class Rollout:
 
         Args:
             seed: Seed of the noise.
-            batch: Rows of every tensor. The cache is allocated again only when this changes.
         """
-        self._resize_batch(batch)
         self._modulations = {schedule: self._modulate(schedule) for schedule in {self.schedule, self.first_schedule}}
         self.commit_modulation, self._text = self.model.modulate(torch.zeros(1, device=self.device)), None
         self._due = None
@@ -158,7 +158,7 @@ class Rollout:
         started = time.perf_counter()
         cache = self._recached(text, buffers) if self._recaches and transition is Transition.SWITCH else self.cache
         layout, contexts = self._gather_contexts(cache, transition, buffers)
-        return PreparedBlock(text, contexts, layout, transition, cache, buffers, self._network, started)
+        return PreparedBlock(text, contexts, layout, transition, cache, buffers, self.network, started)
 
     def denoise(self, network: Network, noise: Tensor, text: TextKV, contexts: Sequence[AttentionContext]) -> Tensor:
         """Return clean latents, b f c h w, after one forward pass per step of the next block's schedule.
@@ -268,8 +268,7 @@ class Rollout:
         Raises:
             ValueError: The state is of another model or window size, or lacks the latents that "recache" needs.
         """
-        batch = state.keys.shape[1]
-        expected = self._cache_shape(batch).axes
+        expected = self._cache_shape.axes
         if state.keys.shape != expected:
             raise ValueError(
                 f"expected the state of a rollout with this model and window, keys of shape {expected}, "
@@ -278,7 +277,6 @@ class Rollout:
         if self._recaches and not state.slot_of.keys() <= state.latents.keys():
             raise ValueError("expected a state with latents, as a rollout with on_switch='recache' saves it")
         self._due = None
-        self._resize_batch(batch)
         self.cache.copy_from(state.keys, state.values, state.slot_of)
         self._latents = {}
         if self._recaches:
@@ -299,7 +297,7 @@ class Rollout:
         for frames, pass_layout in recache_passes(visible, layout.context, self.window.block):
             contexts = buffers.gather(recached, pass_layout, self.rotary_table)
             latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
-            self._network.update_cache(latents, self.commit_modulation, text, contexts)
+            self.network.update_cache(latents, self.commit_modulation, text, contexts)
             recached.store(frames, buffers.fresh_keys, buffers.fresh_values)
         return recached
 
@@ -316,12 +314,8 @@ class Rollout:
     def _noise_arguments(self) -> tuple[NoiseSource, int, int, tuple[int, ...]]:
         """Return source, seed, block index and shape of the next block's noise, steps b f c h w."""
         config, steps = self.model.config, len(self.next_schedule.sigmas)
-        latent = (self.cache.shape.batch, self.window.block, config.latent_channels, *config.latent_size)
+        latent = (1, self.window.block, config.latent_channels, *config.latent_size)
         return self.noise, self.seed, self.next_block, (steps, *latent)
-
-    @property
-    def _network(self) -> Network:
-        return self.network if self.cache.shape.batch == 1 else self.model
 
     @property
     def next_schedule(self) -> Schedule:
@@ -332,7 +326,7 @@ class Rollout:
         """Return the prompt's cross-attention keys and values; computed only when another tensor is given."""
         if self._text is None or self._text[0] is not embedding:
             config = self.model.config
-            _check_shape("embedding", embedding, (self.cache.shape.batch, config.text_len, config.text_dim))
+            _check_shape("embedding", embedding, (1, config.text_len, config.text_dim))
             self._text = embedding, self.model.project_text(embedding.to(self.device, self.dtype))
         return self._text[1]
 
@@ -345,23 +339,12 @@ class Rollout:
         config, block = self.model.config, self.window.block
         frames = latents.shape[1] if latents.ndim == 5 else 0
         whole_blocks = max(block, frames - frames % block)
-        _check_shape(
-            "latents", latents, (self.cache.shape.batch, whole_blocks, config.latent_channels, *config.latent_size)
-        )
+        _check_shape("latents", latents, (1, whole_blocks, config.latent_channels, *config.latent_size))
 
-    def _cache_shape(self, batch: int) -> CacheShape:
+    @property
+    def _cache_shape(self) -> CacheShape:
         c = self.model.config
-        return CacheShape(c.num_layers, batch, c.num_heads, self.window.size, c.tokens_per_frame, c.head_dim)
-
-    def _resize_batch(self, batch: int) -> None:
-        if self.cache.shape.batch != batch:
-            self._allocate(batch)
-
-    def _allocate(self, batch: int) -> None:
-        self._text = None
-        shape = self._cache_shape(batch)
-        self.cache = KeyValueCache(shape, self.device, self.dtype)
-        self._buffers = ContextBuffers(shape, self.window.block, self.device, self.dtype)
+        return CacheShape(c.num_layers, 1, c.num_heads, self.window.size, c.tokens_per_frame, c.head_dim)
 
 
 def _check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

@@ -34,10 +34,10 @@ def prompt(seed: int, batch: int = 1) -> Tensor:
 def play(rollout: Rollout, transitions: list[Transition], first_prompt: int = 0) -> Tensor:
     """Advance by one block per transition, with another prompt at every SWITCH and CUT; return latents b f c h w."""
     blocks, index = [], first_prompt
-    embedding = prompt(index, rollout.cache.shape.batch)
+    embedding = prompt(index)
     for transition in transitions:
         if transition in (SWITCH, CUT):
             index += 1
-            embedding = prompt(index, rollout.cache.shape.batch)
+            embedding = prompt(index)
         blocks.append(rollout.advance(embedding, transition).latents)
     return torch.cat(blocks, dim=1)

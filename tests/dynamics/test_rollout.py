@@ -110,7 +110,7 @@ def test_a_restored_state_continues_bit_for_bit_any_number_of_times(model):
     rollout.restore(state)
     assert torch.equal(play(rollout, STORY[5:], first_prompt=1), first)
     other = Rollout(model, Window.from_size(12))
-    other.reset(seed=8, batch=2)
+    other.reset(seed=8)
     other.restore(state)
     assert torch.equal(play(other, STORY[5:], first_prompt=1), first)
 
@@ -155,28 +155,6 @@ def test_seeds_make_different_rollouts(model):
     assert not torch.allclose(play(rollout, STORY[:2]), one)
 
 
-def test_rows_of_a_batch_are_independent_rollouts(model):
-    def noise_of_rows(seed, block, shape):
-        steps, batch, *latent = shape
-        rows = [seeded_noise(seed + row, block, (steps, 1, *latent)) for row in range(batch)]
-        return torch.cat(rows, dim=1)
-
-    both = Rollout(model, noise=noise_of_rows)
-    both.reset(seed=5, batch=2)
-    together = play(both, STORY)
-    for row in range(2):
-        alone = Rollout(model, noise=noise_of_rows)
-        alone.reset(seed=5 + row)
-        texts = _row_of_prompts(row, STORY)
-        apart = torch.cat([alone.advance(text, t).latents for text, t in zip(texts, STORY, strict=True)], dim=1)
-        assert torch.allclose(together[row], apart[0], atol=2e-4)
-
-
-def _row_of_prompts(row: int, story) -> list[torch.Tensor]:
-    indices = [sum(t in (SWITCH, CUT) for t in story[: index + 1]) for index in range(len(story))]
-    return [prompt(index, 2)[row : row + 1] for index in indices]
-
-
 def test_two_rollouts_on_one_model_do_not_mix(model):
     alone = play(Rollout(model), STORY)
     one, other, latents = Rollout(model), Rollout(model, Window.from_size(12)), []
@@ -190,9 +168,6 @@ def test_two_rollouts_on_one_model_do_not_mix(model):
 def test_a_reset_rollout_is_a_new_one(model):
     rollout = Rollout(model)
     first = play(rollout, STORY)
-    rollout.reset(seed=0)
-    assert torch.equal(play(rollout, STORY), first)
-    rollout.reset(seed=0, batch=2)
     rollout.reset(seed=0)
     assert torch.equal(play(rollout, STORY), first)
 

@@ -61,11 +61,3 @@ def test_a_block_is_committed_by_the_network_that_denoised_it(model: CausalWanTr
     rollout.network = model
     rollout.generate(prompt(0), CONTINUE)
     assert (other.passes, other.commits) == (4, 1)
-
-
-def test_a_larger_batch_is_computed_by_the_model(model: CausalWanTransformer) -> None:
-    rollout, other = Rollout(model), Counting(model)
-    rollout.network = other
-    rollout.reset(0, batch=2)
-    rollout.advance(prompt(0, batch=2), START)
-    assert (other.passes, other.commits) == (0, 0)
