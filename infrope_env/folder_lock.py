@@ -1,12 +1,19 @@
-"""One process at a time writes into a folder. The lock ends with its process, however that ends."""
+"""One process at a time writes into a folder, whose incomplete files have a folder of their own.
+
+The lock ends with its process, however that ends.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 LOCK = ".infrope.lock"
+
+PARTIAL = ".partial"
+"""Folder, inside another, of files that are not complete; exports do not look into it."""
 
 
 class FolderInUse(RuntimeError):
@@ -33,3 +40,19 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def partial_folder(out: Path) -> Iterator[Path]:
+    """Make an empty folder for files that are not complete, and remove it with what is left in it.
+
+    Args:
+        out: Folder of the complete ones, which no other process writes into.
+    """
+    folder = out / PARTIAL
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

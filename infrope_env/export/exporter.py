@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,7 @@ from typing import Protocol
 
 from infrope_env.export.episode import Episode
 from infrope_env.export.selection import Refused, read_episode
-from infrope_env.folder_lock import lock_folder
-
-PARTIAL = ".partial"
-"""Folder, inside the exported one, of files that are not complete."""
+from infrope_env.folder_lock import lock_folder, partial_folder
 
 
 class Target(Protocol):
@@ -107,23 +103,11 @@ def _add(target: Target, exported: dict[str, str], episode: Episode, out: Path, 
                 f"its first {number} blocks were exported before, to {exported[line.chain]}, and it has grown to "
                 f"{len(episode.blocks)}: export it to another folder"
             )
-    with _partial_folder(out) as partial:
+    with partial_folder(out) as partial:
         place = exported[episode.chain] = target.add(episode, partial)
     outcome.added.append((episode.folder, place))
     outcome.seconds += episode.seconds
     outcome.remarks.extend((episode.folder, remark) for remark in episode.remarks)
-
-
-@contextlib.contextmanager
-def _partial_folder(out: Path) -> Iterator[Path]:
-    """Make an empty folder for files that are not complete, and remove it with what is left in it."""
-    partial = out / PARTIAL
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
-    partial.mkdir()
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from pathlib import Path
 from infrope_env.control.storyboard import FPS, FRAMES_PER_LATENT
 from infrope_env.fleet.dispatch import FleetOutcome, Job
 from infrope_env.fleet.plan import EpisodeRequest
+from infrope_env.folder_lock import PARTIAL
 from infrope_env.recording.episode import LOG
-from infrope_env.recording.whole import PARTIAL
 
 
 @dataclass

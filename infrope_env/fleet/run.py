@@ -16,8 +16,7 @@ from infrope_env.fleet.plan import EpisodeRequest, Plan
 from infrope_env.fleet.pool import Cluster, ray_pool
 from infrope_env.fleet.progress import Progress
 from infrope_env.fleet.worker import Worker, was_made
-from infrope_env.folder_lock import lock_folder
-from infrope_env.recording.whole import partial_folder
+from infrope_env.folder_lock import lock_folder, partial_folder
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infrope_env.cli_options import EnvironmentOptions, RolloutOptions
+from infrope_env.folder_lock import PARTIAL
 from infrope_env.recording.quality import Quality
-from infrope_env.recording.whole import PARTIAL, Play, play_prompt, record_whole
+from infrope_env.recording.whole import Play, play_prompt, record_whole
 
 if TYPE_CHECKING:
     import gymnasium

@@ -16,11 +16,11 @@ import gymnasium
 
 from infrope_env.control.playable import playable
 from infrope_env.control.text_file import read_text
-from infrope_env.folder_lock import lock_folder
+from infrope_env.folder_lock import lock_folder, partial_folder
 from infrope_env.recording.files import ReplayError
 from infrope_env.recording.quality import Quality
 from infrope_env.recording.reader import Recording
-from infrope_env.recording.whole import partial_folder, play_prompt, record_whole
+from infrope_env.recording.whole import play_prompt, record_whole
 
 ENCODED_AHEAD = 16  # prompts that are encoded together, because a text encoder may have to be loaded for each time
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import warnings
@@ -19,27 +18,8 @@ from infrope_env.recording.quality import Quality
 from infrope_env.recording.wrapper import RecordRollout
 from infrope_env.recording.writer import RecordingError
 
-PARTIAL = ".partial"
-"""Folder of rollouts that are being made; its name keeps exports from looking into it."""
-
 Play = Callable[[RecordRollout], Iterator[TimedBlock]]
 """Makes the blocks of a rollout in the environment that records them."""
-
-
-@contextlib.contextmanager
-def partial_folder(out: Path) -> Iterator[Path]:
-    """Make the folder of rollouts that are being made, empty, and remove it with what is left in it.
-
-    Args:
-        out: Folder of the rollouts' folders, which no other process writes into.
-    """
-    folder = out / PARTIAL
-    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def play_prompt(prompt: str, blocks: int, seed: int) -> Play:

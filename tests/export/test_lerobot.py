@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from infrope_env.export import exporter, lerobot
+from infrope_env.export import lerobot
 from infrope_env.export.exporter import ExportError, Outcome, export
 from infrope_env.export.lerobot import LeRobotFolder
 from infrope_env.folder_lock import FolderInUse, lock_folder
@@ -198,7 +198,7 @@ def test_a_kill_between_any_two_renames_leaves_whole_episodes_and_the_export_goe
             rename(source, target)
 
         monkeypatch.setattr(lerobot.os, "replace", replace)
-        monkeypatch.setattr(exporter.shutil, "rmtree", lambda *_, **__: None)  # a killed process removes nothing
+        monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a killed process removes nothing
         try:
             add(out, a, b)
         except Killed:

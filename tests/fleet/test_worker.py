@@ -8,7 +8,7 @@ import pytest
 
 from infrope_env.fleet.plan import Plan, read_plan
 from infrope_env.fleet.worker import REQUEST, Worker, was_made
-from infrope_env.recording.whole import PARTIAL
+from infrope_env.folder_lock import PARTIAL
 from infrope_env.recording.writer import RecordingError
 from tests.recording.episodes import lines_of
 

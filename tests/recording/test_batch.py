@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infrope_env import cli
-from infrope_env.recording.whole import PARTIAL
+from infrope_env.folder_lock import PARTIAL
 from tests.recording.episodes import lines_of
 
 FOX, FROG = "an orange fox waves hello in a dark cave", "a green frog stands still in a sunny beach"

@@ -11,26 +11,8 @@ import av
 import pytest
 from playwright.sync_api import Browser
 
-from tests.remote.browser import DESKTOP, SMALL, chromium
-from tests.remote.page_player import LOSS, Player, differences, recorded_world
-from tests.remote.served import serving
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("recordings")
-
-
-@pytest.fixture(scope="module")
-def url(recordings: Path) -> Iterator[str]:
-    with serving(lambda: recorded_world(recordings)) as server:
-        yield server.url
+from tests.remote.browser import DESKTOP, SMALL
+from tests.remote.page_player import LOSS, Player, differences
 
 
 @pytest.fixture(scope="module")

@@ -10,29 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from tests.remote.browser import FOLDER, PHONE, SMALL, chromium
+from tests.remote.browser import FOLDER, PHONE, SMALL
 from tests.remote.network import proxy_to
-from tests.remote.page_player import LOSS, Player, differences, recorded_world
-from tests.remote.served import serving
+from tests.remote.page_player import LOSS, Player, differences
 
 SOON_MS = 3000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("recordings")
-
-
-@pytest.fixture(scope="module")
-def url(recordings: Path) -> Iterator[str]:
-    with serving(lambda: recorded_world(recordings)) as server:
-        yield server.url
 
 
 @pytest.fixture
