@@ -88,7 +88,8 @@ class Player:
 
     @property
     def state(self) -> State:
-        return self.newest(State)
+        """The newest state; the first one may still be on its way."""
+        return self.wait(lambda: self.newest(State))
 
     @property
     def seats(self) -> list[tuple[str, int]]:
