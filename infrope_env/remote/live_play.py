@@ -34,10 +34,14 @@ from infrope_env.remote.client_messages import (
     SingleStep,
 )
 from infrope_env.remote.feed import BlockFeed
+from infrope_env.remote.jitter import LEAST_BUFFER_S
 from infrope_env.remote.limits import MOST_UNACKNOWLEDGED
 from infrope_env.remote.metrics import Metrics
 from infrope_env.remote.outbox import Outbox
 
+MARGIN_S = (
+    0.03  # seconds by which a block should be ready: twice a window's, since a late one enlarges clients' buffers
+)
 CHECK_S = 1.0  # longest time after which a failure of the worker is noticed
 MOST_PRESSES = 256  # presses that wait for their answer
 
@@ -99,7 +103,11 @@ class LivePlay:
         keys = {key for keys in action_set.keys_to_action() for key in keys}
         self._bound = keys | {button_key(name) for name in action_set.names}
         self._stream = Stream(
-            env, self._keyboard, on_replaced=self._keyboard.forget_unshown, on_block=self._block_from_worker
+            env,
+            self._keyboard,
+            margin_s=MARGIN_S,
+            on_replaced=self._keyboard.forget_unshown,
+            on_block=self._block_from_worker,
         )
         self._loop = asyncio.get_running_loop()
         self._outbox: Outbox | None = None  # the player's; None while it is away
@@ -256,7 +264,7 @@ class LivePlay:
         if self._began_s is not None:
             metrics.observe("time_to_first_block_seconds", made.made_s - self._began_s)
             self._began_s = None
-        elif not made.block.immediate and due_s is not None and made.made_s > due_s:
+        elif not made.block.immediate and due_s is not None and made.made_s > due_s + LEAST_BUFFER_S:
             metrics.count("underruns")
         if "total" in made.timings:
             made_s, pace = made.timings["total"] / 1000, self._stream.pace

@@ -12,7 +12,7 @@ QUANTILES = (0.5, 0.95, 0.99)
 COUNTERS = {
     "blocks": "Blocks made.",
     "blocks_dropped": "Blocks that were not sent to a viewer, because its network or browser was too slow.",
-    "underruns": "Blocks that were not ready when the block before had been shown.",
+    "underruns": "Blocks that came later than the buffer of every client can hide: 25 ms after they were due.",
     "connections_lost": "Connections of a session that ended without a goodbye.",
     "sessions_resumed": "Sessions that came back on another connection.",
     "bytes_sent": "Bytes of messages sent to clients.",
