@@ -11,6 +11,7 @@ from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from infrope_env.config import ModelConfig, Sampler, Window
 from infrope_env.errors import WeightsError, shown
+from infrope_env.pixels.conv_decoder import ConvDecoderConfig
 from infrope_env.pixels.patch_codec import PatchCodecConfig
 from infrope_env.pixels.taehv import TAEHVConfig
 from infrope_env.text.encoder import PocketTextConfig
@@ -38,7 +39,7 @@ class Card:
 
     name: str
     model: ModelConfig
-    decoder: PatchCodecConfig | TAEHVConfig
+    decoder: PatchCodecConfig | ConvDecoderConfig | TAEHVConfig
     text_encoder: PocketTextConfig
     window: Window = field(default_factory=Window)
     sampler: Sampler = field(default_factory=Sampler)
@@ -60,8 +61,9 @@ class Card:
             raise WeightsError(f"{source}: not valid: more than {MOST_DEPTH} levels deep.")
         parts: dict[str, type] = {"model": ModelConfig, "decoder": PatchCodecConfig, "text_encoder": PocketTextConfig}
         parts |= {"window": Window, "sampler": Sampler}
-        if isinstance(decoder := entries.get("decoder"), dict) and "decoder_widths" in decoder:
-            parts["decoder"] = TAEHVConfig
+        if isinstance(decoder := entries.get("decoder"), dict):
+            kinds = {"decoder_widths": TAEHVConfig, "hidden_width": ConvDecoderConfig}
+            parts["decoder"] = next((kind for key, kind in kinds.items() if key in decoder), PatchCodecConfig)
         for key in parts.keys() & entries.keys():
             entries[key] = _build(parts[key], entries[key], f"{source}: {key}")
         card = _build(cls, entries, str(source))
@@ -77,6 +79,9 @@ class Card:
         for name, part in (("text_dim", self.text_encoder), ("latent_channels", self.decoder)):
             if getattr(part, name) != (wanted := getattr(self.model, name)):
                 return f"expected {name} to be the model's {wanted} everywhere, got {getattr(part, name)}"
+        places = self.decoder.latent_size if isinstance(self.decoder, ConvDecoderConfig) else self.model.latent_size
+        if places != self.model.latent_size:
+            return f"expected the decoder's latent_size to be the model's {self.model.latent_size}, got {places}"
         height, width = self.frame_size
         frames = 4 * self.window.block
         if not 0 < 3 * height * width * frames <= MOST_BLOCK_VALUES:

@@ -28,6 +28,7 @@ from infrope_env.models.compile import can_compile
 from infrope_env.models.int8_transformer import PACKAGES, Int8Transformer, require_packages
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.world_model import WorldModel
+from infrope_env.pixels.conv_decoder import ConvDecoder, ConvDecoderConfig
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
 from infrope_env.pixels.taehv import TAEHV, TAEHVConfig
 from infrope_env.regular_file import MEGABYTE, read_regular
@@ -88,7 +89,7 @@ def save_world(
     folder: Path,
     transformer: CausalWanTransformer,
     text_encoder: PocketTextEncoder,
-    decoder: TAEHV | PatchDecoder,
+    decoder: TAEHV | PatchDecoder | ConvDecoder,
     card_fields: Mapping[str, Any],
     encoder: PatchEncoder | None = None,
 ) -> Path:
@@ -158,6 +159,8 @@ def _load(
 
 def _make_decoder(config: PatchCodecConfig | TAEHVConfig) -> Any:
     """Return a decoder. A TAEHV has no encoder here: world folders do not store it."""
+    if isinstance(config, ConvDecoderConfig):
+        return ConvDecoder(config)
     if isinstance(config, PatchCodecConfig):
         return PatchDecoder(config)
     codec = TAEHV(config)
