@@ -30,6 +30,8 @@ from examples.pocket_world.evaluate.trials import (
     SustainedRollout,
     SwitchResult,
     codec_psnr,
+    compare_with_truth,
+    first_block_right,
     held_out_states,
     random_play,
     starting_states,
@@ -38,6 +40,7 @@ from examples.pocket_world.evaluate.trials import (
     typed_prompts,
     walking_speed,
 )
+from examples.pocket_world.evaluate.truth import TruthErrors
 from examples.pocket_world.world.state import BLOCK_FRAMES, FPS
 from infrope_env.recording.run_info import RunInfo
 
@@ -78,6 +81,8 @@ class SampleCounts:
         prompted: Rollouts of 5 s with a typed prompt.
         random: Rollouts of 60 s of random play.
         bases: Rollouts from which every other motion and every other scene is tried.
+        truths: Rollouts of random play of `TRUTH_BLOCKS` blocks that are compared with rendered frames.
+        starts: First blocks.
         clips: Clips encoded and decoded.
     """
 
@@ -88,11 +93,21 @@ class SampleCounts:
     prompted: int
     random: int
     bases: int
+    truths: int
+    starts: int
     clips: int
 
 
-FULL = SampleCounts(short=36, long=12, longest=6, held_out=3, prompted=24, random=2, bases=30, clips=24)
-QUICK = SampleCounts(short=12, long=2, longest=0, held_out=1, prompted=6, random=0, bases=6, clips=3)
+FULL = SampleCounts(
+    short=36, long=12, longest=6, held_out=3, prompted=24, random=2, bases=30, truths=10, starts=180, clips=24
+)
+QUICK = SampleCounts(
+    short=12, long=2, longest=0, held_out=1, prompted=6, random=0, bases=6, truths=3, starts=12, clips=3
+)
+TRUTH_BLOCKS = 12
+TRUTH_BARS = {"whole": 33.0, "band": 34.0, "body": 26.0}
+TRUTH_NAMES = {"whole": "whole frame", "band": "2 to 12 pixels around the body", "body": "body"}
+"""Areas of `TruthErrors`, their smallest acceptable PSNR in dB, and their labels."""
 
 
 def main(options: Options) -> None:
@@ -143,6 +158,16 @@ def run_trials(env: ScoredEnv, counts: SampleCounts) -> Iterator[Measure]:
     ]
     yield from measure_switches([switch for switches, _ in results for switch in switches])
     yield from measure_cuts([cut for _, cuts in results for cut in cuts])
+    truths = [
+        compare_with_truth(env, state, 7000 + index, TRUTH_BLOCKS)
+        for index, state in progress("random play beside rendered frames", starting_states(counts.truths, seed=7))
+    ]
+    yield from measure_truth(truths)
+    starts = [
+        first_block_right(env, state, 8000 + index)
+        for index, state in progress("first blocks", starting_states(counts.starts, seed=8))
+    ]
+    yield Measure.share("first block: subject right in every frame, and motion", starts, 0.98)
     yield from measure_landmarks([r for r in rollouts if walking_speed(r.motion)])
     yield from measure_pictures(rollouts, longest or long, "240 s" if longest else "60 s")
 
@@ -174,6 +199,15 @@ def measure_cuts(cuts: list[CutResult]) -> Iterator[Measure]:
     yield Measure.share("after a cut: new scene at the first pixel frame", [cut.first_frame for cut in cuts], 0.95)
     yield Measure.share("after a cut: subject kept", [cut.score.subject for cut in cuts], 0.98)
     yield Measure.share("after a cut: motion kept", [cut.score.motion for cut in cuts])
+
+
+def measure_truth(truths: list[TruthErrors]) -> Iterator[Measure]:
+    """Yield PSNR and fine chroma relative to rendered frames, one sample per rollout."""
+    for area, bar in TRUTH_BARS.items():
+        name = f"random play, PSNR to rendered frames (dB): {TRUTH_NAMES[area]}"
+        yield Measure.mean(name, [errors.psnr(area) for errors in truths], (bar, None))
+    name = "fine chroma around the body, generated / rendered"
+    yield Measure.mean(name, [errors.chroma_ratio for errors in truths])
 
 
 def measure_landmarks(walks: list[SustainedRollout]) -> Iterator[Measure]:

@@ -20,10 +20,12 @@ import torch
 from examples.pocket_world.evaluate.detectors import Detectors
 from examples.pocket_world.evaluate.landmarks import landmarks_in_place
 from examples.pocket_world.evaluate.measures import mean_colour, psnr, rise, scroll_speed, sharpness, step_rate
+from examples.pocket_world.evaluate.truth import TruthErrors
 from examples.pocket_world.train.codec import as_video
 from examples.pocket_world.world.play import FIRST_LATENT_PADDING, HELD_OUT_COMBINATIONS, play_clip
 from examples.pocket_world.world.state import (
     BLOCK_FRAMES,
+    FIRST_PHASE,
     MOTIONS,
     SCENES,
     SUBJECTS,
@@ -41,6 +43,8 @@ from infrope_env.models.world_model import WorldModel
 EVALUATION_SEED_OFFSET = 20_000_000
 """Added to the seeds of noise and clips; training uses smaller ones."""
 PROMPTS = Path(__file__).with_name("prompts.toml")
+FIRST_BLOCK_FRAMES = BLOCK_FRAMES - FIRST_PHASE
+"""Frames of a first block; its observation repeats the first of them."""
 RECENT_BLOCKS = 5
 """Number of newest blocks from which step rate and landmarks are measured."""
 
@@ -255,6 +259,25 @@ def random_play(env: ScoredEnv, state: WorldState, seed: int, blocks: int) -> It
     env.start(state, seed)
     for action in random_actions(env.inner.action_set, blocks, EVALUATION_SEED_OFFSET + seed):
         yield env.score(env.step(action))
+
+
+def compare_with_truth(env: ScoredEnv, state: WorldState, seed: int, blocks: int) -> TruthErrors:
+    """Play random actions, cuts included, and compare every block with the frames that the world renders."""
+    errors = TruthErrors()
+    errors.add(env.start(state, seed)[BLOCK_FRAMES - FIRST_BLOCK_FRAMES :], state)
+    for action in random_actions(env.inner.action_set, blocks - 1, EVALUATION_SEED_OFFSET + seed):
+        chosen = env.inner.action_set.actions[action]
+        state = advance(state, chosen.motion, chosen.scene)
+        errors.add(env.step(action), state)
+    return errors
+
+
+def first_block_right(env: ScoredEnv, state: WorldState, seed: int) -> bool:
+    """Return whether the subject is right in every frame of a first block, and the motion in the whole of it."""
+    block = env.start(state, seed)
+    frames = block[BLOCK_FRAMES - FIRST_BLOCK_FRAMES :]
+    named = [env.detectors.name_subject(frame[None]) for frame in frames]
+    return set(named) == {state.subject} and env.detectors.name_motion(block) == state.motion
 
 
 def switch_and_cut(env: ScoredEnv, state: WorldState, seed: int) -> tuple[list[SwitchResult], list[CutResult]]:

@@ -1,6 +1,7 @@
 """Pack trained checkpoints into a world folder that `infrope_env` loads, with its card and training record.
 
     python -m examples.pocket_world.train.export --generator runs/student --out runs/world
+    python -m examples.pocket_world.train.export --world runs/linear --decoder runs/decoder --out runs/world
 
 The weights are written in bfloat16.
 """
@@ -16,14 +17,19 @@ import torch
 
 from examples.pocket_world.evaluate.report import git_commit
 from examples.pocket_world.train.codec import load_codec
+from examples.pocket_world.train.decoder import load_decoder
 from examples.pocket_world.train.generator import PocketGenerator
 from infrope_env.config import Sampler, Window
-from infrope_env.models.world_folder import save_world
+from infrope_env.dynamics.transformer import CausalWanTransformer
+from infrope_env.models.options import LoadOptions
+from infrope_env.models.world_folder import load_card, load_world, save_world
 from infrope_env.output import run_program
 from infrope_env.recording import run_info
+from infrope_env.text.encoder import PocketTextEncoder
 
 RECORD = Path(__file__).parent / "training.json"
 STAGES = ("codec", "encode", "teacher", "student", "export")
+DECODER_STAGES = ("rollouts", "decoder", "export")
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,9 @@ class Options:
 
     Attributes:
         generator: Run folder of the student, or of the teacher.
+        world: World folder to take generator, text encoder and training record from, in place of `generator`.
         codec: Run folder of the codec.
+        decoder: Run folder of the convolutional decoder; without one the codec's linear decoder is packed.
         out: World folder to write.
         name: Name of the model on its card.
         history: Run folders, besides the generator's, whose last logged row goes into the training record.
@@ -42,7 +50,9 @@ class Options:
     """
 
     generator: Path = Path("runs/student")
+    world: Path | None = None
     codec: Path = Path("runs/codec")
+    decoder: Path | None = None
     out: Path = Path("infrope_env/assets/pocket")
     name: str = "pocket"
     history: tuple[Path, ...] = ()
@@ -53,19 +63,33 @@ class Options:
 
 def main(options: Options) -> None:
     """Write the world folder, in bfloat16."""
-    checkpoint = torch.load(options.generator / "checkpoint.pt", weights_only=True)
-    model = PocketGenerator.from_weights(checkpoint["average" if options.average else "model"])
     codec = load_codec(options.codec)
-    facts = training_facts(options)
+    transformer, text, facts = generator_parts(options) if options.world is None else world_parts(options.world)
+    decoder = codec.decoder
+    if options.decoder is not None:
+        decoder, facts = load_decoder(options.decoder, codec.encoder), with_decoder(facts, options.decoder)
     fields: dict[str, Any] = {"name": options.name, "window": Window(), "sampler": Sampler(), "training": facts}
-    transformer, text, decoder = model.transformer.bfloat16(), model.text.bfloat16(), codec.decoder.bfloat16()
-    save_world(options.out, transformer, text, decoder, fields, codec.encoder)
+    save_world(options.out, transformer.bfloat16(), text.bfloat16(), decoder.bfloat16(), fields, codec.encoder)
     if options.record:
         RECORD.write_text(json.dumps(facts, indent=2) + "\n")
     print(f"wrote {options.out}")
 
 
-def training_facts(options: Options) -> dict[str, object]:
+def generator_parts(options: Options) -> tuple[CausalWanTransformer, PocketTextEncoder, dict[str, Any]]:
+    """Return transformer, text encoder and training record of a run."""
+    checkpoint = torch.load(options.generator / "checkpoint.pt", weights_only=True)
+    model = PocketGenerator.from_weights(checkpoint["average" if options.average else "model"])
+    return model.transformer, model.text, training_facts(options)
+
+
+def world_parts(folder: Path) -> tuple[CausalWanTransformer, PocketTextEncoder, dict[str, Any]]:
+    """Return transformer, text encoder and training record of a world folder; all its weights are in bfloat16."""
+    world = load_world(folder, LoadOptions(device="cpu", dtype="bfloat16"))
+    assert isinstance(world.text_encoder, PocketTextEncoder)
+    return world.transformer, world.text_encoder, dict(load_card(folder).training)
+
+
+def training_facts(options: Options) -> dict[str, Any]:
     """Return how the weights were made: commands, machine, versions, and the last logged row of every run."""
     return {
         "license": "Apache-2.0",
@@ -76,6 +100,16 @@ def training_facts(options: Options) -> dict[str, object]:
         "torch": torch.__version__,
         "commit": git_commit(),
         **({"note": options.note} if options.note else {}),
+    }
+
+
+def with_decoder(facts: dict[str, Any], decoder: Path) -> dict[str, Any]:
+    """Return a training record to which the stages of the decoder are added."""
+    commands = [f"python -m examples.pocket_world.train.{stage}" for stage in DECODER_STAGES]
+    made = {"machine": f"{run_info.processor()}, one thread a process", "torch": torch.__version__}
+    return facts | {
+        "commands": [*facts["commands"], *commands],
+        "runs": {**facts["runs"], "decoder": _last_row(decoder / "log.jsonl") | made | {"commit": git_commit()}},
     }
 
 

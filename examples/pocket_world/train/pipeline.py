@@ -1,4 +1,4 @@
-"""Train a world folder from scratch: codec, clips, teacher, student, export.
+"""Train a world folder from scratch: codec, clips, teacher, student, export, recorded rollouts, decoder, export.
 
     python -m examples.pocket_world.train --folder runs/mine        (resumes where it stopped)
 
@@ -18,8 +18,10 @@ from pathlib import Path
 import torch
 
 from examples.pocket_world.train.codec import CODEC_FILE
+from examples.pocket_world.train.decoder import Options as DecoderOptions
 from examples.pocket_world.train.encode import Options as EncodeOptions
 from examples.pocket_world.train.generator import POCKET_MODEL
+from examples.pocket_world.train.rollouts import Options as RolloutOptions
 from examples.pocket_world.train.student import Options as StudentOptions
 from examples.pocket_world.train.teacher import Options as TeacherOptions
 
@@ -37,6 +39,8 @@ class Options:
         narrow_iterations: Iterations of teacher forcing for the generator of half width that initialises the teacher.
         teacher_iterations: Iterations of teacher forcing for the teacher.
         student_iterations: Iterations of self-rollout for the student.
+        rollout_shards: Number of shards of recorded rollouts.
+        decoder_iterations: Iterations of the decoder.
         batch: Clips per iteration and process.
         show: Print the commands and run none.
     """
@@ -47,6 +51,8 @@ class Options:
     narrow_iterations: int = 2000
     teacher_iterations: int = TeacherOptions.iterations
     student_iterations: int = StudentOptions.iterations
+    rollout_shards: int = RolloutOptions.shards
+    decoder_iterations: int = DecoderOptions.iterations
     batch: int = TeacherOptions.batch
     show: bool = False
 
@@ -64,8 +70,9 @@ def main(options: Options) -> None:
 def stages(options: Options) -> list[tuple[list[str], Path | None]]:
     """Return every stage's command and the file that marks it complete; None where the stage itself resumes."""
     folder = options.folder
-    codec, clips, narrow, teacher, student, world = (
-        folder / name for name in ("codec", "clips", "narrow", "teacher", "student", "world")
+    codec, clips, narrow, teacher, student, linear, rollouts, decoder, world = (
+        folder / name
+        for name in ("codec", "clips", "narrow", "teacher", "student", "linear", "rollouts", "decoder", "world")
     )
     shared = {"clips": clips, "codec": codec, "batch": options.batch}
     single, parallel = [sys.executable, "-m"], _launcher(options.processes)
@@ -75,13 +82,19 @@ def stages(options: Options) -> list[tuple[list[str], Path | None]]:
     train_student = _command(
         "student", teacher=teacher, folder=student, iterations=options.student_iterations, **shared
     )
+    train_decoder = _command(
+        "decoder", rollouts=rollouts, codec=codec, folder=decoder, iterations=options.decoder_iterations
+    )
     return [
         (single + _command("codec", folder=codec), codec / CODEC_FILE),
         (parallel + _command("encode", codec=codec, folder=clips, shards=options.shards), None),
         (parallel + train_narrow, None),
         (parallel + train_teacher, None),
         (parallel + train_student, None),
-        (single + _command("export", generator=student, codec=codec, out=world, history=(narrow, teacher)), None),
+        (single + _command("export", generator=student, codec=codec, out=linear, history=(narrow, teacher)), None),
+        (parallel + _command("rollouts", world=linear, folder=rollouts, shards=options.rollout_shards), None),
+        (parallel + train_decoder, None),
+        (single + _command("export", world=linear, decoder=decoder, codec=codec, out=world), None),
     ]
 
 

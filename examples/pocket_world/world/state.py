@@ -117,8 +117,12 @@ def cloud_drift(state: WorldState, phase: int) -> int:
     return (state.scene_blocks * BLOCK_FRAMES + phase + 1) * 4 // 3
 
 
-def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES), landmarks: bool = True) -> np.ndarray:
-    """Render the frames of a block at the given phases (0 to 11), with or without landmarks.
+def render_block(
+    state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES), landmarks: bool = True, subject: bool = True
+) -> np.ndarray:
+    """Render the frames of a block at the given phases (0 to 11), with or without landmarks and subject.
+
+    The subject's shadow is always drawn.
 
     Returns:
         uint8 (frames, HEIGHT, WIDTH, 3).
@@ -129,8 +133,9 @@ def render_block(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES),
         frame[:] = scenery(state.scene).draw(truth.scroll, truth.drift, landmarks)
         left = (WIDTH - CELL_WIDTH) // 2
         paste(frame, shadow_sprite(truth.jump_height), FEET - 4, left)
-        sprite = subject_sprite(state.subject, state.motion, phase, state.motion_blocks == 0)
-        paste(frame, sprite, FEET - FEET_ROW - truth.jump_height, left)
+        if subject:
+            sprite = subject_sprite(state.subject, state.motion, phase, state.motion_blocks == 0)
+            paste(frame, sprite, FEET - FEET_ROW - truth.jump_height, left)
     return frames
 
 
