@@ -86,6 +86,15 @@ class Player:
     def newest(self, kind: type[Any]) -> Any:
         return next((message for message in reversed(self.messages) if isinstance(message, kind)), None)
 
+    def welcome(self, number: int) -> Welcome:
+        """Wait for the welcome of a connection, from 1 for the first, and return it."""
+
+        def find() -> Welcome | None:
+            welcomes = [each for each in self.messages if isinstance(each, Welcome)]
+            return welcomes[number - 1] if len(welcomes) >= number else None
+
+        return self.wait(find)
+
     @property
     def state(self) -> State:
         """The newest state; the first one may still be on its way."""

@@ -33,7 +33,7 @@ from infrope_env.remote.live_play import LivePlay
 from infrope_env.remote.lobby import Capacity
 from infrope_env.remote.protocol import MOST_PICTURE_BYTES
 from infrope_env.remote.server import PlayServer
-from tests.remote.players import Player, fast_env, playing
+from tests.remote.players import PATIENCE_S, Player, fast_env, playing
 from tests.remote.served import serving
 
 PROMPT = "a green frog waves hello in a dark cave"
@@ -64,7 +64,8 @@ def test_a_key_is_answered_by_the_block_that_is_made_after_it(server: PlayServer
         assert walk.info["motion"] == "walk_right" and walk.info["transition"] == "switch"
         jump = player.answer_to(player.tap("space"))
         assert [each["name"] for each in jump.answers] == ["jump"] and jump.info["motion"] == "jump"
-        after = player.wait(lambda: next((b for b, *_ in player.blocks if b.seq == jump.seq + 1), None))
+        later = lambda b: b.seq > jump.seq and b.info["motion"] != "jump"  # noqa: E731
+        after = player.wait(lambda: next((b for b, *_ in player.blocks if later(b)), None))
         assert after.info["motion"] == "walk_right" and after.answers == []  # the held key applies again
         cut = player.answer_to(player.tap("action:cut_cave"))  # an on-screen button
         assert cut.info["scene"] == "cave" and cut.info["transition"] == "cut"
@@ -83,17 +84,19 @@ def test_keys_without_a_binding_are_not_kept(server: PlayServer) -> None:
         assert jump.info["motion"] == "jump"
         assert server.lobby is not None
         play = server.lobby.rollouts["1"].play
-        assert isinstance(play, LivePlay) and not play._keyboard._held
+        assert isinstance(play, LivePlay)
+        player.wait(lambda: not play._keyboard._held)  # the release of the last key may come after its answer
 
 
 def test_key_events_that_came_already_are_ignored(server: PlayServer) -> None:
     with playing(server.url) as player:
         player.wait_for_blocks(1)
         player.answer_to(player.tap("space"))
-        player._seq = 0
+        newest, player._seq = player._seq, 0
         player.key("right", True)
-        player.wait_for_blocks(3)
-        assert player.blocks[-1][0].info["motion"] == "stand"
+        player._seq = newest
+        player.answer_to(player.tap("space"))  # the server has read what was sent before
+        assert {block.info["motion"] for block, *_ in player.blocks} <= {"stand", "jump"}
 
 
 def test_blocks_are_those_of_the_environment(server: PlayServer, tiny_weights: Path) -> None:
@@ -121,10 +124,12 @@ def test_every_encoding_shows_the_same_block(server: PlayServer) -> None:
             playing(watched, role="viewer", encodings=("nonsense", "jpeg")) as second,
         ):
             clients = (player, first, second)
-            for each in clients:
-                each.wait_for_blocks(4)
+
+            def seqs_of_all() -> set[int]:
+                return set.intersection(*({block.seq for block, *_ in each.blocks} for each in clients))
+
+            seq = max(player.wait(seqs_of_all))
             received = [{block.seq: body for block, body, _ in each.blocks} for each in clients]
-            seq = max(received[0].keys() & received[1].keys() & received[2].keys())
             frames = player.frames(next(i for i, (block, *_) in enumerate(player.blocks) if block.seq == seq))
             for encoding, bodies in zip(("raw", "h264", "jpeg"), received, strict=True):
                 assert b"".join(encode_frames(frames, encoding, 160)) == bodies[seq]
@@ -163,21 +168,20 @@ def test_a_pause_holds_the_rollout_and_a_single_step_shows_one_block(server: Pla
         player.wait_for_blocks(2)
         player.ask(Pause, paused=True)
         for _ in range(3):
-            settled = settle(player)
+            before = sent(server)
+            player.wait(lambda before=before: player.blocks[-1][0].seq == before)
             player.ask(SingleStep)
             player.wait_for_blocks(1)
-            assert settle(player) == settled + 1
+            time.sleep(0.4)  # five blocks' time
+            assert sent(server) == before + 1
         player.ask(Pause, paused=False)
         player.wait_for_blocks(3)
 
 
-def settle(player: Player) -> int:
-    """Return the number of blocks when no more have come for some blocks' time."""
-    before = -1
-    while before != len(player.blocks):
-        before = len(player.blocks)
-        time.sleep(0.4)
-    return before
+def sent(server: PlayServer) -> int:
+    """Return the number of the newest block that the first rollout has sent."""
+    assert server.lobby is not None
+    return server.lobby.rollouts["1"].feed._seq
 
 
 def test_commands_answer_with_the_result_or_the_reason(server: PlayServer) -> None:
@@ -283,7 +287,7 @@ def test_metrics_have_what_an_operator_needs(server: PlayServer) -> None:
             line.rsplit(" ", 1) for line in read(server, "metrics").decode().splitlines() if not line.startswith("#")
         )
     assert float(values['infrope_key_to_pixel_seconds{quantile="0.95"}']) == pytest.approx(0.35)
-    assert 0.02 < float(values['infrope_block_interarrival_seconds{quantile="0.5"}']) < 5
+    assert 0 < float(values['infrope_block_interarrival_seconds{quantile="0.5"}']) < PATIENCE_S
     assert float(values["infrope_realtime_factor"]) > 0 and float(values["infrope_blocks_total"]) >= 5
     assert float(values["infrope_time_to_first_block_seconds_count"]) == 1
     assert values['infrope_sessions{seat="player"}'] == "1" and float(values["infrope_blocks_dropped_total"]) == 0
