@@ -230,8 +230,10 @@ class ClientHandler:
                     self._acknowledge(session, connection, seq, acknowledged, now)
                 case Shown():
                     self._measure(session, message)
-                case Leave():
-                    self._lobby.end(session)
+                case Leave(may_return=may_return):
+                    session.has_left = may_return
+                    if not may_return:
+                        self._lobby.end(session)
                     return
                 case Hello():
                     raise ProtocolError("expected one hello, got another")

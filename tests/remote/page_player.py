@@ -121,6 +121,10 @@ class Player:
         """Begin to copy what the canvas shows, every fourth frame."""
         self.page.evaluate(KEEP_FRAMES)
 
+    def close(self) -> None:
+        """Close the page as a user closes a tab."""
+        self.page.close(run_before_unload=True)
+
     def leave(self) -> None:
         """Free the seat at once and close the page; nothing in it may have failed."""
         self.page.evaluate("infrope.connection.send({ type: 'leave' })")

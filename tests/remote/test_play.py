@@ -17,6 +17,7 @@ from infrope_env.control.frames import valid_frames
 from infrope_env.recording.wrapper import RecordRollout
 from infrope_env.remote.client_errors import CommandError, RemoteError
 from infrope_env.remote.client_messages import (
+    Leave,
     NewWorld,
     Pause,
     ReleaseAll,
@@ -27,13 +28,15 @@ from infrope_env.remote.client_messages import (
     Shown,
     SingleStep,
     Step,
+    Withdraw,
 )
 from infrope_env.remote.frame_encoding import encode_frames
 from infrope_env.remote.live_play import LivePlay
 from infrope_env.remote.lobby import Capacity
 from infrope_env.remote.protocol import MOST_PICTURE_BYTES
 from infrope_env.remote.server import PlayServer
-from tests.remote.players import PATIENCE_S, Player, fast_env, playing
+from tests.remote.network import Proxy, port_of, proxy_to, through
+from tests.remote.players import PATIENCE_S, Player, SlowReader, fast_env, playing
 from tests.remote.served import serving
 
 PROMPT = "a green frog waves hello in a dark cave"
@@ -228,6 +231,71 @@ def test_a_player_without_a_place_queues_watches_and_gets_it(server: PlayServer)
     second.connection.close()
     third.wait(lambda: third.connection.seat == "player")
     third.connection.close()
+
+
+def test_a_prompt_that_is_still_being_read_is_taken_back(tiny_weights: Path) -> None:
+    reader = SlowReader(tiny_weights)
+    with serving(reader) as server, playing(server.url) as player:
+        player.wait_for_blocks(1)
+        answers = [player.connection.request(SetPrompt, text=PROMPT, cut=True) for _ in range(2)]
+        assert reader.reading.wait(PATIENCE_S)
+        player.connection.withdraw(answers[0])
+        player.connection.withdraw(answers[1])
+        assert player.ask(Withdraw, command=12345).error == ""  # those before it have been executed, too
+        reader.go_on.set()
+        assert [answer.result(PATIENCE_S)[0].error for answer in answers] == ["", ""]
+        player.connection.withdraw(answers[0])  # too late: nothing happens
+        player.wait_for_blocks(4)
+        assert PROMPT not in {block.info["prompt"] for block, *_ in player.blocks}
+        player.ask(SetPrompt, text=PROMPT)
+        player.wait(lambda: player.blocks[-1][0].info["prompt"] == PROMPT)
+
+
+def leave_for_good(player: Player, proxy: Proxy) -> None:
+    """Say goodbye as a page does that goes, and do not come back."""
+    proxy.is_open = False
+    player.connection.send(Leave(may_return=True))
+    player.wait(lambda: player.losses)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_seat_of_a_page_that_has_gone_is_another_players(tiny_weights: Path, waits: bool) -> None:
+    capacity = Capacity(players=1, resume_s=600.0, reload_s=0.3)
+    with (
+        serving(lambda: fast_env(tiny_weights), capacity=capacity) as server,
+        proxy_to(port_of(server)) as proxy,
+        playing(through(server, proxy)) as first,
+    ):
+        first.wait_for_blocks(1)
+        second = Player(server.url)
+        if waits:
+            assert second.open().seat == "queued"
+            leave_for_good(first, proxy)
+        else:
+            leave_for_good(first, proxy)
+            first.wait(lambda: server.lobby is not None and server.lobby._leavers)
+            second.open()
+        second.wait(lambda: second.connection.seat == "player")
+        second.wait(lambda: any(block.info["block"] == 0 and block.immediate for block, *_ in second.blocks))
+        proxy.is_open = True
+        assert not first.welcome(2).resumed and first.welcome(2).seat == "queued"
+        second.connection.close()
+
+
+@pytest.mark.parametrize("reload_s", [600.0, 0.0])
+def test_a_page_that_is_loaded_again_finds_its_rollout(tiny_weights: Path, reload_s: float) -> None:
+    """Within some seconds while another player waits, and within a minute while nobody does."""
+    capacity = Capacity(players=1, resume_s=600.0, reload_s=reload_s)
+    with serving(lambda: fast_env(tiny_weights), capacity=capacity) as server, playing(server.url) as player:
+        player.wait_for_blocks(1)
+        other = Player(server.url)
+        assert not reload_s or other.open().seat == "queued"
+        player.connection.send(Leave(may_return=True))  # the connection comes back by itself
+        assert player.welcome(2).resumed and player.welcome(2).seat == "player"
+        player.wait_for_blocks(3)
+        assert {block.info["seed"] for block, *_ in player.blocks} == {player.blocks[0][0].info["seed"]}
+        assert server.lobby is not None and not server.lobby._leavers
+        other.connection.close()
 
 
 def test_players_have_rollouts_of_their_own(tiny_weights: Path) -> None:

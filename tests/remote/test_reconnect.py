@@ -11,7 +11,7 @@ from infrope_env.recording.wrapper import RecordRollout
 from infrope_env.remote.client_messages import Pause, Save, SetPrompt
 from infrope_env.remote.lobby import Capacity
 from infrope_env.remote.server import PlayServer
-from tests.remote.network import Proxy, proxy_to
+from tests.remote.network import port_of, proxy_to, through
 from tests.remote.players import Player, fast_env, playing
 from tests.remote.served import serving
 
@@ -27,16 +27,6 @@ def server(tiny_weights: Path, tmp_path: Path) -> Iterator[PlayServer]:
 def made(server: PlayServer) -> int:
     """Return the number of blocks that the server has made."""
     return int(server.metrics.counters["blocks"])
-
-
-def through(server: PlayServer, proxy: Proxy) -> str:
-    """Return the URL of a server behind a proxy."""
-    port = server.url.partition("/?")[0].rpartition(":")[2]
-    return server.url.replace(f":{port}", f":{proxy.port}")
-
-
-def port_of(server: PlayServer) -> int:
-    return int(server.url.partition("/?")[0].rpartition(":")[2])
 
 
 def test_play_resumes_after_every_cut_no_key_stays_down_and_the_recording_has_every_block(

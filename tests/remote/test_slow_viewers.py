@@ -6,8 +6,7 @@ import numpy as np
 
 from infrope_env.remote.limits import MOST_UNACKNOWLEDGED
 from infrope_env.remote.lobby import Capacity
-from infrope_env.remote.server import PlayServer
-from tests.remote.network import Proxy, proxy_to
+from tests.remote.network import port_of, proxy_to, through
 from tests.remote.players import Player, fast_env, playing
 from tests.remote.served import serving
 
@@ -23,15 +22,6 @@ def inter_arrival_s(player: Player) -> float:
     player.wait_for_blocks(BLOCKS + 1)
     times_s = [time_s for *_, time_s in player.blocks[first:]]
     return float(np.median(np.diff(times_s)))
-
-
-def through(server: PlayServer, proxy: Proxy) -> str:
-    """Return the URL of a server behind a proxy."""
-    return server.url.replace(f":{port_of(server)}", f":{proxy.port}")
-
-
-def port_of(server: PlayServer) -> int:
-    return int(server.url.partition("/?")[0].rpartition(":")[2])
 
 
 def test_two_viewers_one_of_them_slow_cost_the_player_nothing(tiny_weights: Path) -> None:
