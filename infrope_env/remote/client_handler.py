@@ -231,9 +231,10 @@ class ClientHandler:
                 case Shown():
                     self._measure(session, message)
                 case Leave(may_return=may_return):
-                    session.has_left = may_return
                     if not may_return:
                         self._lobby.end(session)
+                    elif session.connection is connection:  # the page may be loaded again already
+                        session.has_left = True
                     return
                 case Hello():
                     raise ProtocolError("expected one hello, got another")
