@@ -59,7 +59,7 @@ def measure(arms: dict[str, Arm], presses: int, turn: int, seed: int) -> dict[st
     """Let the arms take turns, in the order A B B A; both get the same keys at the same moments of a block."""
     times, rng = {name: Times() for name in arms}, random.Random(seed)
     for number in range(0, presses, turn):
-        plan = []
+        plan: list[tuple[str, float]] = []
         for _ in range(min(turn, presses - number)):
             others = [key for key in KEYS if not plan or key != plan[-1][0]]
             plan.append((rng.choice(others), rng.uniform(0.5, 0.5 + BLOCK_S)))
