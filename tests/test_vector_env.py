@@ -59,14 +59,15 @@ def test_make_vec_makes_it_and_the_ids_of_pictures_stay_with_gymnasiums_own(argu
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_200_random_steps_are_those_of_single_environments(arguments, mode):
+def test_results_and_infos_are_those_of_gymnasiums_own_vector_environment(arguments, mode):
+    """For 40 steps; test_vector_env_modes.py has more of them, and resets at any time."""
     kwargs = arguments | {"max_blocks": 9, "reward": REWARD}
     ours = make(kwargs, autoreset_mode=mode)
     theirs = SyncVectorEnv([lambda: InfinityRopeEnv(**kwargs)] * ROWS, autoreset_mode=mode)
     chance, endings = np.random.default_rng(0), 0
     (observations, infos), (expected, reference) = ours.reset(seed=5), theirs.reset(seed=5)
     assert np.array_equal(observations, expected) and same_infos(infos, reference)
-    for _ in range(200):
+    for _ in range(40):
         actions = chance.integers(ours.single_action_space.n, size=ROWS)
         results, wanted = ours.step(actions), theirs.step(actions)
         assert all(np.array_equal(one, other) for one, other in zip(results[:4], wanted[:4], strict=True))
@@ -79,7 +80,7 @@ def test_200_random_steps_are_those_of_single_environments(arguments, mode):
             answers = (envs.reset(seed=seeds, options=options | {"reset_mask": ended}) for envs in (ours, theirs))
             (observations, infos), (expected, reference) = answers
             assert np.array_equal(observations, expected) and same_infos(infos, reference)
-    assert endings > 20
+    assert endings > 3
 
 
 @pytest.fixture

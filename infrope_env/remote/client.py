@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from infrope_env.remote.address import ServerAddress
 from infrope_env.remote.client_errors import CommandError, RemoteError, as_remote_error, reason_of
-from infrope_env.remote.client_messages import Ack, Command, Hello, Leave, Pong
+from infrope_env.remote.client_messages import Ack, Command, Hello, Leave, Pong, Withdraw
 from infrope_env.remote.message import Encoding, Message, Role
 from infrope_env.remote.protocol import VERSION, ProtocolError, Wire, decode_from_server, encode, version_problem
 from infrope_env.remote.server_messages import Block, Error, Ping, Result, Seat, Welcome
@@ -120,6 +120,13 @@ class RemoteConnection:
             self._open_commands[command.id] = wire, future
         self._send(wire)
         return future
+
+    def withdraw(self, answer: Future[Answer]) -> None:
+        """Take a prompt back that the server has not answered; `answer` is the Future of its command."""
+        with self._lock:
+            number = next((number for number, (_, future) in self._open_commands.items() if future is answer), None)
+        if number is not None:
+            self.request(Withdraw, command=number)
 
     def close(self) -> None:
         """Leave the session and stop the thread; a second call does nothing."""

@@ -230,8 +230,11 @@ class ClientHandler:
                     self._acknowledge(session, connection, seq, acknowledged, now)
                 case Shown():
                     self._measure(session, message)
-                case Leave():
-                    self._lobby.end(session)
+                case Leave(may_return=may_return):
+                    if not may_return:
+                        self._lobby.end(session)
+                    elif session.connection is connection:  # the page may be loaded again already
+                        session.has_left = True
                     return
                 case Hello():
                     raise ProtocolError("expected one hello, got another")

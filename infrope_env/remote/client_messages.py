@@ -86,6 +86,18 @@ class SetPrompt(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Withdraw(Command):
+    """Take a prompt back that is still being read; one that is in force stays. Its own result has no error.
+
+    Attributes:
+        command: Number of its `SetPrompt`.
+    """
+
+    type: ClassVar[str] = "withdraw"
+    command: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pause(Command):
     """Stop beginning and showing blocks, or continue.
 
@@ -225,12 +237,19 @@ class Pong(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Leave(Message):
-    """The session ends now: its seat is free at once, not only after the time in which it could be resumed."""
+    """The session ends now: its seat is free at once, not only after the time in which it could be resumed.
+
+    Attributes:
+        may_return: Whether the client may be back in a moment: a page that goes does not know whether it is loaded
+            again. The session can be resumed as if the connection were lost, but another player may have the seat
+            after some seconds.
+    """
 
     type: ClassVar[str] = "leave"
+    may_return: bool = False
 
 
 FROM_CLIENT: tuple[type[Message], ...] = (
-    *(Hello, Key, ReleaseAll, SetPrompt, Pause, SingleStep, NewWorld, Reset, Save, Restore, Forget, Step),
+    *(Hello, Key, ReleaseAll, SetPrompt, Withdraw, Pause, SingleStep, NewWorld, Reset, Save, Restore, Forget, Step),
     *(EncodePrompts, Ack, Shown, Pong, Leave),
 )

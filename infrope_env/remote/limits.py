@@ -18,6 +18,8 @@ VIEWER_LOST_S = 20.0
 """The same for viewers, whose network may need seconds for one block."""
 RESUME_S = 60.0
 """Seconds for which a lost session can be resumed."""
+RELOAD_S = 5.0
+"""Seconds for which the seat of a page that has gone, or is loading again, is kept though another player wants it."""
 MOST_UNACKNOWLEDGED = 3
 """Blocks that are on their way to a client at most."""
 MOST_WAITING_COMMANDS = 8

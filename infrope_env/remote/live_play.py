@@ -32,6 +32,7 @@ from infrope_env.remote.client_messages import (
     Save,
     SetPrompt,
     SingleStep,
+    Withdraw,
 )
 from infrope_env.remote.feed import BlockFeed
 from infrope_env.remote.jitter import LEAST_BUFFER_S
@@ -112,6 +113,7 @@ class LivePlay:
         self._loop = asyncio.get_running_loop()
         self._outbox: Outbox | None = None  # the player's; None while it is away
         self._seqs: dict[float, int] = {}  # sequence number of every press, by its time
+        self._wanted: set[int] = set()  # commands whose prompt is being read and was not taken back
         self._held_back: _MadeBlock | None = None  # made during a pause, and not sent
         self._sent: BlockFrames | None = None  # the newest block that was sent
         self._shown: BlockFrames | None = None  # the newest block that would be on show
@@ -179,8 +181,10 @@ class LivePlay:
 
     def _begin(self, message: Command, picture: Frames | None) -> Future[Any]:
         match message:
-            case SetPrompt(text=text, cut=cut):
-                return self._stream.set_prompt(text, cut)
+            case SetPrompt():
+                return self._set_prompt(message)
+            case Withdraw(command=command):
+                self._wanted.discard(command)
             case NewWorld():
                 return self._stream.new_world()
             case Reset(seed=seed, options=options):
@@ -208,6 +212,12 @@ class LivePlay:
         if self._sent is not self._shown:  # the client has and shows it already: step over it
             self._stream.single_step()
         self._stream.single_step()
+
+    def _set_prompt(self, message: SetPrompt) -> Future[Any]:
+        self._wanted.add(message.id)
+        future = self._stream.set_prompt(message.text, message.cut, wanted=lambda: message.id in self._wanted)
+        future.add_done_callback(lambda _: self._wanted.discard(message.id))
+        return future
 
     def _remember_saved(self, future: Future[Any]) -> Future[Any]:
         def remember(done: Future[Any]) -> None:

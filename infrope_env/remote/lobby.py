@@ -12,7 +12,7 @@ from typing import Any
 
 from infrope_env.remote.access import Access
 from infrope_env.remote.hosted_rollout import Env, HostedRollout, Start
-from infrope_env.remote.limits import MOST_QUEUED, RESUME_S, LimitError
+from infrope_env.remote.limits import MOST_QUEUED, RELOAD_S, RESUME_S, LimitError
 from infrope_env.remote.live_play import LivePlay
 from infrope_env.remote.message import Role
 from infrope_env.remote.metrics import Metrics
@@ -33,12 +33,14 @@ class Capacity:
         viewers: Viewers of all rollouts together.
         queued: Players that wait.
         resume_s: Seconds for which a lost session is kept.
+        reload_s: Seconds for which the seat of a page that has gone is kept even if another player wants it.
     """
 
     players: int = 1
     viewers: int = 16
     queued: int = MOST_QUEUED
     resume_s: float = RESUME_S
+    reload_s: float = RELOAD_S
 
 
 class Lobby:
@@ -66,6 +68,7 @@ class Lobby:
         self.sessions: dict[str, Session] = {}
         self.is_closing = False
         self._queue: list[Session] = []
+        self._leavers: list[Session] = []  # sessions whose page has gone for good, kept until a player wants a seat
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def say_goodbye(self) -> None:
@@ -127,6 +130,8 @@ class Lobby:
         if session.expiry is not None:
             session.expiry.cancel()
             session.expiry = None
+        session.has_left = False
+        self._forget_leaver(session)
         session.connection = connection
         connection.set_seat(session.seat)
         session.rollout.feed.add(connection)
@@ -135,7 +140,10 @@ class Lobby:
         session.rollout.announce()
 
     def disconnect(self, session: Session, connection: Connection) -> None:
-        """Keep a session whose connection is lost, until it is resumed or the time for that has passed."""
+        """Keep a session whose connection is lost, until it is resumed or the time for that has passed.
+
+        The seat of a page that has gone is kept as long, but only for some seconds if another player wants it.
+        """
         if session.connection is not connection or session.id not in self.sessions:
             return
         self._detach(session)
@@ -143,8 +151,11 @@ class Lobby:
         if session.seat == "viewer":  # it has nothing to come back to
             self.end(session)
             return
-        loop = asyncio.get_running_loop()
-        session.expiry = loop.call_later(self.capacity.resume_s, self.end, session)
+        capacity = self.capacity
+        if session.has_left:
+            self._expire(session, min(capacity.reload_s, capacity.resume_s), self._offer_seat)
+        else:
+            self._expire(session, capacity.resume_s, self.end)
         session.rollout.announce()
 
     def end(self, session: Session) -> None:
@@ -157,6 +168,7 @@ class Lobby:
         self._detach(session)
         session.connection = None
         session.rollout.sessions.discard(session)
+        self._forget_leaver(session)
         if session in self._queue:
             self._queue.remove(session)
             self._tell_places()
@@ -194,7 +206,25 @@ class Lobby:
             raise LimitError(f"All {self.capacity.players} places to play are taken, and {len(self._queue)} wait.")
         session = Session(role, "queued", rollout)
         self._queue.append(session)
+        if self._leavers:
+            self.end(self._leavers[0])
         return session
+
+    def _offer_seat(self, session: Session) -> None:
+        """End a session whose page has not come back if another player waits; else keep it until one does."""
+        if self._queue or session.seat == "queued":
+            self.end(session)
+            return
+        self._leavers.append(session)
+        self._expire(session, max(0.0, self.capacity.resume_s - self.capacity.reload_s), self.end)
+
+    def _forget_leaver(self, session: Session) -> None:
+        if session in self._leavers:
+            self._leavers.remove(session)
+
+    def _expire(self, session: Session, seconds: float, end: Callable[[Session], None]) -> None:
+        """Call a function with a lost session when the time in which it can be resumed has passed."""
+        session.expiry = asyncio.get_running_loop().call_later(seconds, end, session)
 
     async def _pass_on(self, rollout: HostedRollout) -> None:
         """Free a place and give it to the first in the queue."""

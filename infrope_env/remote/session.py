@@ -57,6 +57,7 @@ class Session:
         seat: Seat that it has.
         rollout: Rollout that it looks at or steers.
         connection: Its connection; None while it is lost.
+        has_left: Whether its client has gone on purpose, but may be loading again.
         next_seq: Least number of its next key event.
         expiry: Timer that ends it while the connection is lost.
     """
@@ -65,6 +66,7 @@ class Session:
         self.id = secrets.token_urlsafe(16)
         self.role, self.seat, self.rollout = role, seat, rollout
         self.connection: Connection | None = None
+        self.has_left = False
         self.next_seq = 1
         self.expiry: asyncio.TimerHandle | None = None
         self._commands: dict[int, asyncio.Task[Answer]] = {}

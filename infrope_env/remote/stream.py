@@ -105,6 +105,7 @@ class RemoteStream:
             on_message=self._take,
             on_connection=self._note_connection,
         )
+        self._prompts: list[tuple[Future[Answer], Callable[[], bool]]] = []  # without an answer; whether still wanted
         self._is_open = False
         self.connection.open()  # `_take` is given the welcome before any block
 
@@ -153,6 +154,7 @@ class RemoteStream:
         """
         if (failure := self.connection.failure) is not None:
             raise StreamError(str(failure))
+        self._withdraw_prompts()
         with self._lock:
             self._shown = self._buffer.frame_at(self._clock() if now is None else now)
             return self._shown
@@ -188,22 +190,25 @@ class RemoteStream:
         Args:
             text: The prompt.
             cut: Whether the next block cuts to it.
-            wanted: Returns whether the prompt is still wanted; asked once, before it is sent.
+            wanted: Returns whether the prompt is still wanted; asked with every pixel frame until the server has
+                answered. A prompt that is not is taken back, unless it is in force already.
         """
-        return self._request(SetPrompt, text=text, cut=cut)
+        answer = self.connection.request(SetPrompt, text=text, cut=cut)
+        self._prompts.append((answer, wanted))
+        return _info_of(answer)
+
+    def _withdraw_prompts(self) -> None:
+        """Take back the prompts that are not wanted any more."""
+        for answer, wanted in list(self._prompts):
+            is_wanted = wanted()
+            if answer.done() or not is_wanted:
+                self._prompts.remove((answer, wanted))
+            if not is_wanted:
+                self.connection.withdraw(answer)
 
     def _request(self, kind: type[Command], body: bytes | None = None, **fields: Any) -> Future[Any]:
         """Send a command; return the Future of the info in its result, or of the reason of a refusal."""
-        future: Future[Any] = Future()
-
-        def complete(done: Future[Answer]) -> None:
-            if (error := done.exception()) is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(done.result()[0].info)
-
-        self.connection.request(kind, body, **fields).add_done_callback(complete)
-        return future
+        return _info_of(self.connection.request(kind, body, **fields))
 
     # Called by the thread of the connection.
 
@@ -272,3 +277,17 @@ class RemoteStream:
             latencies_ms = [1000 * each for each in latencies_s]
             late_ms = 1000 * self._buffer.late_s
             self.connection.send(Shown(seq=block.seq, key_to_pixel_ms=latencies_ms, late_ms=late_ms))
+
+
+def _info_of(answer: Future[Answer]) -> Future[Any]:
+    """Return the Future of the info in the result of a command, or of the reason of a refusal."""
+    future: Future[Any] = Future()
+
+    def complete(done: Future[Answer]) -> None:
+        if (error := done.exception()) is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(done.result()[0].info)
+
+    answer.add_done_callback(complete)
+    return future

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 import infrope_env
 
+T = TypeVar("T")
 ROOT = Path(infrope_env.__file__).parents[1]
 INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 COMMAND = INTERRUPTIBLE + "import sys; from infrope_env.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -46,12 +48,13 @@ def workers(process: psutil.Process) -> list[psutil.Process]:
     return found
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 300) -> None:
-    """Wait until a condition holds."""
+def wait_for(condition: Callable[[], T], seconds: float = 300) -> T:
+    """Wait until a condition holds; return its value."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (value := condition()):
         assert time.monotonic() < end, f"waited {seconds} s in vain"
         time.sleep(0.2)
+    return value
 
 
 def logs(out: Path) -> list[Path]:

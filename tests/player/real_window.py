@@ -51,7 +51,8 @@ class RealWindow:
             env={**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11", "PYTHONPATH": str(ROOT)},
         )
         self.until(self.is_playing, "the first blocks")
-        self.window = self.xdotool("search", "--onlyvisible", "--class", ".").split()[0]
+        self.until(self.windows, "the window")
+        self.window = self.windows()[0]
         self.xdotool("windowfocus", "--sync", self.window)
 
     def program(self, *arguments: str) -> tuple[str, ...]:
@@ -77,12 +78,26 @@ class RealWindow:
         """Press and release keys, or chords such as "shift+Return"; a number is an X key code."""
         self.xdotool("key", *names)
 
+    def windows(self) -> list[str]:
+        """Return the visible windows of the display, by X id."""
+        command = ["xdotool", "search", "--onlyvisible", "--class", "."]
+        environment = {**os.environ, "DISPLAY": self.display}
+        return subprocess.run(command, env=environment, capture_output=True, text=True).stdout.split()
+
     @property
     def state(self) -> dict[str, Any]:
         """The newest state; empty before the first."""
-        lines = self._log.read_text().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        return json.loads(whole[-1]) if whole else {}
+        lines = self._lines()
+        return json.loads(lines[-1]) if lines else {}
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        """All states so far."""
+        return [json.loads(line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
+        """Return the lines of the log that are complete."""
+        return [line for line in self._log.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
     @property
     def actions(self) -> list[str]:
@@ -95,6 +110,11 @@ class RealWindow:
             assert time.monotonic() < end, f"waited {PATIENCE_S} s for {what}: {self.state}"
             assert self.process.poll() is None, "the session ended"
             time.sleep(0.01)
+
+    def until_steady(self, action: str, count: int = 3) -> None:
+        """Wait until so many blocks in a row, from now on, are made under an action."""
+        made = len(self.actions)
+        self.until(lambda: len(self.actions) > made + count and set(self.actions[-count:]) == {action}, action)
 
     def tap(self, *names: str, count: int = 4) -> list[str]:
         """Tap keys in turn; return the actions of all blocks from before the first until `count` after the last."""

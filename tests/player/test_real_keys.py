@@ -29,28 +29,29 @@ def game(display: str, tmp_path: Path) -> Iterator[RealWindow]:
 
 
 def test_the_keypad_without_numlock_walks_and_never_cuts(game: RealWindow) -> None:
-    actions = game.tap("KP_Right", "KP_Left", "KP_Up", "KP_Down", "KP_End", "KP_Begin", "KP_Next", count=10)
-    assert [action for action in actions if action != "stand"] == ["walk_right", "walk_left", "jump", "crouch"]
+    game.keys("KP_Right", "KP_Left", "KP_Up", "KP_Down", "KP_End", "KP_Begin", "KP_Next")
+    game.until(lambda: "crouch" in game.actions, "the last of the four")
+    game.until_steady("stand")
+    assert [each for each in game.actions if each != "stand"] == ["walk_right", "walk_left", "jump", "crouch"]
 
 
 def test_the_keypad_with_numlock_is_digits_and_a_key_is_released_after_numlock_changed(game: RealWindow) -> None:
     game.keys("Num_Lock")
-    assert "cut_meadow" in game.tap("87")  # keypad 1
+    game.keys("87")  # keypad 1
+    game.until(lambda: "cut_meadow" in game.actions, "the cut")
     game.keys("Num_Lock")
     game.xdotool("keydown", "85")  # keypad 6, the right arrow without NumLock
     game.keys("Num_Lock")
     game.xdotool("keyup", "85")
     game.keys("Num_Lock")
-    game.wait_blocks(1)
-    assert set(game.wait_blocks()) == {"stand"}
+    game.until_steady("stand")
 
 
 @pytest.mark.parametrize("layout", ["ru", "gr", "us", "dvorak"])
 def test_letters_act_in_every_layout(game: RealWindow, layout: str) -> None:
     game.tool("setxkbmap", layout)
     game.xdotool("keydown", PLACE_OF_D if layout != "dvorak" else "d")
-    game.wait_blocks(2)
-    assert set(game.wait_blocks(2)) == {"walk_right"}
+    game.until_steady("walk_right")
     game.xdotool("keyup", PLACE_OF_D if layout != "dvorak" else "d")
     game.keys("33" if layout != "dvorak" else "p")
     game.until(lambda: game.state["paused"], "the pause")
@@ -59,7 +60,8 @@ def test_letters_act_in_every_layout(game: RealWindow, layout: str) -> None:
 def test_a_letter_that_the_layout_moves_is_taken_where_it_is(game: RealWindow) -> None:
     game.tool("setxkbmap", "fr")
     assert set(game.tap(PLACE_OF_A)) == {"stand"}  # labelled Q
-    assert "walk_left" in game.tap("24")  # labelled A
+    game.keys("24")  # labelled A
+    game.until(lambda: "walk_left" in game.actions, "the step")
 
 
 def test_a_sign_that_needs_shift_is_taken_from_its_place(game: RealWindow) -> None:
@@ -76,12 +78,11 @@ def test_pause_and_p_pause_as_the_period_does(game: RealWindow) -> None:
 
 def test_a_key_is_released_whatever_the_layout_calls_it_when_it_comes_up(game: RealWindow) -> None:
     game.xdotool("keydown", PLACE_OF_D)
-    game.wait_blocks(1)
+    game.until_steady("walk_right", 1)
     game.tool("setxkbmap", "fr")
     game.tool("setxkbmap", "ru")
     game.xdotool("keyup", PLACE_OF_D)
-    game.wait_blocks(1)
-    assert set(game.wait_blocks()) == {"stand"}
+    game.until_steady("stand")
 
 
 def test_shortcuts_of_the_desktop_are_not_keys_of_the_game(game: RealWindow) -> None:
@@ -143,12 +144,14 @@ def test_f11_fills_the_screen_and_goes_back_to_the_window_as_it_was(game: RealWi
         game.keys("F11")
         game.until(lambda: game.state["size"] == [1280, 800], "fullscreen")
         game.xdotool("windowfocus", game.window)
-        assert "walk_right" in game.tap("Right")
+        walked = game.actions.count("walk_right")
+        game.keys("Right")
+        game.until(lambda walked=walked: game.actions.count("walk_right") > walked, "the step")
         game.keys("F11")
         game.until(lambda: game.state["size"] == [500, 320], "the window")
         game.xdotool("windowfocus", game.window)
     assert place(game) == before
-    assert set(game.wait_blocks()) == {"stand"}
+    game.until_steady("stand")
     game.keys("t")
     typed(game, "")
     game.xdotool("type", "a fox")

@@ -9,7 +9,7 @@ import pytest
 
 from infrope_env.player.window import DisplayWindow
 from tests.player.fakes import SIZE
-from tests.player.test_session import Game
+from tests.player.test_session import PATIENCE_S, Game
 
 SHIFT = pygame.KMOD_SHIFT
 
@@ -32,7 +32,13 @@ class Encoding:
 
     def __call__(self) -> None:
         self.begun.set()
-        self.go_on.wait(10)
+        self.go_on.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regard every Enter of a test as the end of the press before it, however slow the machine is."""
+    monkeypatch.setattr("infrope_env.player.session.SAME_PRESS_S", PATIENCE_S)
 
 
 def submit(game: Game, text: str, mod: int = 0) -> None:
@@ -49,6 +55,7 @@ def ticks(game: Game, count: int = 60) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_submitted_prompt_waits_and_swallows_enter_and_letters(game: Game) -> None:
     encoding = Encoding(game)
     submit(game, "a fox", mod=SHIFT)
@@ -114,17 +121,21 @@ def test_an_accepted_prompt_removes_its_own_refusal(game: Game) -> None:
     assert game.notice() == ""
 
 
+@pytest.mark.usefixtures("patient")
 def test_eight_quick_enters_are_one_new_world(game: Game) -> None:
+    game.session._entered_s = float("-inf")
     for _ in range(8):
         game.tap(pygame.K_RETURN)
         ticks(game, 10)
+    game.until(lambda: game.notice() == "a new world")
     ticks(game)
     assert [entry[0] for entry in game.env.log].count("reset") == 2
 
 
 def test_a_later_enter_is_another_new_world(game: Game) -> None:
-    for _ in range(2):
+    for count in (2, 3):
         game.tap(pygame.K_RETURN)
+        game.until(lambda count=count: [entry[0] for entry in game.env.log].count("reset") == count)
         ticks(game, 200)
     assert [entry[0] for entry in game.env.log].count("reset") == 3
 
@@ -135,7 +146,7 @@ def test_a_key_that_is_queued_while_a_world_is_made_keeps_its_receipt(game: Game
     def wait() -> None:
         if game.env.block == 0:
             made.set()
-            go_on.wait(10)
+            go_on.wait(PATIENCE_S)
 
     game.env.work = wait
     game.tap(pygame.K_RETURN)

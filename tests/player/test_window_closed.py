@@ -57,9 +57,9 @@ def test_a_replay_in_a_window_ends_by_escape(display: str, tiny_weights: Path, t
         assert time.monotonic() < end and replay.poll() is None
         time.sleep(0.05)
     xdotool("windowfocus", "--sync", window[0])
-    time.sleep(1)
+    time.sleep(3)  # some blocks
     xdotool("key", "Escape")
-    output, _ = replay.communicate(timeout=15)  # 40 blocks take 30 s
+    output, _ = replay.communicate(timeout=PATIENCE_S)
     assert replay.returncode == 0
     blocks = int(output.split("episode_000: ")[1].split()[0])
     assert 0 < blocks < 40 and "every block is the same" in output

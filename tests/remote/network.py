@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from infrope_env.remote.server import PlayServer
+
 PIECE = 4096
 
 
@@ -76,6 +78,16 @@ class Proxy:
                     self.passed += len(data)
                     await asyncio.sleep(len(data) / rate)
         writer.transport.abort()
+
+
+def port_of(server: PlayServer) -> int:
+    """Return the port of a server."""
+    return int(server.url.partition("/?")[0].rpartition(":")[2])
+
+
+def through(server: PlayServer, proxy: Proxy) -> str:
+    """Return the URL of a server behind a proxy."""
+    return server.url.replace(f":{port_of(server)}", f":{proxy.port}")
 
 
 @contextmanager

@@ -18,9 +18,29 @@ from infrope_env.recording.wrapper import RecordRollout
 PATIENCE_MS = 120_000
 LOSS = 8.0
 """Largest mean difference of a pixel value that the codec of the network makes."""
+LOG = """
+    // Keeps what is on show for moments only: infos of blocks, and messages; then calls onFrame, where there is one.
+    let session;
+    Object.assign(globalThis, { blocksShown: [], said: [] });
+    Object.defineProperty(globalThis, "infrope", {
+        get: () => session,
+        set(value) {
+            session = value;
+            session.onFrame = frame => {
+                if (blocksShown.at(-1)?.seq !== frame.block.seq) {
+                    blocksShown.push({ seq: frame.block.seq, info: frame.block.info });
+                }
+                globalThis.onFrame?.(frame);
+            };
+        },
+    });
+    const keepMessages = records => records.flatMap(record => [...record.addedNodes])
+        .forEach(node => node.className?.startsWith?.("toast") && said.push(node.textContent));
+    new MutationObserver(keepMessages).observe(document, { childList: true, subtree: true });
+"""
 KEEP_FRAMES = """() => {
     globalThis.seen = [];
-    infrope.onFrame = ({ block, index }) => {
+    globalThis.onFrame = ({ block, index }) => {
         if (index % 4 || seen.length > 40) return;
         const canvas = document.getElementById("picture");
         const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -39,7 +59,9 @@ class Player:
 
     def __init__(self, context: BrowserContext, url: str) -> None:
         self.errors: list[str] = []
+        self._shown = 0  # index of the block that `until_shown` found last
         self.page = context.new_page()
+        self.page.add_init_script(LOG)
         self.page.set_default_timeout(PATIENCE_MS)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -58,7 +80,8 @@ class Player:
         return value
 
     def play(self) -> "Player":
-        """Wait until the first block is on show."""
+        """Wait until the first block of a page that has just been loaded is on show."""
+        self._shown = 0
         self.until("globalThis.infrope?.shown && infrope.mayPlay")
         return self
 
@@ -67,24 +90,25 @@ class Player:
         return self.page.evaluate("infrope.shown.block.info")
 
     def until_shown(self, **facts: Any) -> dict[str, Any]:
-        """Wait until a block with these facts is on show; return its info."""
-        script = """facts => {
-            const info = infrope.shown?.block.info;
-            return info && Object.entries(facts).every(([name, value]) => info[name] === value) && info;
+        """Wait for a block with these facts, at or after the one found last; return its info."""
+        script = """([facts, first]) => {
+            const fits = ({ info }) => Object.entries(facts).every(([name, value]) => info[name] === value);
+            const index = blocksShown.findIndex((block, index) => index >= first && fits(block));
+            return index >= 0 && [index, blocksShown[index].info];
         }"""
-        return self.until(script, facts)
+        self._shown, info = self.until(script, [facts, self._shown])
+        return info
 
     def until_answered(self, name: str) -> dict[str, Any]:
         """Wait for the newest receipt of an action with its time to the pixel."""
-        script = """name => infrope.receipts.visible(performance.now())
+        never_fades = 0
+        script = """([name, now]) => infrope.receipts.visible(now)
             .findLast(each => each.name === name && each.latencyMs !== null)"""
-        return self.until(script, name)
+        return self.until(script, [name, never_fades])
 
     def until_said(self, sentence: str) -> str:
         """Wait for a message that matches a regular expression."""
-        script = """sentence => [...document.querySelectorAll(".toast")].map(each => each.textContent)
-            .findLast(text => new RegExp(sentence).test(text))"""
-        return self.until(script, sentence)
+        return self.until("sentence => said.findLast(text => new RegExp(sentence).test(text))", sentence)
 
     def frames(self, least: int) -> list[tuple[dict[str, Any], int, Frames]]:
         """Wait for frames on the canvas since `keep_frames`; return info, index and pixels of each."""
@@ -96,6 +120,10 @@ class Player:
     def keep_frames(self) -> None:
         """Begin to copy what the canvas shows, every fourth frame."""
         self.page.evaluate(KEEP_FRAMES)
+
+    def close(self) -> None:
+        """Close the page as a user closes a tab."""
+        self.page.close(run_before_unload=True)
 
     def leave(self) -> None:
         """Free the seat at once and close the page; nothing in it may have failed."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,31 @@ def fast_env(weights: Path, fps: int = 160) -> gymnasium.Env[Any, Any]:
     env = gymnasium.make("infrope/PocketWorld-v0", weights=str(weights), device="cpu", disable_env_checker=True)
     env.unwrapped.metadata = env.metadata | {"render_fps": fps}
     return env
+
+
+class SlowReader:
+    """Makes environments of the tiny model that encode no prompt until a test lets them.
+
+    Attributes:
+        reading: Set when a prompt is being encoded.
+        go_on: Lets it be encoded.
+    """
+
+    def __init__(self, weights: Path, fps: int = 160) -> None:
+        self.reading, self.go_on = threading.Event(), threading.Event()
+        self._weights, self._fps = weights, fps
+
+    def __call__(self) -> gymnasium.Env[Any, Any]:
+        env = fast_env(self._weights, self._fps)
+        encode = env.unwrapped.encode_prompts  # type: ignore[attr-defined]
+
+        def encode_later(texts: Iterable[str]) -> None:
+            self.reading.set()
+            assert self.go_on.wait(PATIENCE_S)
+            encode(texts)
+
+        env.unwrapped.encode_prompts = encode_later  # type: ignore[attr-defined]
+        return env
 
 
 class Player:
@@ -85,6 +110,15 @@ class Player:
 
     def newest(self, kind: type[Any]) -> Any:
         return next((message for message in reversed(self.messages) if isinstance(message, kind)), None)
+
+    def welcome(self, number: int) -> Welcome:
+        """Wait for the welcome of a connection, from 1 for the first, and return it."""
+
+        def find() -> Welcome | None:
+            welcomes = [each for each in self.messages if isinstance(each, Welcome)]
+            return welcomes[number - 1] if len(welcomes) >= number else None
+
+        return self.wait(find)
 
     @property
     def state(self) -> State:

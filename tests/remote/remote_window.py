@@ -15,7 +15,7 @@ class RemoteWindow(RealWindow):
     """The window of a server's world."""
 
     def __init__(self, display: str, folder: Path, url: str) -> None:
-        self._url = url
+        self._url, self._shown = url, 0
         super().__init__(display, folder)
 
     def program(self, state_file: str, *_: str) -> tuple[str, ...]:
@@ -23,6 +23,18 @@ class RemoteWindow(RealWindow):
 
     def is_playing(self) -> bool:
         return "transition" in self.state
+
+    def until_shown(self, **facts: object) -> None:
+        """Wait for a block with these facts, at or after the one found last."""
+
+        def find() -> bool:
+            for index, state in enumerate(self.states[self._shown :], self._shown):
+                if facts.items() <= state["info"].items():
+                    self._shown = index
+                    return True
+            return False
+
+        self.until(find, str(facts))
 
 
 def main(state_file: str, url: str) -> int:

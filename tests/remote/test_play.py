@@ -17,6 +17,7 @@ from infrope_env.control.frames import valid_frames
 from infrope_env.recording.wrapper import RecordRollout
 from infrope_env.remote.client_errors import CommandError, RemoteError
 from infrope_env.remote.client_messages import (
+    Leave,
     NewWorld,
     Pause,
     ReleaseAll,
@@ -27,13 +28,15 @@ from infrope_env.remote.client_messages import (
     Shown,
     SingleStep,
     Step,
+    Withdraw,
 )
 from infrope_env.remote.frame_encoding import encode_frames
 from infrope_env.remote.live_play import LivePlay
 from infrope_env.remote.lobby import Capacity
 from infrope_env.remote.protocol import MOST_PICTURE_BYTES
 from infrope_env.remote.server import PlayServer
-from tests.remote.players import Player, fast_env, playing
+from tests.remote.network import Proxy, port_of, proxy_to, through
+from tests.remote.players import PATIENCE_S, Player, SlowReader, fast_env, playing
 from tests.remote.served import serving
 
 PROMPT = "a green frog waves hello in a dark cave"
@@ -64,7 +67,8 @@ def test_a_key_is_answered_by_the_block_that_is_made_after_it(server: PlayServer
         assert walk.info["motion"] == "walk_right" and walk.info["transition"] == "switch"
         jump = player.answer_to(player.tap("space"))
         assert [each["name"] for each in jump.answers] == ["jump"] and jump.info["motion"] == "jump"
-        after = player.wait(lambda: next((b for b, *_ in player.blocks if b.seq == jump.seq + 1), None))
+        later = lambda b: b.seq > jump.seq and b.info["motion"] != "jump"  # noqa: E731
+        after = player.wait(lambda: next((b for b, *_ in player.blocks if later(b)), None))
         assert after.info["motion"] == "walk_right" and after.answers == []  # the held key applies again
         cut = player.answer_to(player.tap("action:cut_cave"))  # an on-screen button
         assert cut.info["scene"] == "cave" and cut.info["transition"] == "cut"
@@ -83,17 +87,19 @@ def test_keys_without_a_binding_are_not_kept(server: PlayServer) -> None:
         assert jump.info["motion"] == "jump"
         assert server.lobby is not None
         play = server.lobby.rollouts["1"].play
-        assert isinstance(play, LivePlay) and not play._keyboard._held
+        assert isinstance(play, LivePlay)
+        player.wait(lambda: not play._keyboard._held)  # the release of the last key may come after its answer
 
 
 def test_key_events_that_came_already_are_ignored(server: PlayServer) -> None:
     with playing(server.url) as player:
         player.wait_for_blocks(1)
         player.answer_to(player.tap("space"))
-        player._seq = 0
+        newest, player._seq = player._seq, 0
         player.key("right", True)
-        player.wait_for_blocks(3)
-        assert player.blocks[-1][0].info["motion"] == "stand"
+        player._seq = newest
+        player.answer_to(player.tap("space"))  # the server has read what was sent before
+        assert {block.info["motion"] for block, *_ in player.blocks} <= {"stand", "jump"}
 
 
 def test_blocks_are_those_of_the_environment(server: PlayServer, tiny_weights: Path) -> None:
@@ -121,10 +127,12 @@ def test_every_encoding_shows_the_same_block(server: PlayServer) -> None:
             playing(watched, role="viewer", encodings=("nonsense", "jpeg")) as second,
         ):
             clients = (player, first, second)
-            for each in clients:
-                each.wait_for_blocks(4)
+
+            def seqs_of_all() -> set[int]:
+                return set.intersection(*({block.seq for block, *_ in each.blocks} for each in clients))
+
+            seq = max(player.wait(seqs_of_all))
             received = [{block.seq: body for block, body, _ in each.blocks} for each in clients]
-            seq = max(received[0].keys() & received[1].keys() & received[2].keys())
             frames = player.frames(next(i for i, (block, *_) in enumerate(player.blocks) if block.seq == seq))
             for encoding, bodies in zip(("raw", "h264", "jpeg"), received, strict=True):
                 assert b"".join(encode_frames(frames, encoding, 160)) == bodies[seq]
@@ -163,21 +171,20 @@ def test_a_pause_holds_the_rollout_and_a_single_step_shows_one_block(server: Pla
         player.wait_for_blocks(2)
         player.ask(Pause, paused=True)
         for _ in range(3):
-            settled = settle(player)
+            before = sent(server)
+            player.wait(lambda before=before: player.blocks[-1][0].seq == before)
             player.ask(SingleStep)
             player.wait_for_blocks(1)
-            assert settle(player) == settled + 1
+            time.sleep(0.4)  # five blocks' time
+            assert sent(server) == before + 1
         player.ask(Pause, paused=False)
         player.wait_for_blocks(3)
 
 
-def settle(player: Player) -> int:
-    """Return the number of blocks when no more have come for some blocks' time."""
-    before = -1
-    while before != len(player.blocks):
-        before = len(player.blocks)
-        time.sleep(0.4)
-    return before
+def sent(server: PlayServer) -> int:
+    """Return the number of the newest block that the first rollout has sent."""
+    assert server.lobby is not None
+    return server.lobby.rollouts["1"].feed._seq
 
 
 def test_commands_answer_with_the_result_or_the_reason(server: PlayServer) -> None:
@@ -224,6 +231,71 @@ def test_a_player_without_a_place_queues_watches_and_gets_it(server: PlayServer)
     second.connection.close()
     third.wait(lambda: third.connection.seat == "player")
     third.connection.close()
+
+
+def test_a_prompt_that_is_still_being_read_is_taken_back(tiny_weights: Path) -> None:
+    reader = SlowReader(tiny_weights)
+    with serving(reader) as server, playing(server.url) as player:
+        player.wait_for_blocks(1)
+        answers = [player.connection.request(SetPrompt, text=PROMPT, cut=True) for _ in range(2)]
+        assert reader.reading.wait(PATIENCE_S)
+        player.connection.withdraw(answers[0])
+        player.connection.withdraw(answers[1])
+        assert player.ask(Withdraw, command=12345).error == ""  # those before it have been executed, too
+        reader.go_on.set()
+        assert [answer.result(PATIENCE_S)[0].error for answer in answers] == ["", ""]
+        player.connection.withdraw(answers[0])  # too late: nothing happens
+        player.wait_for_blocks(4)
+        assert PROMPT not in {block.info["prompt"] for block, *_ in player.blocks}
+        player.ask(SetPrompt, text=PROMPT)
+        player.wait(lambda: player.blocks[-1][0].info["prompt"] == PROMPT)
+
+
+def leave_for_good(player: Player, proxy: Proxy) -> None:
+    """Say goodbye as a page does that goes, and do not come back."""
+    proxy.is_open = False
+    player.connection.send(Leave(may_return=True))
+    player.wait(lambda: player.losses)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_seat_of_a_page_that_has_gone_is_another_players(tiny_weights: Path, waits: bool) -> None:
+    capacity = Capacity(players=1, resume_s=600.0, reload_s=0.3)
+    with (
+        serving(lambda: fast_env(tiny_weights), capacity=capacity) as server,
+        proxy_to(port_of(server)) as proxy,
+        playing(through(server, proxy)) as first,
+    ):
+        first.wait_for_blocks(1)
+        second = Player(server.url)
+        if waits:
+            assert second.open().seat == "queued"
+            leave_for_good(first, proxy)
+        else:
+            leave_for_good(first, proxy)
+            first.wait(lambda: server.lobby is not None and server.lobby._leavers)
+            second.open()
+        second.wait(lambda: second.connection.seat == "player")
+        second.wait(lambda: any(block.info["block"] == 0 and block.immediate for block, *_ in second.blocks))
+        proxy.is_open = True
+        assert not first.welcome(2).resumed and first.welcome(2).seat == "queued"
+        second.connection.close()
+
+
+@pytest.mark.parametrize("reload_s", [600.0, 0.0])
+def test_a_page_that_is_loaded_again_finds_its_rollout(tiny_weights: Path, reload_s: float) -> None:
+    """Within some seconds while another player waits, and within a minute while nobody does."""
+    capacity = Capacity(players=1, resume_s=600.0, reload_s=reload_s)
+    with serving(lambda: fast_env(tiny_weights), capacity=capacity) as server, playing(server.url) as player:
+        player.wait_for_blocks(1)
+        other = Player(server.url)
+        assert not reload_s or other.open().seat == "queued"
+        player.connection.send(Leave(may_return=True))  # the connection comes back by itself
+        assert player.welcome(2).resumed and player.welcome(2).seat == "player"
+        player.wait_for_blocks(3)
+        assert {block.info["seed"] for block, *_ in player.blocks} == {player.blocks[0][0].info["seed"]}
+        assert server.lobby is not None and not server.lobby._leavers
+        other.connection.close()
 
 
 def test_players_have_rollouts_of_their_own(tiny_weights: Path) -> None:
@@ -283,7 +355,7 @@ def test_metrics_have_what_an_operator_needs(server: PlayServer) -> None:
             line.rsplit(" ", 1) for line in read(server, "metrics").decode().splitlines() if not line.startswith("#")
         )
     assert float(values['infrope_key_to_pixel_seconds{quantile="0.95"}']) == pytest.approx(0.35)
-    assert 0.02 < float(values['infrope_block_interarrival_seconds{quantile="0.5"}']) < 5
+    assert 0 < float(values['infrope_block_interarrival_seconds{quantile="0.5"}']) < PATIENCE_S
     assert float(values["infrope_realtime_factor"]) > 0 and float(values["infrope_blocks_total"]) >= 5
     assert float(values["infrope_time_to_first_block_seconds_count"]) == 1
     assert values['infrope_sessions{seat="player"}'] == "1" and float(values["infrope_blocks_dropped_total"]) == 0

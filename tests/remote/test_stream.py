@@ -13,8 +13,9 @@ from infrope_env.control.frames import valid_frames
 from infrope_env.player.playback import ShownFrame
 from infrope_env.player.stream import StreamError
 from infrope_env.remote.client import CommandError
+from infrope_env.remote.client_messages import Withdraw
 from infrope_env.remote.stream import RemoteStream
-from tests.remote.players import PATIENCE_S, fast_env
+from tests.remote.players import PATIENCE_S, SlowReader, fast_env
 from tests.remote.served import serving
 
 
@@ -76,6 +77,25 @@ def test_what_is_saved_is_restored_and_a_pause_holds_the_picture(stream: RemoteS
     assert held is not None
     stream.single_step()
     until_shown(stream, lambda frame: frame.block.info["block"] > held.block.info["block"])
+
+
+def test_a_prompt_that_is_not_wanted_any_more_is_taken_back(tiny_weights: Path) -> None:
+    reader, prompt = SlowReader(tiny_weights), "a green frog waves hello in a dark cave"
+    with serving(reader) as server:
+        stream, wanted = RemoteStream(server.url, encodings=("raw",)), True
+        until_shown(stream, lambda _: True)
+        answer = stream.set_prompt(prompt, wanted=lambda: wanted)
+        assert reader.reading.wait(PATIENCE_S)
+        stream.frame_to_show()
+        wanted = False
+        stream.frame_to_show()
+        stream.connection.request(Withdraw, command=12345).result(PATIENCE_S)  # those before it have been executed
+        reader.go_on.set()
+        answer.result(PATIENCE_S)
+        first = until_shown(stream, lambda _: True).block.info["block"]
+        frame = until_shown(stream, lambda frame: frame.block.info["block"] > first + 3)
+        assert frame.block.info["prompt"] != prompt
+        stream.close()
 
 
 def test_a_viewer_sees_the_blocks_of_the_player(stream: RemoteStream, url: str) -> None:

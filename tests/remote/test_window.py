@@ -30,16 +30,12 @@ def game(network: tuple[Proxy, str], tmp_path_factory: pytest.TempPathFactory) -
         game.close()
 
 
-def until_shown(game: RemoteWindow, **facts: object) -> None:
-    game.until(lambda: facts.items() <= game.state["info"].items(), str(facts))
-
-
 def test_keys_walk_jump_and_cut_and_every_press_has_a_receipt(game: RemoteWindow) -> None:
     game.xdotool("keydown", "Right")
-    until_shown(game, motion="walk_right")
+    game.until_shown(motion="walk_right")
     game.xdotool("keyup", "Right")
     game.keys("space", "4")
-    until_shown(game, scene="city", transition="cut")
+    game.until_shown(scene="city", transition="cut")
     receipts = {name: latency_s for name, _, latency_s in game.state["receipts"]}
     assert all(receipts[name] > 0 for name in ("walk_right", "jump", "cut_city"))
 
@@ -53,7 +49,7 @@ def test_a_prompt_is_refused_by_the_server_and_then_taken(game: RemoteWindow) ->
     game.keys("BackSpace", "BackSpace", "BackSpace", "BackSpace", "BackSpace", "BackSpace", "BackSpace")
     game.xdotool("type", "penguin waves hello in a dark cave")
     game.keys("shift+Return")
-    until_shown(game, prompt="a blue penguin waves hello in a dark cave", scene="cave")
+    game.until_shown(prompt="a blue penguin waves hello in a dark cave", scene="cave")
     assert game.state["typed"] is None
 
 
@@ -61,10 +57,10 @@ def test_save_and_restore_and_pause(game: RemoteWindow) -> None:
     game.keys("F5")
     game.until(lambda: game.state["notice"].startswith("saved at block"), "the saved state")
     game.keys("1")
-    until_shown(game, scene="meadow")
+    game.until_shown(scene="meadow")
     game.keys("F9")
     game.until(lambda: game.state["notice"].startswith("back at block"), "the restored state")
-    until_shown(game, scene="cave")
+    game.until_shown(scene="cave")
     game.keys("p")
     game.until(lambda: game.state["paused"], "the pause")
     game.keys("p")
@@ -76,14 +72,14 @@ def test_a_cut_connection_is_said_and_comes_back_without_a_stuck_key(
 ) -> None:
     proxy, _ = network
     game.xdotool("keydown", "Left")
-    until_shown(game, motion="walk_left")
+    game.until_shown(motion="walk_left")
     proxy.is_open = False
     proxy.cut()
     game.until(lambda: "Connecting again" in game.state["trouble"], "the trouble")
     game.xdotool("keyup", "Left")
     proxy.is_open = True
     game.until(lambda: not game.state["trouble"], "the connection")
-    until_shown(game, motion="stand")
+    game.until_shown(motion="stand")
 
 
 def test_escape_leaves(game: RemoteWindow) -> None:

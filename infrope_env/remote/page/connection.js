@@ -53,16 +53,13 @@ export class Connection {
 
   /**
    * Send a command and return a promise of its result, which rejects with the reason of a refusal. What is not answered
-   * when the connection is lost is sent again; the server executes each once.
+   * when the connection is lost is sent again; the server executes each once. An AbortSignal takes a prompt back.
    */
-  ask(header, body = null) {
+  ask(header, body = null, signal = null) {
     if (!this.isOpen) return Promise.reject(new Error("There is no connection to the server now."));
     const id = this.#nextId++;
-    const wire = body === null ? JSON.stringify({ ...header, id }) : encode({ ...header, id }, body);
-    return new Promise((resolve, reject) => {
-      this.#answers.set(id, { wire, resolve, reject });
-      this.#socket.send(wire);
-    });
+    signal?.addEventListener("abort", () => this.#withdraw(id));
+    return this.#command(id, header, body);
   }
 
   /** Send a key that goes down or up and return the number of the event; null without a connection. */
@@ -75,6 +72,11 @@ export class Connection {
 
   releaseAll() {
     if (this.isOpen && this.send({ type: "release_all", seq: this.#nextSeq })) this.#nextSeq += 1;
+  }
+
+  /** Say goodbye, because the page goes. If it is only loaded again, it finds its session. */
+  leave() {
+    this.send({ type: "leave", may_return: true });
   }
 
   #receive(data) {
@@ -100,6 +102,19 @@ export class Connection {
     this.events.open(welcome);
     if (!welcome.resumed) this.#forget("The session on the server has ended; try again.");
     for (const { wire } of this.#answers.values()) this.#socket.send(wire);
+  }
+
+  #command(id, header, body = null) {
+    const wire = body === null ? JSON.stringify({ ...header, id }) : encode({ ...header, id }, body);
+    return new Promise((resolve, reject) => {
+      this.#answers.set(id, { wire, resolve, reject });
+      if (this.isOpen) this.#socket.send(wire);
+    });
+  }
+
+  #withdraw(command) {
+    if (!this.#answers.has(command)) return;
+    this.#command(this.#nextId++, { type: "withdraw", command }).catch(() => {}); // the session has ended: no prompt
   }
 
   #answer(result) {

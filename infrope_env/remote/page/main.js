@@ -31,7 +31,7 @@ const hello = { role, rollout: watch ?? "", encodings: await readableEncodings()
 const session = new Session({ socket: socketAddress(), check: address("check") }, hello, refresh);
 const stage = element("screen");
 const backToPicture = () => stage.focus({ preventScroll: true });
-const prompt = new PromptLine((text, cut) => session.setPrompt(text, cut), backToPicture);
+const prompt = new PromptLine((text, cut, signal) => session.setPrompt(text, cut, signal), backToPicture);
 globalThis.infrope = session; // for a look from the console
 
 // Buttons.
@@ -143,6 +143,7 @@ addEventListener("keyup", event => {
 
 addEventListener("blur", () => session.releaseAll());
 document.addEventListener("visibilitychange", () => document.hidden && session.releaseAll());
+addEventListener("pagehide", event => event.persisted || session.connection.leave());
 
 function toggleOverlay() {
   const isOff = document.documentElement.classList.toggle("no-overlay");

@@ -7,9 +7,11 @@ export class PromptLine {
   #history = [];
   #place = 0; // index in the history; its length is the line being typed
   #draft = "";
+  #sent = null; // AbortController of the prompt that the server reads
 
   /**
-   * @param {(text: string, cut: boolean) => Promise} submit Sends a prompt; rejects with the reason of a refusal.
+   * @param {(text: string, cut: boolean, signal: AbortSignal) => Promise} submit Sends a prompt; rejects with the reason
+   *   of a refusal. The signal takes the prompt back.
    * @param {() => void} leave Called when the player is done with the line.
    */
   constructor(submit, leave) {
@@ -24,6 +26,11 @@ export class PromptLine {
     });
     document.getElementById("cut").addEventListener("click", () => this.send(true));
     this.input.addEventListener("keydown", event => this.#press(event));
+    this.form.addEventListener("keydown", event => {
+      if (event.key !== "Escape" || event.isComposing) return;
+      event.preventDefault();
+      this.#escape();
+    });
     this.input.addEventListener("input", () => this.#say(""));
     this.#say("");
   }
@@ -31,21 +38,29 @@ export class PromptLine {
   /** Send the text that is in the line; it stays there while the server reads it, and if the server refuses it. */
   async send(cut) {
     const text = this.input.value.trim();
-    if (!text || this.waiting) return;
-    this.waiting = true;
-    this.#say("Encoding the prompt …");
-    try {
-      await this.submit(text, cut);
-      this.#remember(text);
-      if (this.input.value.trim() === text) this.input.value = "";
-      this.#say("");
-      this.leave();
-    } catch (refusal) {
+    if (!text || this.#sent) return;
+    const sent = (this.#sent = new AbortController());
+    this.#say("Encoding the prompt … Esc takes it back.");
+    const refusal = await this.submit(text, cut, sent.signal).then(() => null, error => error);
+    if (this.#sent !== sent) return; // it was taken back, and its answer concerns nobody
+    this.#sent = null;
+    if (refusal) {
       this.#say(refusal.message, true);
       this.input.focus();
-    } finally {
-      this.waiting = false;
+      return;
     }
+    this.#remember(text);
+    if (this.input.value.trim() === text) this.input.value = "";
+    this.#say("");
+    this.leave();
+  }
+
+  /** Take back the prompt that the server has not put in force yet, if there is one, and leave the line. */
+  #escape() {
+    if (this.#sent) this.#say("");
+    this.#sent?.abort();
+    this.#sent = null;
+    this.leave();
   }
 
   /** Offer prompts. One click cuts to one. */
@@ -75,9 +90,6 @@ export class PromptLine {
     if (event.key === "Enter" && event.shiftKey) {
       event.preventDefault();
       this.send(true);
-    } else if (event.key === "Escape") {
-      event.preventDefault();
-      this.leave();
     } else if (event.key === "ArrowUp" || event.key === "ArrowDown") {
       event.preventDefault();
       this.#recall(event.key === "ArrowUp" ? -1 : 1);

@@ -117,8 +117,9 @@ export class Session {
     this.command({ type: "restore" }, ({ info }) => `Back at block ${info.block}.`);
   }
 
-  setPrompt(text, cut) {
-    return this.connection.ask({ type: "set_prompt", text, cut });
+  /** Send a prompt and return the promise of its answer; an AbortSignal takes it back. */
+  setPrompt(text, cut, signal) {
+    return this.connection.ask({ type: "set_prompt", text, cut }, null, signal);
   }
 
   /** Begin a world from the bytes of a picture file. */
