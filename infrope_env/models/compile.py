@@ -22,8 +22,9 @@ from infrope_env.cache_dir import cache_dir
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
+from infrope_env.dynamics.graphs import GraphedNetwork
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.dynamics.transformer import CausalWanTransformer
+from infrope_env.dynamics.transformer import CausalWanTransformer, Network
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import Decoder
 from infrope_env.pixels.taehv import TAEHV
@@ -31,6 +32,8 @@ from infrope_env.pixels.wan_vae import WanVAE
 from infrope_env.pixels.wan_vae_layers import run_layers
 
 TRANSITIONS = (Transition.CONTINUE, Transition.SWITCH, Transition.CUT)
+GRAPHS = "graphs"
+"""Value of the environment's argument `compile` that replays passes as CUDA graphs too."""
 RECOMPILE_LIMIT = 128  # a long window has more shapes than torch's default allows
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,23 @@ def paths_to_context_lengths(window: Window) -> dict[int, tuple[Transition, ...]
                 reached[seen + window.block] = path
                 queue.append(seen + window.block)
     return paths
+
+
+def network_of(model: WorldModel, compile: bool | str, offload: bool) -> Network:
+    """Return the network of one environment's blocks: the model's own, which all share, or graphs of it.
+
+    Without a GPU the graphs are eager passes over the same buffers, and a warning says so.
+
+    Raises:
+        ValueError: Graphs are asked for, and weights that move.
+    """
+    if compile != GRAPHS:
+        return model.transformer
+    if offload:
+        raise ValueError("compile='graphs' needs weights that stay on the GPU: leave offload out, or pass compile=True")
+    if model.device.type != "cuda":
+        logger.warning("playing without CUDA graphs, which need a GPU: device is %r.", model.device.type)
+    return GraphedNetwork(model.transformer)
 
 
 def can_compile(device: torch.device) -> bool:
