@@ -39,9 +39,9 @@ class MachineOptions:
     """Device of Wan's text encoder: auto, cpu, cuda, or refuse (cached prompts only)."""
     text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
     """Precision of the weights of Wan's text encoder; bfloat16 is as released."""
-    precision: Literal["float", "int8"] | None = None
+    precision: Literal["float", "int8", "fp8"] | None = None
     """int8 computes a world folder's generator in 8-bit integers: faster on processors without bfloat16, with slightly
-    other pixels. It needs the extra "int8"."""
+    other pixels. It needs the extra "int8". fp8 computes in 8-bit floats, on a GPU that has them."""
     offload: bool = False
     """Move Wan's generator and decoder to a small GPU in turns."""
     headless: bool = False

@@ -123,7 +123,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             sampler: Denoising steps, as a list or "1000,500", or fields of `config.Sampler` to change.
             steps: Number of denoising steps, 1 to 4, chosen from the sampler's; fewer are faster.
             precision: "int8" computes a world folder's generator in 8-bit integers, on a CPU, with the extra "int8":
-                faster on processors without bfloat16, and slightly other pixels. "float", the default, does not.
+                faster on processors without bfloat16, and slightly other pixels. "fp8" multiplies in 8-bit floats, on
+                a GPU that has them. "float", the default, does neither.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
@@ -140,8 +141,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
         self.steering = self.action_set.start(**self.start)
         limit_threads()
-        options = LoadOptions(
         compiles = compile in (True, GRAPHS)
+        options = LoadOptions(
             decoder, device, dtype, text_device, text_dtype, offload, compiles, lora, sampler, steps, precision
         )
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
@@ -149,8 +150,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._prompt_cache = self.model.make_prompt_cache()
         self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()
-        if self.model.compiled:
         self._rollout.network = self._network = network_of(self.model, compile, offload)
+        if self.model.compiled:
             compile_model(self.model, self._rollout)
         self.background_code: BackgroundCode | None = None
         if compile == BACKGROUND and self.model.device.type == "cpu" and self.model.precision == "float":
