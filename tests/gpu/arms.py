@@ -133,6 +133,14 @@ class Arm:
         synchronize(self.rollout.device)
         return time.perf_counter() - started
 
+    def noise_alone(self) -> Tensor:
+        """Return the latents of the first block if the network predicted zeros."""
+        self.fill()
+        self.rollout.network = Zeros()
+        latents = self.rollout.generate(self.embedding, CONTINUE).latents
+        self.rollout.reset(seed=0)  # drops the commit that is due
+        return latents
+
     def play_round(self, blocks: int) -> None:
         """Make and time blocks from the prefilled frames on."""
         self.fill()
@@ -151,6 +159,17 @@ class Arm:
     def percentiles(self) -> dict[str, dict[str, float]]:
         """Return p10, p50 and p90 of every part in milliseconds."""
         return {part: percentiles([block[part] for block in self.blocks_ms]) for part in self.blocks_ms[0]}
+
+
+class Zeros:
+    """A `Network` that predicts zeros."""
+
+    def __call__(self, latents: Tensor, *_: object) -> Tensor:
+        """Return zeros."""
+        return torch.zeros_like(latents)
+
+    def update_cache(self, *_: object) -> None:
+        """Do nothing."""
 
 
 class Marks:
@@ -188,13 +207,16 @@ def play_in_turns(arms: Sequence[Arm], rounds: int, blocks: int) -> Iterator[int
         yield index + 1
 
 
-def compare(arm: Arm, other: Arm) -> dict[str, object]:
-    """Return whether two arms' first blocks are equal bytes, and their relative difference."""
+def compare(arm: Arm, other: Arm, noise_alone: Tensor) -> dict[str, object]:
+    """Return whether two arms' first blocks are equal bytes, and their difference relative to the network's part.
+
+    With random weights most of a block can be its noise, which all arms share.
+    """
     assert arm.first_block is not None and other.first_block is not None
     exact, mine = other.first_block.float(), arm.first_block.float()
     return {
         "equal": torch.equal(arm.first_block, other.first_block),
-        "relative_error": float((mine - exact).norm() / exact.norm()),
+        "relative_error": float((mine - exact).norm() / (exact - noise_alone.float()).norm()),
     }
 
 

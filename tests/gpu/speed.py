@@ -185,13 +185,14 @@ class Speed:
             self.results.keep(so_far(f"window {size}"), found)
             if self.budget.left_s < 20:
                 break
+        noise = self.arms[EAGER].noise_alone()
         for name, arm in self.arms.items():
             row = found[name]
             assert isinstance(row, dict)
-            row["beside eager"] = compare(arm, self.arms[EAGER])
+            row["beside eager"] = compare(arm, self.arms[EAGER], noise)
             row["finite"] = bool(arm.first_block.isfinite().all()) if arm.first_block is not None else False
         if COMPILED in self.arms and COMPILED_GRAPHS in self.arms:
-            found["graphs of compiled code"] = compare(self.arms[COMPILED_GRAPHS], self.arms[COMPILED])
+            found["graphs of compiled code"] = compare(self.arms[COMPILED_GRAPHS], self.arms[COMPILED], noise)
         return found
 
     def profile(self) -> dict[str, object]:

@@ -42,8 +42,8 @@ def test_every_part_is_rehearsed_and_arms_agree(tmp_path: Path) -> None:
         assert set(ARMS) <= set(arms)
         assert all(arms[name]["finite"] and arms[name]["ms"]["block"]["p50"] > 0 for name in ARMS)
         assert arms[GRAPHS]["beside eager"]["equal"] and arms["graphs of compiled code"]["equal"]
-        assert arms[RELEASE]["beside eager"]["relative_error"] < 0.02
-        assert 1e-3 < arms[FP8]["beside eager"]["relative_error"] < 0.2
+        assert 0 < arms[RELEASE]["beside eager"]["relative_error"] < 0.05
+        assert 5e-3 < arms[FP8]["beside eager"]["relative_error"] < 0.2
     assert all(row["equal frames"] for row in found["end to end"].values())
     assert set(found["profile"]) == set(ARMS) and found["profile"][EAGER]["kernels"] > 100
     assert found["profile"][RELEASE]["kernels"] > found["profile"][EAGER]["kernels"]
