@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import platform
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -20,12 +22,14 @@ import numpy as np
 import torch
 
 from infrope_env.control.actions import ActionSet
+from infrope_env.dynamics.attention import attention_taken
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.player.latency import measure_latency
 from infrope_env.recording.run_info import RunInfo
 
 PARTS = ("text", "denoise", "commit", "decode", "total")
 WARM_UP_BLOCKS = 4
+ERROR_BLOCKS = 6
 SWITCH_PROBABILITY, CUT_PROBABILITY = 0.25, 0.1
 
 logger = logging.getLogger(__name__)
@@ -60,8 +64,15 @@ def bench(env: gymnasium.Env[Any, Any], blocks: int = 40, threads: int = 1, seed
     facts = _facts(inner) | {"blocks": blocks, "warm_up_blocks": WARM_UP_BLOCKS, "seed": seed}
     facts["transitions"] = dict(Counter(transitions[WARM_UP_BLOCKS:]))
     facts["block_ms"] = _percentiles(timings[WARM_UP_BLOCKS:])
+    lines = _table(facts)
+    if inner.model.precision != "float" and env.spec is not None:
+        try:
+            facts["precision_error"] = error = measure_precision_error(env, seed)
+            lines.append(describe_error(inner.model.precision, error))
+        except torch.OutOfMemoryError:
+            lines.append(f"the error of {inner.model.precision} is unknown: no memory for a second model beside it")
     env.close()
-    return "\n".join([*_header(facts), "", *_table(facts), "", json.dumps(facts)])
+    return "\n".join([*_header(facts), "", *lines, "", json.dumps(facts)])
 
 
 def bench_latency(env: gymnasium.Env[Any, Any], presses: int = 40, threads: int = 1, seed: int = 0) -> str:
@@ -91,6 +102,57 @@ def bench_latency(env: gymnasium.Env[Any, Any], presses: int = 40, threads: int 
     env.close()
     line = ", ".join(f"{value:.0f} ms ({name})" for name, value in latency.items())
     return "\n".join([*_machine_lines(facts), f"{presses} key presses, key to pixel: {line}", "", json.dumps(facts)])
+
+
+def measure_precision_error(env: gymnasium.Env[Any, Any], seed: int = 0) -> dict[str, float | None]:
+    """Play the same first blocks with the precision of an environment and without it, and compare them.
+
+    Args:
+        env: The environment, made by its id; it is reset.
+        seed: Seed of the noise and of the actions.
+
+    Returns:
+        "first_block" and "all_blocks": relative errors of the latents, in the Euclidean norm. "psnr_db" of the frames
+        of all blocks, None if they are equal. Both rollouts see their own frames, so errors can grow.
+    """
+    assert env.spec is not None
+    inner = env.unwrapped
+    assert isinstance(inner, InfinityRopeEnv)
+    dtype = str(inner.model.dtype).removeprefix("torch.")
+    changes = {"precision": "float", "dtype": dtype, "compile": False}
+    with contextlib.closing(
+        gymnasium.make(env.spec.id, disable_env_checker=True, **(env.spec.kwargs | changes))
+    ) as exact:
+        (latents, frames), (exact_latents, exact_frames) = (_play_blocks(each, seed) for each in (env, exact))
+    squared = float(((frames.astype(np.float32) - exact_frames) ** 2).mean())
+    return {
+        "first_block": _relative_error(latents[:1], exact_latents[:1]),
+        "all_blocks": _relative_error(latents, exact_latents),
+        "psnr_db": round(10 * math.log10(255**2 / squared), 2) if squared else None,
+    }
+
+
+def describe_error(precision: str, error: Mapping[str, float | None]) -> str:
+    """Return the line of the report about the error of a precision."""
+    first, every = (f"{error[name]:.2%}" for name in ("first_block", "all_blocks"))
+    frames = "equal frames" if error["psnr_db"] is None else f"frames {error['psnr_db']:.1f} dB"
+    latents = f"latents differ by {first} in the first block, by {every} over {ERROR_BLOCKS}"
+    return f"{precision} beside float: {latents}; {frames}"
+
+
+def _play_blocks(env: gymnasium.Env[Any, Any], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return latents, blocks b f c h w, and frames, blocks t H W 3, of the first blocks of a rollout."""
+    inner = env.unwrapped
+    assert isinstance(inner, InfinityRopeEnv)
+    frames, latents = [env.reset(seed=seed)[0]], [inner.latents.float().cpu().numpy()]
+    for action in random_actions(inner.action_set, ERROR_BLOCKS - 1, seed):
+        frames.append(env.step(action)[0])
+        latents.append(inner.latents.float().cpu().numpy())
+    return np.stack(latents), np.stack(frames)
+
+
+def _relative_error(latents: np.ndarray, exact: np.ndarray) -> float:
+    return round(float(np.linalg.norm(latents - exact) / np.linalg.norm(exact)), 5)
 
 
 def random_actions(action_set: ActionSet, count: int, seed: int) -> list[int]:
@@ -124,11 +186,23 @@ def _facts(env: InfinityRopeEnv) -> dict[str, Any]:
         "frames_per_block": env.block_shape[0],
         "window": asdict(env.window),
         "steps": env.model.sampler.describe(),
+        "attention": taken_by_play(env),
         **asdict(RunInfo.of(env.model)),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "memory_mb": _peak_memory_mb(env.model.device),
     }
+
+
+def taken_by_play(env: InfinityRopeEnv) -> str:
+    """Return the kernel of self-attention that a block with a full window takes, for example "cudnn" or "flash"."""
+    config, window = env.model.config, env.window
+    query, key = (
+        torch.empty(1, config.num_heads, frames * config.tokens_per_frame, config.head_dim, device=env.model.device)
+        for frames in (window.block, window.size)
+    )
+    with torch.inference_mode():
+        return attention_taken(*(x.to(env.model.dtype) for x in (query, key, key)))
 
 
 def _peak_memory_mb(device: torch.device) -> dict[str, float]:
@@ -159,11 +233,12 @@ def _header(facts: dict[str, Any]) -> list[str]:
 def _machine_lines(facts: dict[str, Any]) -> list[str]:
     """Return the lines about model, machine and versions."""
     versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
-    kind = "int8" if facts["precision"] == "int8" else facts["dtype"]
+    kind = facts["dtype"] if facts["precision"] == "float" else facts["precision"]
     return [
         f"{facts['world']}: {facts['frame']} px, {facts['frames_per_block']} frames a block, {kind}",
         facts["steps"],
-        f"{facts['device']}, {facts['processor']}, {facts['cpus']} CPUs, {facts['threads']} thread(s) used",
+        f"{facts['device']}, {facts['processor']}, {facts['cpus']} CPUs, {facts['threads']} thread(s) used, "
+        f"attention by {facts['attention']}",
         f"python {facts['python']}, {versions}",
     ]
 

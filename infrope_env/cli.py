@@ -70,8 +70,9 @@ class Play(RolloutOptions):
             return 0
         if self.token is not None:
             raise ValueError("--token is that of a server: give --connect too")
-        if self.compile and self.background_compile:
-            raise ValueError("give one of --compile and --background-compile, not both")
+        for name in ("compile", "graphs"):
+            if self.background_compile and getattr(self, name):
+                raise ValueError(f"give one of --{name} and --background-compile, not both")
         _require_recording(self.quality, self.record, "--record")
         if not self.headless:
             from infrope_env.player.window import open_display

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from infrope_env.control.controller import Controller
     from infrope_env.player.headless import BlockCallback
 
+GRAPHS = "graphs"  # value of the environment's argument `compile`
 DEFAULT_BLOCKS = 20  # of a headless rollout that no other option ends
 MOST_THREADS = 1024  # torch aborts the process where the system refuses it more
 MACHINE_ARGUMENTS = ("weights", "lora", "device", "text_device", "text_dtype", "precision", "offload")
@@ -38,9 +39,9 @@ class MachineOptions:
     """Device of Wan's text encoder: auto, cpu, cuda, or refuse (cached prompts only)."""
     text_dtype: Literal["bfloat16", "int8", "float32"] | None = None
     """Precision of the weights of Wan's text encoder; bfloat16 is as released."""
-    precision: Literal["float", "int8"] | None = None
+    precision: Literal["float", "int8", "fp8"] | None = None
     """int8 computes a world folder's generator in 8-bit integers: faster on processors without bfloat16, with slightly
-    other pixels. It needs the extra "int8"."""
+    other pixels. It needs the extra "int8". fp8 computes in 8-bit floats, on a GPU that has them."""
     offload: bool = False
     """Move Wan's generator and decoder to a small GPU in turns."""
     headless: bool = False
@@ -64,6 +65,8 @@ class EnvironmentOptions(MachineOptions):
     """Wan's decoder: taew2_1 (fast) or wan_vae (exact)."""
     compile: bool = False
     """Compile the model before the first block: minutes the first time, faster blocks afterwards."""
+    graphs: bool = False
+    """On a GPU, compile the model and replay its passes as CUDA graphs."""
     window: int | None = None
     """Latent frames that attention spans: sink, context and block."""
     steps: str | None = None
@@ -73,6 +76,10 @@ class EnvironmentOptions(MachineOptions):
     """Seed of the noise; drawn at random when omitted."""
     threads: int = 1
     """CPU threads of torch. One is enough for real time; two on busy cores are many times slower than one."""
+
+    def env_arguments(self, *more: str) -> dict[str, Any]:
+        """Return the environment's keyword arguments that were given; --graphs is a kind of --compile."""
+        return super().env_arguments(*more) | ({"compile": GRAPHS} if self.graphs and "compile" in more else {})
 
     def make_env(self) -> gymnasium.Env[Any, Any]:
         """Set the number of threads and make the environment; ValueError when it is not an infrope environment."""

@@ -108,15 +108,17 @@ def describe_device(device: Any, dtype: Any) -> Finding:
 
 
 def check_precision(options: LoadOptions, device: Any, dtype: Any) -> Iterator[Finding]:
-    """Yield what --precision int8 lacks, or that nothing is missing; nothing for other precisions."""
+    """Yield what --precision int8 or fp8 lacks, or that nothing is missing; nothing for other precisions."""
     try:
-        if options.precision_on(device, dtype) != "int8":
+        precision = options.precision_on(device, dtype)
+        if precision == "float":
             return
-        require_packages()
+        if precision == "int8":
+            require_packages()
     except ValueError as error:
         yield problem("precision", str(error).rstrip("."), "or leave --precision out")
     else:
-        yield ok("precision", "int8 has what it needs")
+        yield ok("precision", f"{precision} has what it needs")
 
 
 def check_compiler(device_type: str, is_wanted: bool) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateO
 from infrope_env.forked import limit_threads
 from infrope_env.models.background_code import BACKGROUND, BackgroundCode
 from infrope_env.models.block_codec import BlockCodec
-from infrope_env.models.compile import compile_model
+from infrope_env.models.compile import GRAPHS, compile_model, network_of
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.player.key_codes import key_code
@@ -111,8 +111,9 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             text_dtype: Precision of the weights of Wan's text encoder: "bfloat16", "int8" or "float32".
             offload: Move Wan's generator and decoder to the GPU in turns, for one environment at a time.
             compile: True compiles transformer and decoder before the first block: minutes the first time, and other
-                bytes. "background", on a CPU, plays at once and goes over to compiled code between two blocks, when a
-                process of low priority has compiled it, or from block 0 where the cache folder has it.
+                bytes. "graphs" replays the compiled passes as CUDA graphs too, on a GPU. "background", on a CPU, plays
+                at once and goes over to compiled code between two blocks, when a process of low priority has compiled
+                it, or from block 0 where the cache folder has it.
             decode: False skips decoding: observations are zeros of the same shape, `latents` are the same.
             subject: Name of the subject at the start of every episode, unless a reset has it among its options.
             scene: Name of the scene at the start, likewise.
@@ -122,7 +123,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             sampler: Denoising steps, as a list or "1000,500", or fields of `config.Sampler` to change.
             steps: Number of denoising steps, 1 to 4, chosen from the sampler's; fewer are faster.
             precision: "int8" computes a world folder's generator in 8-bit integers, on a CPU, with the extra "int8":
-                faster on processors without bfloat16, and slightly other pixels. "float", the default, does not.
+                faster on processors without bfloat16, and slightly other pixels. "fp8" multiplies in 8-bit floats, on
+                a GPU that has them. "float", the default, does neither.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
@@ -130,8 +132,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         check_render_mode(render_mode)
         if max_blocks is not None and (not isinstance(max_blocks, int) or max_blocks < 2):
             raise ValueError(f"expected max_blocks to be at least 2 (reset makes the first block), got {max_blocks!r}")
-        if compile not in (False, True, BACKGROUND):
-            raise ValueError(f"expected compile to be False, True or {BACKGROUND!r}, got {compile!r}")
+        if compile not in (False, True, GRAPHS, BACKGROUND):
+            raise ValueError(f"expected compile to be False, True, {GRAPHS!r} or {BACKGROUND!r}, got {compile!r}")
         self.render_mode, self.max_blocks, self.decode = render_mode, max_blocks, decode
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
@@ -139,14 +141,16 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
         self.steering = self.action_set.start(**self.start)
         limit_threads()
+        compiles = compile in (True, GRAPHS)
         options = LoadOptions(
-            decoder, device, dtype, text_device, text_dtype, offload, compile is True, lora, sampler, steps, precision
+            decoder, device, dtype, text_device, text_dtype, offload, compiles, lora, sampler, steps, precision
         )
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
         self.window = Window.parse(window, default=self.model.window)
         self._prompt_cache = self.model.make_prompt_cache()
         self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()
+        self._rollout.network = self._network = network_of(self.model, compile, offload)
         if self.model.compiled:
             compile_model(self.model, self._rollout)
         self.background_code: BackgroundCode | None = None
@@ -418,7 +422,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             code = None
         if self.use_code is None and code is not None and self._rollout.network is not code:
             logger.info("compiled code from block %d on", self._rollout.next_block)
-        self._rollout.network = self.model.transformer if code is None else code
+        self._rollout.network = self._network if code is None else code
         return self.model.compiled or code is not None
 
     def _present(self, frames: Frames) -> tuple[Frames, dict[str, Any]]:

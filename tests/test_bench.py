@@ -3,9 +3,10 @@ import sys
 
 import gymnasium
 import pytest
+import torch
 
 import infrope_env  # noqa: F401  registers the worlds
-from infrope_env.bench import bench, bench_latency, random_actions
+from infrope_env.bench import bench, bench_latency, describe_error, measure_precision_error, random_actions
 from infrope_env.control.actions import ActionSet
 
 
@@ -25,6 +26,8 @@ def test_the_report_ends_in_its_numbers_as_json(env):
     assert all(0 <= part["p50"] <= part["p95"] for part in parts.values())
     assert parts["total"]["p50"] > parts["denoise"]["p50"] > 0
     assert f"{parts['decode']['p95']:.1f}" in next(line for line in report if line.startswith("decode"))
+    assert facts["attention"] == "flash" and "attention by flash" in report[2]
+    assert "precision_error" not in facts
 
 
 def test_without_the_resource_module_as_on_windows_memory_is_left_out(env, monkeypatch):
@@ -59,3 +62,38 @@ def test_the_latency_report_has_the_percentiles_of_all_key_presses(env):
     assert f"{latency['p90']:.0f} ms (p90)" in report[-3]
     with pytest.raises(ValueError, match="expected at least 1 key press"):
         bench_latency(env, presses=0)
+
+
+def test_a_precision_reports_its_error_beside_float(tiny_weights):
+    pytest.importorskip("onnxruntime", reason="needs the extra 'int8'")
+    arguments = {"weights": str(tiny_weights), "device": "cpu", "dtype": "float32", "window": 7}
+    env = gymnasium.make("infrope/PocketWorld-v0", precision="int8", **arguments)
+    report = bench(env, blocks=1, seed=3).splitlines()
+    error = json.loads(report[-1])["precision_error"]
+    exact, rounded = (
+        gymnasium.make("infrope/PocketWorld-v0", precision=precision, **arguments) for precision in ("float", "int8")
+    )
+    latents = []
+    for each in (exact, rounded):
+        each.reset(seed=3)
+        latents.append(each.unwrapped.latents)
+    expected = float((latents[1] - latents[0]).norm() / latents[0].norm())
+    assert 0 < error["first_block"] == pytest.approx(expected, abs=1e-5)
+    assert error["all_blocks"] > 0 and 10 < error["psnr_db"] < 70
+    assert f"int8 beside float: latents differ by {error['first_block']:.2%} in the first block" in report[-3]
+    equal = measure_precision_error(exact)
+    assert equal == {"first_block": 0, "all_blocks": 0, "psnr_db": None}
+    assert describe_error("float", equal).endswith("; equal frames")
+
+
+def test_a_report_outlives_a_gpu_without_room_for_a_second_model(tiny_weights, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="needs the extra 'int8'")
+
+    def fill(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("infrope_env.bench.measure_precision_error", fill)
+    arguments = {"weights": str(tiny_weights), "device": "cpu", "dtype": "float32", "precision": "int8"}
+    report = bench(gymnasium.make("infrope/PocketWorld-v0", **arguments), blocks=1)
+    assert "the error of int8 is unknown: no memory for a second model beside it" in report
+    assert "precision_error" not in json.loads(report.splitlines()[-1])

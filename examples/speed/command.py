@@ -19,7 +19,7 @@ from pathlib import Path
 
 from examples.pocket_world.evaluate.report import git_commit
 from examples.speed.arms import choose_arms
-from examples.speed.process import ROOT, ArmProcess, checkout
+from examples.speed.process import ROOT, ArmProcess, checkout, exit_on_signals
 from examples.speed.table import ArmResult, table
 from infrope_env.atomic_file import write_atomically
 from infrope_env.recording.run_info import processor
@@ -62,6 +62,8 @@ def main(options: Options) -> None:
     arms = choose_arms(options.arms)
     arguments = {"device": "cpu", "dtype": options.dtype, "weights": options.weights}
     with contextlib.ExitStack() as stack:
+        stack.enter_context(exit_on_signals())
+        print(f"checking out {options.before}", flush=True)
         before = stack.enter_context(checkout(options.before))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         processes = []

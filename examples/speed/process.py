@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from examples.speed.arms import Arm
 
 ROOT = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("worker.py")
+ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class ArmProcess:
@@ -38,7 +41,11 @@ class ArmProcess:
         self._process = subprocess.Popen(
             command, cwd=tree, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self.first_block_s = self._answer()["first_block_s"]
+        try:
+            self.first_block_s = self._answer()["first_block_s"]
+        except BaseException:
+            self.close()
+            raise
 
     def play(self, blocks: int, seed: int, folder: Path) -> tuple[list[dict[str, float]], np.ndarray]:
         """Return milliseconds by part of every block, and the frames, blocks t H W 3."""
@@ -73,6 +80,26 @@ class ArmProcess:
 
 
 @contextlib.contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Raise SystemExit when this process is asked to end, so that temporary folders are removed.
+
+    Further signals of the kind are ignored meanwhile.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        for ending in ENDING_SIGNALS:
+            signal.signal(ending, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def checkout(commit: str) -> Iterator[Path]:
     """Check a commit out into a temporary git worktree, which is removed at the end.
 
@@ -81,11 +108,22 @@ def checkout(commit: str) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="infrope-before-") as folder:
         tree = Path(folder) / "tree"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        done = subprocess.run([*git, "add", "--detach", str(tree), commit], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ValueError(f"the commit {commit!r} cannot be checked out: {done.stderr.strip().splitlines()[-1]}")
         try:
+            status, errors = _git_worktree("add", "--detach", str(tree), commit)
+            if status:
+                raise ValueError(f"the commit {commit!r} cannot be checked out: {errors.strip().splitlines()[-1]}")
             yield tree
         finally:
-            subprocess.run([*git, "remove", "--force", str(tree)], capture_output=True, check=False)
+            _git_worktree("remove", "--force", str(tree))
+
+
+def _git_worktree(*arguments: str) -> tuple[int, str]:
+    """Run git worktree and return its exit status and errors; an exception ends git, which undoes what it began."""
+    command = ["git", "-C", str(ROOT), "worktree", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as git:
+        try:
+            _, errors = git.communicate()
+        except BaseException:
+            git.terminate()
+            raise
+        return git.returncode, errors

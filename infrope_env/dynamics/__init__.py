@@ -7,6 +7,8 @@
     schedule.py     Noise levels, re-noising, velocity to clean estimate.
     transformer.py  The causal Wan DiT.
     segments.py     The same, cut at its self-attentions for a compiler.
+    graphs.py       Passes over buffers whose addresses never change, replayed as CUDA graphs on a GPU.
+    attention.py    The order of attention's kernels on a GPU, and the one that is taken.
     state.py        A finished block, and the copy of a rollout's state.
 
 The input of a rollout is a prompt's embedding (from text/) and a transition (from control/actions.py) per block; the

@@ -51,7 +51,7 @@ class BatchPass:
         latents = [due for due in dues if due is not None]
         if len(latents) == len(dues):
             started, first = time.perf_counter(), self.rollouts[0]
-            first.model.update_cache(torch.cat(latents), first.commit_modulation, self.text, self.contexts)
+            first.update_cache(first.model, torch.cat(latents), self.text, self.contexts)
             for rollout in self.rollouts:
                 rollout.store_due(started)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from infrope_env.config import ROTARY_TABLE_LENGTH, Sampler, Window
 from infrope_env.control.actions import Transition
+from infrope_env.dynamics.attention import attention_order
 from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache, LayerContext
 from infrope_env.dynamics.coordinates import Layout, lay_out, recache_passes
 from infrope_env.dynamics.noise import BlockNoise, NoiseSource, seeded_noise
@@ -167,7 +168,8 @@ class Rollout:
         """
         schedule, noisy = self.next_schedule, noise[0]
         for step, (sigma, modulation) in enumerate(zip(schedule.sigmas, self._modulations[schedule], strict=True)):
-            output = network(noisy, modulation, text, contexts)
+            with attention_order(self.device):
+                output = network(noisy, modulation, text, contexts)
             clean = clean_estimate(self.model.config.prediction, output, noisy, sigma)
             if step + 1 < len(noise):
                 noisy = add_noise(clean, noise[step + 1], schedule.sigmas[step + 1])
@@ -189,8 +191,15 @@ class Rollout:
         if self._due is not None:
             started, block = time.perf_counter(), self._due.block
             if not self._due_is_stored:
-                block.network.update_cache(self._due.latents, self.commit_modulation, block.text, block.contexts)
+                self.update_cache(block.network, self._due.latents, block.text, block.contexts)
             self.store_due(started)
+
+    def update_cache(
+        self, network: Network, latents: Tensor, text: TextKV, contexts: Sequence[AttentionContext]
+    ) -> None:
+        """Write the keys and values of clean latents b f c h w to the contexts; as in `denoise`, of several rows."""
+        with attention_order(self.device):
+            network.update_cache(latents, self.commit_modulation, text, contexts)
 
     def due_latents(self, block: PreparedBlock) -> Tensor | None:
         """Return the clean latents of a prepared block, b f c h w, if its commit pass is due; None otherwise."""
@@ -246,7 +255,7 @@ class Rollout:
         self.commit()
         for frames in latents.to(self.device, self.dtype).split(self.window.block, dim=1):
             block = self.prepare(embedding, Transition.CONTINUE, self._buffers)
-            block.network.update_cache(frames, self.commit_modulation, block.text, block.contexts)
+            self.update_cache(block.network, frames, block.text, block.contexts)
             self._due = DueCommit(frames, block)
             self.store_due(block.started)
             self.next_block += 1
@@ -297,7 +306,7 @@ class Rollout:
         for frames, pass_layout in recache_passes(visible, layout.context, self.window.block):
             contexts = buffers.gather(recached, pass_layout, self.rotary_table)
             latents = torch.stack([self._latents[frame] for frame in frames], dim=1)
-            self.network.update_cache(latents, self.commit_modulation, text, contexts)
+            self.update_cache(self.network, latents, text, contexts)
             recached.store(frames, buffers.fresh_keys, buffers.fresh_values)
         return recached
 

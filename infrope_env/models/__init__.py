@@ -8,6 +8,7 @@ The modules in the order in which a weights string becomes a loaded model:
     wan/             released Wan generators and their parts
     world_model.py   the loaded weights: `WorldModel`
     block_codec.py   a model's decoder and encoder for one rollout
+    int8_transformer.py  the generator in 8-bit integers; fp8.py has its linear layers in 8-bit floats
     compile.py       compiles a model in place for every shape of play, before the first block
     native_code.py   code of a transformer's segments for this processor: compiled, kept and loaded; background_code.py
                      has it compiled during play, by the process of compile_process.py

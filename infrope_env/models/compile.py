@@ -22,11 +22,18 @@ from infrope_env.cache_dir import cache_dir
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
+from infrope_env.dynamics.graphs import GraphedNetwork
 from infrope_env.dynamics.rollout import Rollout
+from infrope_env.dynamics.transformer import CausalWanTransformer, Network
 from infrope_env.models.world_model import WorldModel
+from infrope_env.pixels.codec import Decoder
 from infrope_env.pixels.taehv import TAEHV
+from infrope_env.pixels.wan_vae import WanVAE
+from infrope_env.pixels.wan_vae_layers import run_layers
 
 TRANSITIONS = (Transition.CONTINUE, Transition.SWITCH, Transition.CUT)
+GRAPHS = "graphs"
+"""Value of the environment's argument `compile` that replays passes as CUDA graphs too."""
 RECOMPILE_LIMIT = 128  # a long window has more shapes than torch's default allows
 
 logger = logging.getLogger(__name__)
@@ -49,6 +56,23 @@ def paths_to_context_lengths(window: Window) -> dict[int, tuple[Transition, ...]
                 reached[seen + window.block] = path
                 queue.append(seen + window.block)
     return paths
+
+
+def network_of(model: WorldModel, compile: bool | str, offload: bool) -> Network:
+    """Return the network of one environment's blocks: the model's own, which all share, or graphs of it.
+
+    Without a GPU the graphs are eager passes over the same buffers, and a warning says so.
+
+    Raises:
+        ValueError: Graphs are asked for, and weights that move.
+    """
+    if compile != GRAPHS:
+        return model.transformer
+    if offload:
+        raise ValueError("compile='graphs' needs weights that stay on the GPU: leave offload out, or pass compile=True")
+    if model.device.type != "cuda":
+        logger.warning("playing without CUDA graphs, which need a GPU: device is %r.", model.device.type)
+    return GraphedNetwork(model.transformer)
 
 
 def can_compile(device: torch.device) -> bool:
@@ -86,7 +110,7 @@ def cpp_compiler() -> str:
 def compile_model(model: WorldModel, rollout: Rollout, backend: str | Callable[..., object] = "inductor") -> float:
     """Compile a model in place and meet every shape of play.
 
-    The fast decoder is compiled for its two shapes, those of the first block and of the others; the full VAE is not.
+    A decoder is compiled for its two shapes, those of the first block and of the others, unless its weights move.
 
     Args:
         model: Loaded with `LoadOptions(compile=True)`, so no other environment shares its network; else ValueError.
@@ -101,16 +125,9 @@ def compile_model(model: WorldModel, rollout: Rollout, backend: str | Callable[.
     paths = paths_to_context_lengths(rollout.window)
     logger.info("compiling for %d context lengths; the first time takes minutes, kept in %s", len(paths), cache_dir())
     started = time.perf_counter()
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
-    from torch._dynamo import config
-
-    config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
-    for layer in model.transformer.blocks:
-        if layer._compiled_call_impl is None:
-            layer.compile(dynamic=False, backend=backend)
     decoder = model.decoder
-    if isinstance(decoder, TAEHV) and "decode_float" not in vars(decoder):
-        vars(decoder)["decode_float"] = torch.compile(decoder.decode_float, dynamic=False, backend=backend)
+    compile_layers(model.transformer, backend)
+    compile_decoder(decoder, backend)
     text = torch.zeros(1, model.config.text_len, model.config.text_dim, device=model.device, dtype=model.dtype)
     with torch.inference_mode():
         for path in paths.values():
@@ -123,3 +140,25 @@ def compile_model(model: WorldModel, rollout: Rollout, backend: str | Callable[.
     took_s = time.perf_counter() - started
     logger.info("compiled in %.0f s", took_s)
     return took_s
+
+
+def compile_layers(transformer: CausalWanTransformer, backend: str | Callable[..., object] = "inductor") -> None:
+    """Have every layer compiled at its first pass of each shape, in place; layers of equal shapes share their code."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
+    from torch._dynamo import config
+
+    config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
+    for layer in transformer.blocks:
+        if layer._compiled_call_impl is None:
+            layer.compile(dynamic=False, backend=backend)
+
+
+def compile_decoder(decoder: Decoder, backend: str | Callable[..., object] = "inductor") -> None:
+    """Have Wan's decoders compiled at their first block of each shape, in place; others stay as they are.
+
+    The full VAE decodes latent frame by latent frame, so all but the first one of a rollout share one shape.
+    """
+    if isinstance(decoder, TAEHV) and "decode_float" not in vars(decoder):
+        vars(decoder)["decode_float"] = torch.compile(decoder.decode_float, dynamic=False, backend=backend)
+    if isinstance(decoder, WanVAE) and decoder.run_decoder is run_layers:
+        decoder.run_decoder = torch.compile(run_layers, dynamic=False, backend=backend)

@@ -11,8 +11,10 @@ import torch
 from infrope_env.config import Sampler
 
 DEVICES = "'cpu', 'cuda' or 'cuda:1'"
-PRECISIONS = ("float", "int8")
-"""Kinds of number in which the generator multiplies: those of its dtype, or 8-bit integers."""
+PRECISIONS = ("float", "int8", "fp8")
+"""Kinds of number in which the generator multiplies: those of its dtype, 8-bit integers, or 8-bit floats."""
+FP8_CAPABILITY = (8, 9)
+"""First compute capability of a GPU that multiplies 8-bit floats: Ada."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -35,7 +37,8 @@ class LoadOptions:
         lora: File or folder of a LoRA that is merged into Wan's generator.
         sampler: Denoising steps, or fields of `Sampler` to change, as in `Sampler.parse`.
         steps: Number of denoising steps, as in `Sampler.with_count`.
-        precision: "float", the default: the generator multiplies in its dtype; or "int8": in 8-bit integers, on a CPU.
+        precision: "float", the default: the generator multiplies in its dtype; "int8": in 8-bit integers, on a CPU; or
+            "fp8": in 8-bit floats, on a GPU that has them.
     """
 
     decoder: str | None = None
@@ -51,9 +54,17 @@ class LoadOptions:
     precision: str | None = None
 
     def precision_on(self, device: torch.device, dtype: torch.dtype) -> str:
-        """Return the precision of the generator's products, "float" or "int8"; ValueError where it is impossible."""
+        """Return the precision of the generator's products, one of `PRECISIONS`; ValueError where it is impossible."""
         if self.precision not in (None, *PRECISIONS):
             raise ValueError(f"expected precision to be {' or '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.precision == "fp8" and not multiplies_fp8(device):
+            about = torch.cuda.get_device_name(device) if device.type == "cuda" else f"device {device.type!r}"
+            raise ValueError(
+                f"precision='fp8' needs a GPU with 8-bit floats (compute capability 8.9 or higher), which {about} is "
+                "not. Leave precision out."
+            )
+        if self.precision == "fp8" and dtype is not torch.bfloat16:
+            raise ValueError("precision='fp8' is for a generator in bfloat16. Leave dtype out.")
         if self.precision == "int8" and (device.type, dtype) != ("cpu", torch.float32):
             raise ValueError("precision='int8' is for a CPU in float32. Pass device='cpu' and dtype='float32' too.")
         return self.precision or "float"
@@ -104,6 +115,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     """Return whether a GPU computes in bfloat16 itself, as NVIDIA's do since Ampere."""
     with torch.cuda.device(device):
         return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def multiplies_fp8(device: torch.device) -> bool:
+    """Return whether a device multiplies 8-bit floats itself."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= FP8_CAPABILITY
 
 
 def _say_float16(device: torch.device, dtype: torch.dtype) -> None:

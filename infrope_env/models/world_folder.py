@@ -25,6 +25,7 @@ from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.errors import WeightsError
 from infrope_env.models.card import Card
 from infrope_env.models.compile import can_compile
+from infrope_env.models.fp8 import round_to_fp8
 from infrope_env.models.int8_transformer import PACKAGES, Int8Transformer, require_packages
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.world_model import WorldModel
@@ -135,6 +136,8 @@ def _load(
     decoder = _network(folder / DECODER, card, lambda: _make_decoder(config))
     kind = Int8Transformer if precision == "int8" else CausalWanTransformer
     transformer = _network(folder / GENERATOR, card, lambda: kind(card.model)).to(device, dtype)
+    if precision == "fp8":
+        round_to_fp8(transformer)
     encoder = None
     if ENCODER in card.files and isinstance(config, PatchCodecConfig):
         encoder = _network(folder / ENCODER, card, lambda: PatchEncoder(config))

@@ -29,7 +29,7 @@ class WorldModel:
         encoder_hint: Remedy for a missing encoder, for messages.
         prompt_folder: Folder of embeddings kept between processes; None keeps none.
         packages: Packages whose versions the pixels depend on, besides those of every model.
-        precision: Kind of number in which the transformer multiplies, "float" or "int8".
+        precision: Kind of number in which the transformer multiplies, "float", "int8" or "fp8".
         compiled: The transformer and decoder are this model's own and `compile_model` compiles them.
     """
 

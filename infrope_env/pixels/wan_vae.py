@@ -5,7 +5,8 @@ The network is loaded elsewhere, so this module does not import diffusers, which
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,10 @@ class WanVAE:
     Decoding block by block gives the bytes of a whole decode. The state is large, two frames of features for every
     convolution: at 480x832 in float16, 1.9 GB for each rollout and, in host memory, for each saved state. A block
     overwrites the state that it is given.
+
+    Attributes:
+        run_decoder: What decodes a latent frame, except the first one of a rollout: `run_layers`, or code compiled of
+            it.
     """
 
     frames_per_latent = 4
@@ -33,6 +38,7 @@ class WanVAE:
         self.device, self.dtype = network.device, network.dtype
         channels_last = network.decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last_3d)
         self._memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
+        self.run_decoder: Callable[[Any, Tensor, FeatCache], Tensor] = run_layers
         self._mean = self._per_channel(network.config.latents_mean)
         self._std = self._per_channel(network.config.latents_std)
 
@@ -50,7 +56,10 @@ class WanVAE:
         z = (latents.to(self.device).float() * self._std + self._mean).to(self.dtype)
         z = self.network.post_quant_conv(z.transpose(1, 2))  # b f c h w -> b c f h w
         feat_cache = FeatCache(state, self._memory_format)
-        groups = [run_layers(self.network.decoder, frame, feat_cache) for frame in z.split(1, dim=2)]
+        groups = []
+        for frame in z.split(1, dim=2):
+            run = run_layers if feat_cache.first else self.run_decoder
+            groups.append(run(self.network.decoder, frame, feat_cache))
         frames = torch.cat(groups, 2).float().clamp_(-1, 1).mul_(0.5).add_(0.5)
         return frames.transpose(1, 2), tuple(feat_cache.tensors)  # b c t H W -> b t c H W
 

@@ -95,9 +95,15 @@ def causal_conv(conv: nn.Conv3d, x: Tensor, cache: FeatCache, norm: Any = None) 
 
 
 def _normalize(norm: Any, x: Tensor) -> Tensor:
-    """Normalise over channels, then apply SiLU; lengths are float32, of the features no copy in float32 is made."""
+    """Normalise over channels, then apply SiLU; lengths are float32, of the features no copy in float32 is made.
+
+    A compiler makes one kernel of it without help, and would end a graph at an output that it is given.
+    """
     length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32).clamp_min_(NORM_EPS)
-    out = torch.div(x, length, out=torch.empty_like(x))
+    if torch.compiler.is_compiling():
+        out = torch.div(x, length).to(x.dtype)
+    else:
+        out = torch.div(x, length, out=torch.empty_like(x))
     return F.silu(out.mul_(norm.scale).mul_(norm.gamma), inplace=True)
 
 

@@ -59,7 +59,7 @@ class RunInfo:
         versions: Version of every package that matters, by name.
         compiled: Whether the transformer runs as compiled code, or may do so when that is there; the log of a recording
             tells which blocks were made by compiled code.
-        precision: Kind of number in which the network multiplies, "float" or "int8".
+        precision: Kind of number in which the network multiplies, "float", "int8" or "fp8".
         kernel_settings: Those of `KERNEL_SETTINGS` that are set; None in recordings that do not have them.
         batch: Number of rollouts that were made in one forward pass; it can change how sums are split.
     """

@@ -23,6 +23,7 @@ from infrope_env.control.reset_options import TEXT_OPTIONS
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import RESET
 from infrope_env.models.background_code import BACKGROUND
+from infrope_env.models.compile import GRAPHS
 from infrope_env.models.options import DTYPES, PRECISIONS
 from infrope_env.recording.quality import QUALITIES
 from infrope_env.recording.run_info import RunInfo
@@ -224,7 +225,9 @@ def _check_env_kwargs(kwargs: Entries) -> None:
         "max_blocks": lambda key: kwargs.integer(key, 0, MAX_BLOCKS),
         "offload": kwargs.flag,
         "compile": lambda key: kwargs.require(
-            key, kwargs.values[key] in (False, True, BACKGROUND), f"true, false or {BACKGROUND!r}"
+            key,
+            kwargs.values[key] in (False, True, GRAPHS, BACKGROUND),
+            f"true, false, {GRAPHS!r} or {BACKGROUND!r}",
         ),
         "decode": kwargs.flag,
     }

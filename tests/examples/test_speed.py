@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +79,24 @@ def test_one_command_compares_an_earlier_commit_with_a_choice(
     assert choice["psnr_db"] > 5 and choice["interval"][0] <= choice["ratio"] <= choice["interval"][1]
     worktrees = subprocess.run(["git", "-C", str(ROOT), "worktree", "list"], capture_output=True, text=True).stdout
     assert "infrope-before-" not in worktrees
+
+
+@pytest.mark.skipif(not HAS_HISTORY or os.name == "nt", reason="needs the git repository and signals")
+@pytest.mark.parametrize("moment", ["checking out", "loading before"])
+def test_a_terminated_comparison_leaves_nothing_behind(moment: str, tiny_weights: Path, tmp_path: Path) -> None:
+    choice = ["--arms", "after", "--before", "HEAD", "--weights", str(tiny_weights)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "examples.speed", *choice],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert any(line.startswith(moment) for line in running.stdout)
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=60)
+    worktrees = subprocess.run(["git", "-C", str(ROOT), "worktree", "list"], capture_output=True, text=True).stdout
+    assert running.returncode == 128 + signal.SIGTERM
+    assert str(tmp_path) not in worktrees and not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -49,6 +49,7 @@ class Scale:
         vae_width: Channels of the full VAE's narrowest layer; Wan's own is 96.
         compile_backend: Backend of `torch.compile`.
         windows: Sizes of the attention window that are timed.
+        profiled_blocks: Blocks of each arm in the profiler.
     """
 
     device: torch.device
@@ -61,11 +62,12 @@ class Scale:
     vae_width: int = 96
     compile_backend: str = "inductor"
     windows: tuple[int, int] = (6, 21)
+    profiled_blocks: int = 3
 
     @classmethod
     def tiny(cls) -> Scale:
         """Return the scale of a rehearsal: every step on the CPU in seconds, with numbers that mean nothing."""
-        return cls(torch.device("cpu"), TINY, TINY, 20, 2, 2, TINY_DECODER, 4, "eager", windows=(6, 9))
+        return cls(torch.device("cpu"), TINY, TINY, 20, 2, 2, TINY_DECODER, 4, "eager", (6, 9), 1)
 
     @property
     def small_grid(self) -> ModelConfig:
@@ -119,17 +121,23 @@ def random_transformer(config: ModelConfig, device: torch.device, dtype: torch.d
 
 def random_decoders(scale: Scale) -> dict[str, Decoder]:
     """Return both decoders of Wan as they run beside a generator in bfloat16: the fast one, and the full VAE."""
-    from diffusers import AutoencoderKLWan
+    return {"taew2_1": random_fast_decoder(scale), "wan_vae": random_vae(scale)}
 
+
+def random_fast_decoder(scale: Scale) -> TAEHV:
+    """Return the fast decoder."""
     fast = TAEHV(scale.fast_decoder)
     fast.encoder = nn.Sequential()
     dtype = codec_dtype(scale.device, torch.bfloat16)
-    fast.to(scale.device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    vae = AutoencoderKLWan(base_dim=scale.vae_width).to(scale.device, dtype)
-    return {
-        "taew2_1": fast.eval(),
-        "wan_vae": WanVAE(lay_out_for_gpu(vae) if scale.device.type == "cuda" else vae),
-    }
+    return fast.to(scale.device, dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def random_vae(scale: Scale) -> WanVAE:
+    """Return the full VAE."""
+    from diffusers import AutoencoderKLWan
+
+    vae = AutoencoderKLWan(base_dim=scale.vae_width).to(scale.device, codec_dtype(scale.device, torch.bfloat16))
+    return WanVAE(lay_out_for_gpu(vae) if scale.device.type == "cuda" else vae)
 
 
 def random_model(rollout: Rollout, decoder: Decoder) -> WorldModel:
@@ -198,10 +206,16 @@ def synchronisation_in_a_block(rollout: Rollout) -> str:
     """Return PyTorch's complaint about the first operation of a rollout that waits for the GPU; "" without one."""
     prompts = [random_embedding(rollout, 0), random_embedding(rollout, 1)]
     rollout.reset(0)
+    return complaint_of(
+        lambda: [rollout.advance(prompts[index % 2], transition) for index, transition in enumerate((START, *CYCLE))]
+    )
+
+
+def complaint_of(call: Callable[[], object]) -> str:
+    """Return PyTorch's complaint about the first operation of a call that waits for the GPU; "" without one."""
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for index, transition in enumerate((START, *CYCLE)):
-            rollout.advance(prompts[index % 2], transition)
+        call()
     except RuntimeError as error:
         return str(error)
     finally:
@@ -246,6 +260,17 @@ def now_s(device: torch.device) -> float:
 def allocated_bytes(device: torch.device) -> int:
     """Return the bytes that tensors occupy on the GPU; 0 on the CPU."""
     return torch.cuda.memory_allocated() if device.type == "cuda" else 0
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Return the most bytes that tensors occupied on the GPU since `forget_peak`; 0 on the CPU."""
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+
+
+def forget_peak(device: torch.device) -> None:
+    """Begin to look for the most bytes anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
 
 
 def device_name(device: torch.device) -> str:

@@ -106,7 +106,9 @@ def test_a_replay_goes_over_at_the_block_of_the_recording(
     assert Recording.read(episode).meta.made_with.compiled
 
     meta = json.loads((episode / "meta.json").read_text())
-    with pytest.raises(SchemaError, match=r"env_kwargs\.compile to be true, false or 'background', got 'later'"):
+    with pytest.raises(
+        SchemaError, match=r"env_kwargs\.compile to be true, false, 'graphs' or 'background', got 'later'"
+    ):
         check_meta(meta | {"env_kwargs": meta["env_kwargs"] | {"compile": "later"}})
 
     def wait(code: BackgroundCode) -> None:
@@ -136,7 +138,7 @@ def test_without_a_compiler_it_says_so_once_and_plays_uncompiled(
 
 
 def test_other_values_of_compile_are_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected compile to be False, True or 'background', got 'later'"):
+    with pytest.raises(ValueError, match="expected compile to be False, True, 'graphs' or 'background', got 'later'"):
         InfinityRopeEnv(**arguments | {"compile": "later"})
 
 
@@ -150,6 +152,8 @@ def test_play_has_an_option_for_it(arguments: dict[str, Any], capsys: pytest.Cap
     assert len(made) == 2  # asked for after every block
     assert main([*given, "--compile"]) == 2
     assert "give one of --compile and --background-compile, not both" in capsys.readouterr().err
+    assert main([*given, "--graphs"]) == 2
+    assert "give one of --graphs and --background-compile, not both" in capsys.readouterr().err
 
 
 def fake_process(monkeypatch: pytest.MonkeyPatch, code: str) -> None:

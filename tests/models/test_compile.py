@@ -12,10 +12,11 @@ import torch
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
 from infrope_env.dynamics.coordinates import lay_out
+from infrope_env.dynamics.graphs import GraphedNetwork
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.models import compile as compile_module
-from infrope_env.models.compile import can_compile, compile_model, paths_to_context_lengths
+from infrope_env.models.compile import can_compile, compile_model, network_of, paths_to_context_lengths
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.resolve import load_model
 from infrope_env.models.world_folder import _load
@@ -166,3 +167,26 @@ def test_compiling_leaves_the_bytes_of_an_environment_made_without_it(
     assert pixels(compiled) != before
     assert pixels(plain) == before == pixels(InfinityRopeEnv(**arguments))
     assert (RunInfo.of(plain.model).compiled, RunInfo.of(compiled.model).compiled) == (False, True)
+
+
+@pytest.mark.usefixtures("model")
+def test_graphs_play_the_bytes_of_compiled_code(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("infrope_env.env.compile_model", partial(compile_model, backend=inexact))
+    arguments: dict[str, Any] = {"weights": str(tiny_weights), "device": "cpu", "dtype": "float32"}
+    played = []
+    for compile in (True, "graphs"):
+        env = InfinityRopeEnv(compile=compile, **arguments)
+        played.append([env.reset(seed=3)[0], *(env.step(action)[0] for action in (2, 3, 7, 7))])
+        is_graphed = isinstance(env._rollout.network, GraphedNetwork)
+        assert (is_graphed, env.model.compiled) == (compile == "graphs", True)
+    assert all((a == b).all() for a, b in zip(*played, strict=True))
+    assert "playing without CUDA graphs, which need a GPU: device is 'cpu'" in caplog.text
+
+
+def test_graphs_of_weights_that_move_are_refused(tiny_weights: Path) -> None:
+    plain = load_model(tiny_weights, OPTIONS)
+    with pytest.raises(ValueError, match="compile='graphs' needs weights that stay on the GPU: leave offload out"):
+        network_of(plain, "graphs", offload=True)
+    assert network_of(plain, True, offload=True) is network_of(plain, False, offload=False) is plain.transformer

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 
 import infrope_env  # noqa: F401  # registers the worlds
@@ -412,3 +413,16 @@ def test_the_layout_of_wan_s_own_repository_plays(actions: str, tmp_path: Path) 
         "text_encoder/tokenizer.json",
         "settings/infrope.json",
     }
+
+
+def test_a_generator_is_loaded_in_fp8_and_never_in_int8(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WeightsError, match="precision='int8' is for world folders"):
+        load_model(folder, LoadOptions(device="cpu", dtype="float32", precision="int8"))
+    monkeypatch.setattr("infrope_env.models.options.multiplies_fp8", lambda device: True)
+    plain, rounded = (
+        load_model(folder, LoadOptions(device="cpu", dtype="bfloat16", precision=precision))
+        for precision in ("float", "fp8")
+    )
+    assert (plain.precision, rounded.precision) == ("float", "fp8")
+    dtypes = [{each.dtype for each in model.transformer.blocks.parameters()} for model in (plain, rounded)]
+    assert dtypes == [{torch.bfloat16}, {torch.bfloat16, torch.float32, torch.float8_e4m3fn}]

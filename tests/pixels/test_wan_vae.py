@@ -15,6 +15,7 @@ from diffusers import AutoencoderKLWan
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 
 from infrope_env.errors import WeightsError
+from infrope_env.models.compile import compile_decoder
 from infrope_env.models.wan.codecs import load_decoder, rename
 from infrope_env.pixels.codec import DecoderState
 from infrope_env.pixels.wan_vae import WanVAE, lay_out_for_gpu
@@ -208,3 +209,22 @@ def test_the_vae_of_another_generation_is_refused(network: AutoencoderKLWan, tmp
     (tmp_path / "config.json").write_text(json.dumps(config | {"is_residual": True}))
     with pytest.raises(WeightsError, match=r"this is Wan 2\.2's VAE"):
         load_decoder(tmp_path / DIFFUSERS_FILE, CPU, torch.float32)
+
+
+def test_a_compiled_decoder_has_one_graph_and_the_same_bytes(network: AutoencoderKLWan) -> None:
+    """aot_eager runs the same kernels, but turns writes in place into copies as every compiler does."""
+    plain, compiled = WanVAE(network), WanVAE(lay_out_for_gpu(copy.deepcopy(network)))
+    plain_last = WanVAE(compiled.network)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    compile_decoder(compiled, backend="aot_eager")
+    states: list[DecoderState | None] = [None, None, None]
+    with torch.inference_mode():
+        for block in range(3):
+            frames = []
+            for index, vae in enumerate((plain, plain_last, compiled)):
+                decoded, states[index] = vae.decode(some_latents(block, 3), states[index])
+                frames.append(decoded.int())
+            assert torch.equal(frames[1], frames[2]) and (frames[0] - frames[2]).abs().max() <= 1
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    torch._dynamo.reset()

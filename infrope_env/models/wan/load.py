@@ -13,6 +13,7 @@ import torch
 
 from infrope_env.errors import WeightsError
 from infrope_env.models.compile import can_compile
+from infrope_env.models.fp8 import round_to_fp8
 from infrope_env.models.options import DEFAULTS, LoadOptions
 from infrope_env.models.resolve import GeneratorSource
 from infrope_env.models.wan.codecs import choose_decoder, load_codecs
@@ -33,14 +34,16 @@ Stamps = tuple[tuple[str, Path, int, int], ...]
 def load_wan(found: GeneratorSource, options: LoadOptions = DEFAULTS, prompts: Iterable[str] = ()) -> WorldModel:
     """Load Wan, once per process for the same files and options; arguments and errors as in `load_model`."""
     device, dtype = options.device_and_dtype()
-    if options.precision_on(device, dtype) != "float":
-        raise WeightsError(f"precision={options.precision!r} is for world folders. Leave it out for Wan.")
+    precision = options.precision_on(device, dtype)
+    if precision == "int8":
+        raise WeightsError(f"precision={precision!r} is for world folders. Leave it out for Wan.")
     files = WanFiles.find(found, options.lora)
     decoder = choose_decoder(files, options.decoder)
     encoder = find_text_encoder(files.text, files.places, options.text_device, options.text_dtype)
     encode_ahead(encoder, prompts)
     compiled = options.compile and can_compile(device)
-    return _load(files, _stamp(files, decoder), encoder, decoder, device, dtype, options.offload, compiled)
+    stamps = _stamp(files, decoder)
+    return _load(files, stamps, encoder, decoder, device, dtype, precision, options.offload, compiled)
 
 
 def _stamp(files: WanFiles, decoder: Path) -> Stamps:
@@ -66,11 +69,14 @@ def _load(
     decoder_file: Path,
     device: torch.device,
     dtype: torch.dtype,
+    precision: str,
     offload: bool,
     compiled: bool,
 ) -> WorldModel:
     settings = files.settings
     generator = read_generator(files.generator, device, dtype, settings.latent_size)
+    if precision == "fp8":
+        round_to_fp8(generator.transformer)
     decoder, encoder = load_codecs(decoder_file, files.vae, device, dtype, generator.transformer if offload else None)
     height, width = (PIXELS_PER_LATENT * side for side in settings.latent_size)
     return WorldModel(
@@ -88,5 +94,6 @@ def _load(
         encoder_hint=f"Run 'infrope weights {VAE.name} --download'.",
         prompt_folder=default_folder(),
         packages=("transformers", "diffusers"),
+        precision=precision,
         compiled=compiled,
     )
