@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from examples.pocket_world.train.codec import as_video, load_codec
 from examples.pocket_world.train.generator import load_average, update, update_average
@@ -108,7 +108,8 @@ def main(options: Options) -> None:
 def make_decoder(encoder: PatchEncoder, initial: Path | None = None) -> ConvDecoder:
     """Make a decoder that inverts an encoder, or one with the averaged weights of a run."""
     config = ConvDecoderConfig(encoder.config.latent_channels, encoder.config.side)
-    decoder = ConvDecoder(config).to(memory_format=torch.channels_last)
+    decoder = ConvDecoder(config)
+    decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if initial is None:
         decoder.invert(encoder)
     else:
@@ -181,7 +182,7 @@ def fine(video: Tensor) -> Tensor:
     return pictures - F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
-def load_decoder(folder: Path, encoder: PatchEncoder) -> nn.Module:
+def load_decoder(folder: Path, encoder: PatchEncoder) -> ConvDecoder:
     """Return the decoder of a run, with its averaged weights."""
     return make_decoder(encoder, folder).eval().requires_grad_(False)
 

@@ -24,6 +24,8 @@ from infrope_env.dynamics.transformer import CausalWanTransformer
 from infrope_env.models.options import LoadOptions
 from infrope_env.models.world_folder import load_card, load_world, save_world
 from infrope_env.output import run_program
+from infrope_env.pixels.conv_decoder import ConvDecoder
+from infrope_env.pixels.patch_codec import PatchDecoder
 from infrope_env.recording import run_info
 from infrope_env.text.encoder import PocketTextEncoder
 
@@ -65,7 +67,7 @@ def main(options: Options) -> None:
     """Write the world folder, in bfloat16."""
     codec = load_codec(options.codec)
     transformer, text, facts = generator_parts(options) if options.world is None else world_parts(options.world)
-    decoder = codec.decoder
+    decoder: PatchDecoder | ConvDecoder = codec.decoder
     if options.decoder is not None:
         decoder, facts = load_decoder(options.decoder, codec.encoder), with_decoder(facts, options.decoder)
     fields: dict[str, Any] = {"name": options.name, "window": Window(), "sampler": Sampler(), "training": facts}
