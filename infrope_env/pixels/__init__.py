@@ -2,6 +2,7 @@
 
     codec.py        Protocols: a streaming decoder with an explicit state, and the encoder of a first block.
     patch_codec.py  The pocket world's codec: principal components of patches, solved for in closed form.
+    conv_decoder.py The pocket world's decoder: a residual network, trained on generated latents.
     taehv.py        TAEHV, the tiny video autoencoder; fast, for Wan (`taew2_1`) and world folders.
     wan_vae.py      The full VAE of Wan 2.1, through diffusers.
     picture.py      The picture that a rollout starts from: resized, written as PNG.

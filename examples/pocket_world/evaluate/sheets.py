@@ -162,7 +162,9 @@ def draw(rows: list[SheetRow], size: tuple[int, int], gap: int) -> Image.Image:
         pen.text((gap, top), row.title, INK, font=_font(15))
         for column, (frame, label) in enumerate(zip(row.frames, row.labels, strict=True)):
             left = gap + column * (size[0] + gap)
-            sheet.paste(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC), (left, top + LINE))
+            sheet.paste(
+                Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.BICUBIC), (left, top + LINE)
+            )
             pen.text((left, top + LINE + size[1] + 3), label, FAINT, font=_font(11))
     return sheet
 
