@@ -7,9 +7,14 @@ from typing import Literal
 
 from infrope_env.sampler import Sampler as Sampler
 from infrope_env.window import COORDINATE_RULES as COORDINATE_RULES
+from infrope_env.window import FORGET_RULES as FORGET_RULES
+from infrope_env.window import MEMORY_POLICIES as MEMORY_POLICIES
 from infrope_env.window import ROTARY_TABLE_LENGTH as ROTARY_TABLE_LENGTH
 from infrope_env.window import SWITCH_POLICIES as SWITCH_POLICIES
+from infrope_env.window import TRAINED_FRAMES as TRAINED_FRAMES
 from infrope_env.window import CoordinateRule as CoordinateRule
+from infrope_env.window import ForgetRule as ForgetRule
+from infrope_env.window import MemoryPolicy as MemoryPolicy
 from infrope_env.window import SwitchPolicy as SwitchPolicy
 from infrope_env.window import Window as Window
 

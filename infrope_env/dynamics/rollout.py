@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -81,8 +82,7 @@ class Rollout:
         parameter = model.head.modulation
         self.device, self.dtype = parameter.device, parameter.dtype
         self._layout_rule, self._context_hook = layout_rule, context_hook
-        config = model.config
-        self.rotary_table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
+        self.rotary_table = RotaryTable.of(model.config, self.window, self.device, rotary_length)
         self._block_noise = BlockNoise(self.device, self.dtype)
         self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
         self._due: DueCommit | None = None  # of the newest block
@@ -90,7 +90,8 @@ class Rollout:
         self._latents: dict[int, Tensor] = {}  # of the cached frames, kept for "recache" only
         shape = self._cache_shape
         self.cache = KeyValueCache(shape, self.device, self.dtype)
-        self._buffers = ContextBuffers(shape, self.window.block, self.device, self.dtype)
+        visible = replace(shape, slots=self.window.size)
+        self._buffers = ContextBuffers(visible, self.window.block, self.device, self.dtype)
         self.reset(seed=0)
 
     @torch.inference_mode()
@@ -208,7 +209,7 @@ class Rollout:
     def store_due(self, started: float) -> None:
         """Store the keys and values of the due block, which its commit pass, begun at `started`, wrote to the buffers.
 
-        The frames that the block did not see are dropped. A call that an exception ends can be repeated.
+        The frames that no later block may see are dropped. A call that an exception ends can be repeated.
         """
         assert self._due is not None
         block, latents = self._due.block, self._due.latents
@@ -216,7 +217,8 @@ class Rollout:
         if not self._due_is_stored:
             if block.cache is not self.cache:
                 self.cache.copy_from(block.cache.keys, block.cache.values, block.cache.slot_of)
-            self.cache.store(frames, block.buffers.fresh_keys, block.buffers.fresh_values, kept=block.layout.slots)
+            layout, fresh = block.layout, (block.buffers.fresh_keys, block.buffers.fresh_values)
+            self.cache.store(frames, *fresh, kept=layout.kept, folding=layout.folding)
         kept: dict[int, Tensor] = {}
         if self._recaches:
             kept = self._latents | dict(zip(frames, latents.unbind(1), strict=True))
@@ -266,9 +268,9 @@ class Rollout:
         self.commit()
         keys, values = (tensor.to("cpu", copy=True) for tensor in (self.cache.keys, self.cache.values))
         slot_of, latents = self.cache.slot_of, {frame: tensor.cpu() for frame, tensor in self._latents.items()}
-        return RolloutState(
-            keys, values, slot_of, self.next_frame, self.next_block, self.seed, latents, self._has_generated
-        )
+        counts = self.next_frame, self.next_block, self.seed
+        averages = {frame: average.cpu() for frame, average in self.cache.averages.items()}
+        return RolloutState(keys, values, slot_of, *counts, latents, self._has_generated, averages)
 
     @torch.inference_mode()
     def restore(self, state: RolloutState) -> None:
@@ -286,7 +288,7 @@ class Rollout:
         if self._recaches and not state.slot_of.keys() <= state.latents.keys():
             raise ValueError("expected a state with latents, as a rollout with on_switch='recache' saves it")
         self._due = None
-        self.cache.copy_from(state.keys, state.values, state.slot_of)
+        self.cache.copy_from(state.keys, state.values, state.slot_of, state.averages)
         self._latents = {}
         if self._recaches:
             self._latents = {frame: tensor.to(self.device) for frame, tensor in state.latents.items()}
@@ -353,7 +355,7 @@ class Rollout:
     @property
     def _cache_shape(self) -> CacheShape:
         c = self.model.config
-        return CacheShape(c.num_layers, 1, c.num_heads, self.window.size, c.tokens_per_frame, c.head_dim)
+        return CacheShape(c.num_layers, 1, c.num_heads, self.window.cache_slots, c.tokens_per_frame, c.head_dim)
 
 
 def _check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
