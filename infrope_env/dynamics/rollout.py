@@ -18,7 +18,7 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.attention import attention_order
 from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache, LayerContext
 from infrope_env.dynamics.coordinates import Layout, lay_out, recache_passes
-from infrope_env.dynamics.noise import BlockNoise, NoiseSource, seeded_noise
+from infrope_env.dynamics.noise import BlockNoise, NoiseSource, noise_of
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
 from infrope_env.dynamics.state import DueCommit, GeneratedBlock, PreparedBlock, RolloutState
@@ -54,7 +54,7 @@ class Rollout:
         model: CausalWanTransformer,
         window: Window | None = None,
         sampler: Sampler | None = None,
-        noise: NoiseSource = seeded_noise,
+        noise: NoiseSource | None = None,
         *,
         rotary_length: int = ROTARY_TABLE_LENGTH,
         layout_rule: LayoutRule = lay_out,
@@ -66,7 +66,7 @@ class Rollout:
             model: Generator; rollouts can share it, because they never change it.
             window: Sizes and rules of the attention window. Default `Window()`.
             sampler: Denoising steps. Default `Sampler()`.
-            noise: Source of the noise.
+            noise: Source of the noise. Default that of the sampler: `seeded_noise`, unless it has antiphase noise.
             rotary_length: Number of temporal coordinates in the rotary table. Default 1024, as in the official code. A
                 rollout under absolute coordinates ends where the table ends.
             layout_rule: Function that lays out every block, prefilled ones included, in place of `coordinates.lay_out`.
@@ -75,9 +75,9 @@ class Rollout:
                 record attention weights. It is called after the visible keys are rotated and before the first
                 denoising pass, but not for the passes that "recache" adds.
         """
-        self.model, self.window, self.noise = model, window or Window(), noise
-        self.network: Network = model
         sampler = sampler or Sampler()
+        self.model, self.window, self.noise = model, window or Window(), noise or noise_of(sampler)
+        self.network: Network = model
         self.schedule, self.first_schedule = Schedule.of(sampler), Schedule.of(sampler, first_block=True)
         parameter = model.head.modulation
         self.device, self.dtype = parameter.device, parameter.dtype
