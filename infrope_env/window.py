@@ -135,6 +135,11 @@ class Window:
         return MEMORY_TOKENS if self.memory == "ema" else 0
 
     @property
+    def averages(self) -> int:
+        """Averages of latent frames that the cache keeps in float32 besides."""
+        return {"ema": MEMORY_TOKENS, "ema_sink": self.sink}.get(self.memory, 0)
+
+    @property
     def size(self) -> int:
         """Latent frames that attention spans: sink, memory tokens, context and block (the release's local size)."""
         return self.sink + self.memory_tokens + self.context + self.block
@@ -145,8 +150,7 @@ class Window:
 
         "rolling_sink" keeps the first sink + context frames. "ema" and "ema_sink" write new averages beside the old.
         """
-        spare = {"rolling_sink": self.context, "ema": MEMORY_TOKENS, "ema_sink": self.sink}
-        return self.size + spare.get(self.memory, 0)
+        return self.size + (self.context if self.memory == "rolling_sink" else self.averages)
 
     @property
     def kept_on_flush(self) -> int:
@@ -191,18 +195,27 @@ class Window:
         return dataclasses.replace(plain, sink=sink, context=size - least + 1, **policy)  # type: ignore[arg-type]
 
     @classmethod
-    def parse(cls, given: Mapping[str, object] | int | Self | None, default: Self | None = None) -> Self:
+    def parse(
+        cls,
+        given: Mapping[str, object] | int | Self | None,
+        default: Self | None = None,
+        memory: str | None = None,
+    ) -> Self:
         """Read the window from a keyword argument or a command line option.
 
         Args:
             given: A size, a table of field names (and "size"), a window, or None for the default. A memory without
                 sink and context divides the window's size anew.
             default: Window that gives every field that `given` does not set. Default `Window()`.
+            memory: Memory policy, as a field of `given`. Default None: it has none.
 
         Raises:
             ValueError: A field does not exist, or the window is impossible.
         """
         base = default or cls()
+        if memory is not None:
+            base, given = (given, None) if isinstance(given, Window) else (base, given)
+            given = (dict(given) if isinstance(given, Mapping) else {"size": given}) | {"memory": memory}
         if given is None:
             return base
         if isinstance(given, Window):
