@@ -235,9 +235,11 @@ class Window:
         if size is None:
             return dataclasses.replace(base, **fields)
         inherited = _fields_without_context(base)
+        policy, block = str(fields.get("memory", base.memory)), _integer("block", fields.get("block", base.block))
+        if policy != base.memory:
+            inherited["forget"] = "never"
         if "sink" not in fields:
-            memory, block = fields.get("memory", base.memory), fields.get("block", base.block)
-            inherited["sink"] = sink_within(_integer("size", size), _integer("block", block), str(memory), base.sink)
+            inherited["sink"] = sink_within(_integer("size", size), block, policy, base.sink)
         return cls.from_size(size, **inherited | fields)  # type: ignore[arg-type]
 
 

@@ -92,7 +92,7 @@ def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
 def quality_table(kind: str, outcomes: Mapping[str, Sequence[Outcome]], config: ExperimentConfig) -> Table:
     """Tabulate likeness and shares of right blocks by horizon and row."""
     horizons_s = config.sizes.memory_horizons_s
-    rows = {
+    rows: dict[tuple[str, ...], dict[str, list[float]]] = {
         (f"{seconds:g} s", name): values_at(row, end)
         for seconds, end in zip(horizons_s, config.end_blocks(horizons_s), strict=True)
         for name, row in outcomes.items()

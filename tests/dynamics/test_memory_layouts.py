@@ -187,3 +187,8 @@ def test_another_memory_divides_the_same_size_anew():
     base = Window.parse({"memory": "ema", "size": 12}, default=Window(sink=3))
     assert Window.parse({"memory": "deep_sink"}, default=base).size == 12
     assert Window.parse({"memory": "sink"}, default=base) == Window.from_size(12, sink=3)
+    forgetful = Window.from_size(9, memory="ema", forget="cut")
+    assert Window.parse(None, forgetful, memory="ema") == forgetful
+    assert Window.parse(None, forgetful, memory="jitter") == Window.from_size(9, memory="jitter")
+    assert Window.parse(7, Window(), memory="ema") == Window.from_size(7, memory="ema")
+    assert Window.parse(forgetful, memory="rolling_sink") == Window.from_size(9, memory="rolling_sink")
