@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from examples.ablations.comparison import Comparison, compare
@@ -12,12 +14,12 @@ from examples.ablations.features import feature_extractor
 from examples.ablations.horizon_tables import horizon_sheet
 from examples.ablations.job import Job, Jobs, Outcome
 from examples.ablations.long_rollout import LongRolloutJob
-from examples.ablations.memory_jobs import CHANGE_EVERY, CUT_EVERY, SteeredRolloutJob, late_values
+from examples.ablations.memory_jobs import CHANGE_EVERY, CUT_EVERY, MEASURED_EVERY, SteeredRolloutJob, late_values
 from examples.ablations.report import Section
 from examples.ablations.store import Store
 from examples.ablations.table import Table
 from examples.ablations.variant import Variant
-from examples.stats import median
+from examples.pocket_world.world.state import MOTIONS
 from infrope_env.config import FORGET_RULES, Window
 
 POLICIES = ("sink", "deep_sink", "rolling_sink", "ema", "jitter")
@@ -127,18 +129,20 @@ def compare_policies(
 
 
 def estimate_minutes(config: ExperimentConfig, store: Store) -> float:
-    """Return about how many minutes the jobs that are not done take in one process: measures a few blocks."""
-    record = [each["ms"] for each in CostJob(config.default, 0, blocks=4).run(feature_extractor()).records]
+    """Return about how many minutes the jobs that are not done take in one process: runs a short one, after a block."""
+    extractor, short = feature_extractor(), SteeredRolloutJob(config.default, 0, (2 * MEASURED_EVERY,))
+    replace(short, ends=(1,)).run(extractor)
+    started = time.monotonic()
+    short.run(extractor)
+    per_block = (time.monotonic() - started) / blocks_of(short)
     every = {job for rows in jobs(config).values() for row in rows.values() for job in row if not store.has(job)}
-    return sum(map(blocks_of, every)) * median(record) / 60_000 * MEASURING
-
-
-MEASURING = 1.25
-"""Time of a job over that of its blocks alone: frames are decoded, named and compared with rendered ones."""
+    return sum(map(blocks_of, every)) * per_block / 60
 
 
 def blocks_of(job: Job) -> int:
-    """Return the number of blocks that a job makes."""
-    if isinstance(job, LongRolloutJob | SteeredRolloutJob):
+    """Return the number of blocks that a job makes, those that test the response at a horizon included."""
+    if isinstance(job, LongRolloutJob):
+        return max(job.ends) + 1 + len(job.ends) * (len(MOTIONS) - 1)
+    if isinstance(job, SteeredRolloutJob):
         return max(job.ends) + 1
     return job.blocks + 1 + job.variant.window.size // job.variant.window.block if isinstance(job, CostJob) else 0

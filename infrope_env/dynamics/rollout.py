@@ -269,7 +269,7 @@ class Rollout:
         keys, values = (tensor.to("cpu", copy=True) for tensor in (self.cache.keys, self.cache.values))
         slot_of, latents = self.cache.slot_of, {frame: tensor.cpu() for frame, tensor in self._latents.items()}
         counts = self.next_frame, self.next_block, self.seed
-        averages = {frame: average.cpu() for frame, average in self.cache.averages.items()}
+        averages = {frame: average.to("cpu", copy=True) for frame, average in self.cache.averages.items()}
         return RolloutState(keys, values, slot_of, *counts, latents, self._has_generated, averages)
 
     @torch.inference_mode()

@@ -78,4 +78,5 @@ def test_shorter_forms_leave_out_long_horizons() -> None:
         FULL.until(30)
     config = ExperimentConfig(replace(FULL.until(60), memory_windows=(6,)))
     jobs = {job for rows in memory.jobs(config).values() for row in rows.values() for job in row}
-    assert sum(map(memory.blocks_of, jobs)) == 3 * (81 * (5 + 11) + 5 * 15)
+    steady, steered, costs = 4 * (81 + 5) + (81 + 2 * 5), 11 * 81, 5 * 15
+    assert sum(map(memory.blocks_of, jobs)) == 3 * (steady + steered + costs)
