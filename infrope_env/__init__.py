@@ -4,7 +4,7 @@ The modules in the order in which an action becomes pixels; each imports only fr
 
     errors.py, cache_dir.py, atomic_file.py, tensor_files.py, forked.py
                       the bottom: errors, the cache folder, safe writing and reading of files, forked processes
-    config.py         shape of the model, attention window, sampler
+    config.py         shape of the model; attention window (window.py) and sampler (sampler.py)
     control/          the player's requests: actions, prompts, storyboards, and the controllers
     text/             text to embedding: text encoders and the prompt cache
     dynamics/         the next block: coordinates, cache, transformer, rollout

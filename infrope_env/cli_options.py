@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from infrope_env.control.playable import PlayableEnv, playable
 from infrope_env.sampler import MOST_STEPS
+from infrope_env.window import ForgetRule, MemoryPolicy
 
 if TYPE_CHECKING:
     import gymnasium
@@ -69,6 +70,11 @@ class EnvironmentOptions(MachineOptions):
     """On a GPU, compile the model and replay its passes as CUDA graphs."""
     window: int | None = None
     """Latent frames that attention spans: sink, context and block."""
+    memory: MemoryPolicy | None = None
+    """What a block sees of frames that have left its context: the sink (as a rule), or other memory, which divides the
+    window anew."""
+    forget: ForgetRule | None = None
+    """When deep_sink, rolling_sink and ema lose their memory: never (as a rule), at cuts, or at every flush."""
     steps: str | None = None
     """Number of denoising steps, 1 to 4; fewer are faster. Or the steps themselves, such as 1000,500, with those of the
     first block before a slash: 1000,750,500,250/1000,500."""
@@ -89,8 +95,8 @@ class EnvironmentOptions(MachineOptions):
         if not 1 <= self.threads <= MOST_THREADS:
             raise ValueError(f"expected --threads to be at least 1 and at most {MOST_THREADS}, got {self.threads}")
         torch.set_num_threads(self.threads)  # the bytes of a rollout depend on it
-        arguments = self.env_arguments("actions", "decoder", "compile", "window")
-        arguments |= steps_argument(self.steps)
+        arguments = self.env_arguments("actions", "decoder", "compile")
+        arguments |= window_argument(self.window, self.memory, self.forget) | steps_argument(self.steps)
         try:
             env = gymnasium.make(self.env, disable_env_checker=True, **arguments)
         except TypeError as error:
@@ -100,6 +106,13 @@ class EnvironmentOptions(MachineOptions):
         if env.observation_space.shape != env.unwrapped.block_shape:
             raise ValueError(f"expected --env to observe whole blocks, as infrope/PocketWorld-v0 does, got {self.env}")
         return env
+
+
+def window_argument(size: int | None, memory: str | None, forget: str | None) -> dict[str, Any]:
+    """Return the environment's argument for --window, --memory and --forget."""
+    given = {"size": size, "memory": memory, "forget": forget}
+    fields = {name: value for name, value in given.items() if value is not None}
+    return {} if not fields else {"window": size if fields.keys() == {"size"} else fields}
 
 
 def steps_argument(text: str | None) -> dict[str, int | str]:

@@ -94,6 +94,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         sampler: Mapping[str, object] | Sequence[int] | str | None = None,
         steps: int | None = None,
         precision: str | None = None,
+        memory: str | None = None,
     ) -> None:
         """Load the model, or take it from the cache of loaded models.
 
@@ -125,6 +126,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             precision: "int8" computes a world folder's generator in 8-bit integers, on a CPU, with the extra "int8":
                 faster on processors without bfloat16, and slightly other pixels. "fp8" multiplies in 8-bit floats, on
                 a GPU that has them. "float", the default, does neither.
+            memory: What a block sees of frames that have left its context: "sink", "deep_sink", "rolling_sink", "ema",
+                "ema_sink" or "jitter", the field of `window` by that name; None means the window's own.
 
         Raises:
             ValueError: An argument has no valid value; WeightsError, a ValueError, when it is the weights.
@@ -146,7 +149,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             decoder, device, dtype, text_device, text_dtype, offload, compiles, lora, sampler, steps, precision
         )
         self.model = load_model(weights, options, (self.steering.prompt, *self.action_set.prompts()))
-        self.window = Window.parse(window, default=self.model.window)
+        self.window = Window.parse(window, self.model.window, memory)
         self._prompt_cache = self.model.make_prompt_cache()
         self.encode_prompts(() if prompt is None else (prompt,))
         self._rollout = self.make_rollout()

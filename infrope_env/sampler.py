@@ -10,6 +10,8 @@ from typing import Self
 
 MOST_STEPS, MOST_SHIFT = 64, 1000
 """Bounds of the settings, which may come from a file."""
+MOST_ANTIPHASE = 0.5
+"""No stationary noise that depends on two draws has neighbours of a stronger negative correlation."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,15 @@ class Sampler:
             rest in two or one). None, the default, is `steps`.
         warped: Whether the steps are bent. False takes them as the network's timesteps (CausVid: 1000, 757, 522) and
             looks up only their noise share in the shifted table. Default True.
+        antiphase: Correlation, with the sign turned, of the noise of a block with that of the block before, 0 to 0.5
+            (our reading of FLEX, see `dynamics/noise.py`). Default 0: blocks have independent noise.
     """
 
     steps: tuple[int, ...] = (1000, 750, 500, 250)
     shift: float = 5.0
     first_steps: tuple[int, ...] | None = None
     warped: bool = True
+    antiphase: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", _falling_steps("steps", self.steps))
@@ -40,6 +45,9 @@ class Sampler:
             raise ValueError(f"expected shift to be above 0 and at most {MOST_SHIFT}, got {self.shift!r}")
         if not isinstance(self.warped, bool):
             raise ValueError(f"expected warped to be true or false, got {self.warped!r}")
+        is_number = isinstance(self.antiphase, int | float) and not isinstance(self.antiphase, bool)
+        if not is_number or not 0 <= self.antiphase <= MOST_ANTIPHASE:
+            raise ValueError(f"expected antiphase to be a number from 0 to {MOST_ANTIPHASE}, got {self.antiphase!r}")
 
     def __str__(self) -> str:
         """Return steps, shift, and the other fields where they are not the default.
@@ -54,7 +62,8 @@ class Sampler:
         """Return the settings in words, for example "steps 1000, 500 (first block 1000, 750, 500, 250), shift 5"."""
         first = "" if self.first_steps is None else f" (first block {', '.join(map(str, self.first_steps))})"
         kind = "steps" if self.warped else "timesteps"
-        return f"{kind} {', '.join(map(str, self.steps))}{first}, shift {self.shift:g}"
+        noise = f", antiphase noise {self.antiphase:g}" if self.antiphase else ""
+        return f"{kind} {', '.join(map(str, self.steps))}{first}, shift {self.shift:g}{noise}"
 
     def with_count(self, count: int) -> Self:
         """Return the sampler that denoises in `count` steps, each of them one of this sampler's.

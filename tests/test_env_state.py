@@ -58,9 +58,10 @@ def test_a_state_is_copied_to_host_memory(env):
     play(env, ACTIONS[:2])
     env.commit()
     env._latents, env._codec._state = OnGPU(), (OnGPU(),)
-    env._rollout.cache = SimpleNamespace(keys=OnGPU(), values=OnGPU(), slot_of={})
+    env._rollout.cache = SimpleNamespace(keys=OnGPU(), values=OnGPU(), slot_of={}, averages={7: OnGPU()})
     state = env.save_state()
     assert (state.latents, state.rollout.keys, state.rollout.values, *state.decoder_state) == (("cpu", True),) * 4
+    assert state.rollout.averages == {7: ("cpu", True)}
 
 
 def test_after_a_decode_that_failed_no_block_is_decoded_until_a_reset_or_a_restore(env, monkeypatch):

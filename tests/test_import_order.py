@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("infrope_env.errors", "infrope_env.sampler"),
+    ("infrope_env.errors", "infrope_env.sampler", "infrope_env.window"),
     (
         "infrope_env.cache_dir",
         "infrope_env.atomic_file",

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 
-from examples.ablations import attention, cut, flush, rope, steps, training, walks, window_size
+from examples.ablations import attention, cut, flush, memory, rope, steps, training, walks, window_size
 from examples.ablations.experiment_config import FULL, QUICK, ExperimentConfig
 from examples.ablations.job import Job, Jobs
 from examples.ablations.report import Section, write_report
@@ -29,7 +29,7 @@ from examples.pocket_world.evaluate.report import git_commit
 from infrope_env.models.resolve import load_model
 from infrope_env.recording.run_info import RunInfo
 
-Name = Literal["rope", "walks", "flush", "cut", "window", "attention", "steps", "training"]
+Name = Literal["rope", "walks", "flush", "cut", "window", "attention", "steps", "training", "memory"]
 
 TRAINING_NOTE = (
     "The bundled weights were trained with the defaults: window 6, rank coordinates, a flush at every change of motion "
@@ -60,6 +60,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "attention": attention,
     "steps": steps,
     "training": training,
+    "memory": memory,
 }
 
 
@@ -74,6 +75,8 @@ class Options:
         only: Experiments to run; all by default.
         seeds: Repetitions of every measurement, at least three.
         quick: Short horizons and few samples.
+        longest: Seconds of the longest horizon; longer ones are left out. All by default.
+        windows: Windows in which memory policies are compared.
         workers: Processes that run jobs, one thread each; time measurements always run alone.
         report: Write the report from the stored outcomes and run nothing.
         cells: Folder of stored outcomes.
@@ -86,6 +89,8 @@ class Options:
     only: tuple[Name, ...] = ()
     seeds: int = 3
     quick: bool = False
+    longest: float | None = None
+    windows: tuple[int, ...] = (6, 12)
     workers: int = 1
     report: bool = False
     cells: Path = Path("runs/ablations")
@@ -96,10 +101,14 @@ def main(options: Options) -> None:
     """Run the missing jobs, then write and print the report."""
     torch.set_num_threads(1)
     sizes = QUICK if options.quick else FULL
+    sizes = replace(sizes, memory_windows=options.windows)
+    sizes = sizes if options.longest is None else sizes.until(options.longest)
     config = ExperimentConfig(sizes, options.weights, options.teacher, options.control, options.seeds)
     store = Store(options.cells)
     if not options.report:
         chosen = [EXPERIMENTS[name] for name in options.only or EXPERIMENTS]
+        if memory in chosen:
+            print(f"memory: about {memory.estimate_minutes(config, store):.0f} minutes of one process", flush=True)
         store.run_missing([job for experiment in chosen for job in all_jobs(experiment, config)], options.workers)
     page = write_report(options.out, report_facts(options, config, store), sections(config, store, options.out))
     print(page.read_text())

@@ -26,10 +26,11 @@ class CostJob(Job):
         harness.start(state, self.seed)
         full = 1 + self.variant.window.size // self.variant.window.block
         cache = harness.rollout.cache
-        memory_mb = (cache.keys.nbytes + cache.values.nbytes) / 1e6
         records = []
         for _ in range(full + self.blocks):
             harness.play(state.motion)
+            averages = sum(average.nbytes for average in cache.averages.values())
+            memory_mb = (cache.keys.nbytes + cache.values.nbytes + averages) / 1e6
             records.append({"ms": harness.block_ms, "passes": float(harness.passes), "memory": memory_mb})
         return Outcome(records[full:])
 

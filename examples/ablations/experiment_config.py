@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from examples.ablations.cost_job import CostJob
@@ -36,6 +36,8 @@ class Sizes:
         sink_shifts: Coordinates by which everything but the sink is moved.
         step_counts: Numbers of denoising steps.
         timed_blocks: Blocks per time measurement.
+        memory_windows: Windows in which memory policies are compared.
+        memory_horizons_s: Horizons where they are; a subset of `horizons_s`.
     """
 
     horizons_s: tuple[float, ...]
@@ -51,6 +53,23 @@ class Sizes:
     sink_shifts: tuple[int, ...]
     step_counts: tuple[int, ...]
     timed_blocks: int
+    memory_windows: tuple[int, ...]
+    memory_horizons_s: tuple[float, ...]
+
+    def until(self, seconds: float) -> Sizes:
+        """Return these sizes without the horizons beyond a time.
+
+        Raises:
+            ValueError: An experiment has no horizon left.
+        """
+        names = ("horizons_s", "window_horizons_s", "steps_horizons_s", "memory_horizons_s")
+        kept = {name: tuple(each for each in getattr(self, name) if each <= seconds) for name in names}
+        for horizons_s in kept.values():
+            if not horizons_s:
+                raise ValueError(
+                    f"expected the longest horizon to be at least 60 s (5 s with --quick), got {seconds:g}"
+                )
+        return replace(self, **kept)  # type: ignore[arg-type]
 
 
 FULL = Sizes(
@@ -67,6 +86,8 @@ FULL = Sizes(
     sink_shifts=(3, 6, 9, 12, 15, 18, 24, 32, 45, 64, 90, 128, 180, 256, 360, 512, 720, 1020, 1440, 2040, 2880, 4800),
     step_counts=(1, 2, 4, 8),
     timed_blocks=12,
+    memory_windows=(6, 12),
+    memory_horizons_s=(60, 240, 1200),
 )
 QUICK = Sizes(
     horizons_s=(5, 20),
@@ -82,6 +103,8 @@ QUICK = Sizes(
     sink_shifts=(6, 18, 45, 128, 360, 1020, 4800),
     step_counts=(1, 4),
     timed_blocks=5,
+    memory_windows=(6, 12),
+    memory_horizons_s=(5, 20),
 )
 
 

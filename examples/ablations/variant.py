@@ -40,7 +40,8 @@ class Variant:
     def label(self) -> str:
         """Description in the progress output."""
         window, steps = self.window, len(self.sampler.steps)
-        return f"{self.weights}, {window.coordinates}, window {window.size}, sink {window.sink}, {steps} steps"
+        memory = "sink" if window.memory == "sink" else f"{window.memory} (forget {window.forget})"
+        return f"{self.weights}, {window.coordinates}, window {window.size}, {memory} {window.sink}, {steps} steps"
 
     def with_rules(self, **rules: object) -> Variant:
         """Return this variant with other rules of its window; sizes stay, so saved states can be exchanged."""

@@ -11,6 +11,7 @@
     attention.py    The order of attention's kernels on a GPU, and the one that is taken.
     state.py        A finished block, and the copy of a rollout's state.
 
+README.md describes the memory policies, which coordinates.py, cache.py and rope.py implement.
 The input of a rollout is a prompt's embedding (from text/) and a transition (from control/actions.py) per block; the
 output is clean latent frames (for pixels/).
 """

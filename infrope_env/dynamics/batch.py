@@ -74,7 +74,7 @@ class RolloutBatch:
         if len({(id(r.model), r.window, r.schedule, r.first_schedule) for r in rollouts}) != 1:
             raise ValueError("expected rollouts of one model, window and sampler")
         self.rollouts, first = tuple(rollouts), rollouts[0]
-        shape = replace(first.cache.shape, batch=len(rollouts))
+        shape = replace(first.cache.shape, batch=len(rollouts), slots=first.window.size)
         self._buffers = ContextBuffers(shape, first.window.block, first.device, first.dtype)
         self._rows = [self._buffers.row(row) for row in range(len(rollouts))]
         self._passes: list[BatchPass] = []

@@ -15,11 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from infrope_env.dynamics.coordinates import Layout
+from infrope_env.dynamics.coordinates import LONG_MEMORY, SHORT_MEMORY, Folding, Layout
 from infrope_env.dynamics.rope import RotaryTable, Rotation, rotate
 
 ROTATED_AT_ONCE = 2**24
 """Numbers of cached keys that are rotated at once, at most: a rotation takes ten bytes for each."""
+
+EMA_RATES = {LONG_MEMORY: 0.01, SHORT_MEMORY: 0.1}
+"""Rates of the memory tokens (MemRoPE)."""
+EMA_SINK_RATE = 0.001
+"""Rate of every frame of a sink that takes in others (Reward-Forcing: 0.999 of the old, 0.001 of the new)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,12 @@ class KeyValueCache:
         self.keys = shape.allocate(device, dtype)
         self.values = shape.allocate(device, dtype)
         self._slot_of: dict[int, int] = {}
+        self._averages: dict[int, Tensor] = {}
+
+    @property
+    def averages(self) -> dict[int, Tensor]:
+        """Averages by id, float32 or finer: keys and values, 2 layers b heads n head_dim. Slots have them rounded."""
+        return dict(self._averages)
 
     @property
     def slot_of(self) -> dict[int, int]:
@@ -77,9 +88,16 @@ class KeyValueCache:
     def keep(self, order: Sequence[int]) -> None:
         """Drop every frame except those at these indices of `frame_ids`. No tensor is copied or cleared."""
         self._slot_of = self._slots_at(order)
+        self._averages = {frame: average for frame, average in self._averages.items() if frame in self._slot_of}
 
     def store(
-        self, frame_ids: Sequence[int], keys: Tensor, values: Tensor, *, kept: Sequence[int] | None = None
+        self,
+        frame_ids: Sequence[int],
+        keys: Tensor,
+        values: Tensor,
+        *,
+        kept: Sequence[int] | None = None,
+        folding: Folding | None = None,
     ) -> None:
         """Write frames into slots that no kept frame uses.
 
@@ -90,30 +108,73 @@ class KeyValueCache:
             keys: Un-rotated keys, layers b heads (frames n) head_dim.
             values: Values, same shape.
             kept: Indices into `frame_ids` of the cached frames that stay, oldest first; None keeps all.
+            folding: Frames, cached or new, that averages take in; None if there are none.
 
         Raises:
             ValueError: The cache has too few free slots.
         """
         slot_of = self.slot_of if kept is None else self._slots_at(kept)
-        free = [slot for slot in range(self.shape.slots) if slot not in slot_of.values()]
+        averages = {frame: average for frame, average in self._averages.items() if frame in slot_of}
+        occupied = {*slot_of.values(), *(self._slot_of.values() if folding else ())}
+        free = [slot for slot in range(self.shape.slots) if slot not in occupied]
         n = self.shape.tokens_per_frame
         for index, (frame_id, slot) in enumerate(zip(frame_ids, free[: len(frame_ids)], strict=True)):
             tokens = slice(index * n, (index + 1) * n)
             self.keys[:, :, :, slot] = keys[:, :, :, tokens]
             self.values[:, :, :, slot] = values[:, :, :, tokens]
             slot_of[frame_id] = slot
-        self._slot_of = slot_of
+        if folding is not None:
+            averages |= self._fold(folding, slot_of, averages)
+            places = slot_of | self._write_averages(folding, averages, free[len(frame_ids) :])
+            slot_of = {frame_id: places[frame_id] for frame_id in folding.cached}
+        self._slot_of, self._averages = slot_of, averages
+
+    def _fold(self, folding: Folding, slot_of: dict[int, int], averages: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Return the averages with what they take in: the mean of its frames, at the average's rate.
+
+        They are kept in float32, because a step of 0.001 is rounded away in bfloat16. A memory token begins with the
+        first mean; a frame of the sink begins as itself.
+        """
+        places = self._slot_of | slot_of
+        means = {frames: self._mean([places[frame] for frame in frames]) for _, frames in folding.sources}
+        folded = {}
+        for target, frames in folding.sources:
+            start = averages.get(target, means[frames] if target < 0 else self._exact(slot_of[target]))
+            folded[target] = start.lerp(means[frames], EMA_RATES.get(target, EMA_SINK_RATE))
+        return folded
+
+    def _mean(self, slots: Sequence[int]) -> Tensor:
+        """Return the mean of slots, as `_exact`; holds no more than two at once."""
+        total = self._exact(slots[0])
+        for slot in slots[1:]:
+            total += self._exact(slot)
+        return total / len(slots)
+
+    def _exact(self, slot: int) -> Tensor:
+        """Return keys and values of a slot, 2 layers b heads n head_dim, in float32 or finer."""
+        pair = torch.stack((self.keys[:, :, :, slot], self.values[:, :, :, slot]))
+        return pair.to(torch.promote_types(pair.dtype, torch.float32))
+
+    def _write_averages(self, folding: Folding, averages: dict[int, Tensor], free: Sequence[int]) -> dict[int, int]:
+        """Write the averages that have taken in frames into free slots; return slots by id."""
+        targets = [target for target, _ in folding.sources]
+        for target, slot in zip(targets, free[: len(targets)], strict=True):
+            self.keys[:, :, :, slot], self.values[:, :, :, slot] = averages[target]
+        return dict(zip(targets, free, strict=False))
 
     def _slots_at(self, order: Sequence[int]) -> dict[int, int]:
         """Return id and slot of the cached frames at these indices of `frame_ids`."""
         frame_ids = self.frame_ids
         return {frame_ids[index]: self._slot_of[frame_ids[index]] for index in order}
 
-    def copy_from(self, keys: Tensor, values: Tensor, slot_of: dict[int, int]) -> None:
+    def copy_from(
+        self, keys: Tensor, values: Tensor, slot_of: dict[int, int], averages: dict[int, Tensor] | None = None
+    ) -> None:
         """Replace the whole content, in place, by a copy of another cache's."""
         self.keys.copy_(keys)
         self.values.copy_(values)
         self._slot_of = dict(slot_of)
+        self._averages = {frame: average.to(self.keys.device) for frame, average in (averages or {}).items()}
 
 
 @dataclass

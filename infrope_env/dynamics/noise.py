@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from infrope_env.config import Sampler
 
 NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
 """(seed, block index, shape) to standard normal noise; axis 0 is the denoising step."""
@@ -16,6 +20,37 @@ def seeded_noise(seed: int, block: int, shape: tuple[int, ...]) -> Tensor:
     """Draw float32 noise on the CPU that depends on seed, block index and shape only."""
     entropy = int(np.random.SeedSequence((seed, block)).generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.randn(shape, generator=torch.Generator().manual_seed(entropy))
+
+
+@dataclass(frozen=True)
+class AntiphaseNoise:
+    """A source of noise whose neighbouring blocks are correlated negatively; equal to another of equal fields.
+
+    Our reading of FLEX (arXiv 2602.14027), whose antiphase noise is to keep motion from slowing down, and of which no
+    code is public: block b gets (w_b - a w_(b-1)) / sqrt(1 + a^2) of independent noises w: the variance of each, and
+    the correlation -a / (1 + a^2) with its neighbours; others stay independent. It still depends on seed and block
+    alone. Block 0 gets w_0. Flush and cut change nothing about it.
+
+    Attributes:
+        correlation: Correlation with the sign turned, above 0 to 0.5.
+        source: Source of the independent noises.
+    """
+
+    correlation: float
+    source: NoiseSource = seeded_noise
+
+    def __call__(self, seed: int, block: int, shape: tuple[int, ...]) -> Tensor:
+        """Draw the noise of a block."""
+        noise = self.source(seed, block, shape)
+        if block == 0:
+            return noise
+        share = (1 - math.sqrt(1 - 4 * self.correlation**2)) / (2 * self.correlation)
+        return (noise - share * self.source(seed, block - 1, shape)) / math.sqrt(1 + share**2)
+
+
+def noise_of(sampler: Sampler) -> NoiseSource:
+    """Return the source of noise of a sampler."""
+    return AntiphaseNoise(sampler.antiphase) if sampler.antiphase else seeded_noise
 
 
 class BlockNoise:

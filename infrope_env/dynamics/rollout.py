@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from infrope_env.control.actions import Transition
 from infrope_env.dynamics.attention import attention_order
 from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache, LayerContext
 from infrope_env.dynamics.coordinates import Layout, lay_out, recache_passes
-from infrope_env.dynamics.noise import BlockNoise, NoiseSource, seeded_noise
+from infrope_env.dynamics.noise import BlockNoise, NoiseSource, noise_of
 from infrope_env.dynamics.rope import RotaryTable
 from infrope_env.dynamics.schedule import Schedule, add_noise, clean_estimate
 from infrope_env.dynamics.state import DueCommit, GeneratedBlock, PreparedBlock, RolloutState
@@ -53,7 +54,7 @@ class Rollout:
         model: CausalWanTransformer,
         window: Window | None = None,
         sampler: Sampler | None = None,
-        noise: NoiseSource = seeded_noise,
+        noise: NoiseSource | None = None,
         *,
         rotary_length: int = ROTARY_TABLE_LENGTH,
         layout_rule: LayoutRule = lay_out,
@@ -65,7 +66,7 @@ class Rollout:
             model: Generator; rollouts can share it, because they never change it.
             window: Sizes and rules of the attention window. Default `Window()`.
             sampler: Denoising steps. Default `Sampler()`.
-            noise: Source of the noise.
+            noise: Source of the noise. Default that of the sampler: `seeded_noise`, unless it has antiphase noise.
             rotary_length: Number of temporal coordinates in the rotary table. Default 1024, as in the official code. A
                 rollout under absolute coordinates ends where the table ends.
             layout_rule: Function that lays out every block, prefilled ones included, in place of `coordinates.lay_out`.
@@ -74,15 +75,14 @@ class Rollout:
                 record attention weights. It is called after the visible keys are rotated and before the first
                 denoising pass, but not for the passes that "recache" adds.
         """
-        self.model, self.window, self.noise = model, window or Window(), noise
-        self.network: Network = model
         sampler = sampler or Sampler()
+        self.model, self.window, self.noise = model, window or Window(), noise or noise_of(sampler)
+        self.network: Network = model
         self.schedule, self.first_schedule = Schedule.of(sampler), Schedule.of(sampler, first_block=True)
         parameter = model.head.modulation
         self.device, self.dtype = parameter.device, parameter.dtype
         self._layout_rule, self._context_hook = layout_rule, context_hook
-        config = model.config
-        self.rotary_table = RotaryTable(config.head_dim, config.rows, config.cols, self.device, rotary_length)
+        self.rotary_table = RotaryTable.of(model.config, self.window, self.device, rotary_length)
         self._block_noise = BlockNoise(self.device, self.dtype)
         self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
         self._due: DueCommit | None = None  # of the newest block
@@ -90,7 +90,8 @@ class Rollout:
         self._latents: dict[int, Tensor] = {}  # of the cached frames, kept for "recache" only
         shape = self._cache_shape
         self.cache = KeyValueCache(shape, self.device, self.dtype)
-        self._buffers = ContextBuffers(shape, self.window.block, self.device, self.dtype)
+        visible = replace(shape, slots=self.window.size)
+        self._buffers = ContextBuffers(visible, self.window.block, self.device, self.dtype)
         self.reset(seed=0)
 
     @torch.inference_mode()
@@ -208,7 +209,7 @@ class Rollout:
     def store_due(self, started: float) -> None:
         """Store the keys and values of the due block, which its commit pass, begun at `started`, wrote to the buffers.
 
-        The frames that the block did not see are dropped. A call that an exception ends can be repeated.
+        The frames that no later block may see are dropped. A call that an exception ends can be repeated.
         """
         assert self._due is not None
         block, latents = self._due.block, self._due.latents
@@ -216,7 +217,8 @@ class Rollout:
         if not self._due_is_stored:
             if block.cache is not self.cache:
                 self.cache.copy_from(block.cache.keys, block.cache.values, block.cache.slot_of)
-            self.cache.store(frames, block.buffers.fresh_keys, block.buffers.fresh_values, kept=block.layout.slots)
+            layout, fresh = block.layout, (block.buffers.fresh_keys, block.buffers.fresh_values)
+            self.cache.store(frames, *fresh, kept=layout.kept, folding=layout.folding)
         kept: dict[int, Tensor] = {}
         if self._recaches:
             kept = self._latents | dict(zip(frames, latents.unbind(1), strict=True))
@@ -266,9 +268,9 @@ class Rollout:
         self.commit()
         keys, values = (tensor.to("cpu", copy=True) for tensor in (self.cache.keys, self.cache.values))
         slot_of, latents = self.cache.slot_of, {frame: tensor.cpu() for frame, tensor in self._latents.items()}
-        return RolloutState(
-            keys, values, slot_of, self.next_frame, self.next_block, self.seed, latents, self._has_generated
-        )
+        counts = self.next_frame, self.next_block, self.seed
+        averages = {frame: average.to("cpu", copy=True) for frame, average in self.cache.averages.items()}
+        return RolloutState(keys, values, slot_of, *counts, latents, self._has_generated, averages)
 
     @torch.inference_mode()
     def restore(self, state: RolloutState) -> None:
@@ -286,7 +288,7 @@ class Rollout:
         if self._recaches and not state.slot_of.keys() <= state.latents.keys():
             raise ValueError("expected a state with latents, as a rollout with on_switch='recache' saves it")
         self._due = None
-        self.cache.copy_from(state.keys, state.values, state.slot_of)
+        self.cache.copy_from(state.keys, state.values, state.slot_of, state.averages)
         self._latents = {}
         if self._recaches:
             self._latents = {frame: tensor.to(self.device) for frame, tensor in state.latents.items()}
@@ -353,7 +355,7 @@ class Rollout:
     @property
     def _cache_shape(self) -> CacheShape:
         c = self.model.config
-        return CacheShape(c.num_layers, 1, c.num_heads, self.window.size, c.tokens_per_frame, c.head_dim)
+        return CacheShape(c.num_layers, 1, c.num_heads, self.window.cache_slots, c.tokens_per_frame, c.head_dim)
 
 
 def _check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:

@@ -82,6 +82,7 @@ class RolloutState:
         latents: Clean latents of the cached frames, b c h w by frame id. Only the policy "recache" needs them; empty
             under the others.
         has_generated: Whether a block has been generated, not only prefilled. The first one may have steps of its own.
+        averages: Averages of the memory policies "ema" and "ema_sink" by id, as in the cache; empty under the others.
     """
 
     keys: Tensor
@@ -92,3 +93,4 @@ class RolloutState:
     seed: int
     latents: dict[int, Tensor] = field(default_factory=dict)
     has_generated: bool = True
+    averages: dict[int, Tensor] = field(default_factory=dict)

@@ -21,7 +21,7 @@ import torch
 from infrope_env.cache_dir import cache_dir
 from infrope_env.config import Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.coordinates import lay_out
+from infrope_env.dynamics.coordinates import cached_after, lay_out
 from infrope_env.dynamics.graphs import GraphedNetwork
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.transformer import CausalWanTransformer, Network
@@ -46,15 +46,16 @@ def paths_to_context_lengths(window: Window) -> dict[int, tuple[Transition, ...]
     """
     paths: dict[int, tuple[Transition, ...]] = {}
     reached: dict[int, tuple[Transition, ...]] = {0: ()}  # by the number of cached frames
-    queue = [0]
+    queue: list[tuple[int, ...]] = [()]  # ids of cached frames
     for cached in queue:
         for transition in TRANSITIONS if cached else (Transition.START,):
-            path = (*reached[cached], transition)
-            seen = len(lay_out(tuple(range(cached)), transition, window).slots)
-            paths.setdefault(seen, path)
-            if seen + window.block not in reached:
-                reached[seen + window.block] = path
-                queue.append(seen + window.block)
+            path = (*reached[len(cached)], transition)
+            layout = lay_out(cached, transition, window)
+            paths.setdefault(len(layout.slots), path)
+            after = cached_after(cached, layout)
+            if len(after) not in reached:
+                reached[len(after)] = path
+                queue.append(after)
     return paths
 
 

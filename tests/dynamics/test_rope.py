@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from infrope_env.dynamics.rope import RotaryTable, rotate
+from infrope_env.dynamics.rope import RotaryTable, interpolation, rotate
 
 HEAD_DIM = 32  # 16 pairs: 6 for time, 5 for rows, 5 for columns
 
@@ -94,3 +94,19 @@ def test_a_compiler_sees_real_arithmetic_that_equals_the_complex_product():
     torch._dynamo.reset()
     assert len(graphs) == 1 and "mul" in graphs[0] and "complex" not in graphs[0]
     assert torch.allclose(compiled, rotate(x, rotation), atol=1e-6)
+
+
+def test_frequencies_that_complete_a_period_in_training_are_not_interpolated():
+    frequencies = torch.tensor([2.0, 2 * torch.pi / 21, torch.pi / 21, 0.0], dtype=torch.float64)
+    factors = interpolation(frequencies, horizon=84)  # four times the 21 frames of training
+    assert factors.tolist() == pytest.approx([1, 1, 0.5 + 0.5 / 4, 1 / 4])
+    usual, flex = RotaryTable(HEAD_DIM, 1, 1), RotaryTable(HEAD_DIM, 1, 1, flex_horizon=84)
+    assert torch.equal(usual.at((9,)).cos[:, 0], flex.at((9,)).cos[:, 0])  # the fastest
+    assert not torch.equal(usual.at((9,)).cos[:, 1], flex.at((9,)).cos[:, 1])
+
+
+def test_the_slowest_frequency_reaches_at_the_horizon_the_angle_of_the_end_of_training():
+    usual, flex = RotaryTable(128, 1, 1), RotaryTable(128, 1, 1, flex_horizon=84)
+    time_pairs = 64 - 2 * 21
+    trained, far = usual.at((21,)).sin[:, time_pairs - 1], flex.at((84,)).sin[:, time_pairs - 1]
+    assert torch.allclose(trained, far, rtol=0.02)

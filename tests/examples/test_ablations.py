@@ -179,6 +179,7 @@ TINY = replace(
     sink_shifts=(12, 60),
     step_counts=(1, 4),
     timed_blocks=2,
+    memory_horizons_s=(2,),
 )
 
 
@@ -199,7 +200,7 @@ def test_one_command_writes_every_section_and_leaves_no_job_undone(
         assert {each["outcome"] for each in sections[name]["comparisons"]} <= {UNDECIDED, DEFAULT_IS_BEST}, name
     pictures = {path for section in sections.values() for path in section["pictures"].values()}
     named = {f"ablations_{name}.png" for name in ("attention", "cut", "cut_frames", "heads", "rope", "rope_distance")}
-    named |= {f"ablations_{name}.png" for name in ("rope_time", "steps", "walks", "walks_time")}
+    named |= {f"ablations_{name}.png" for name in ("memory", "rope_time", "steps", "walks", "walks_time")}
     assert named <= pictures <= named | {"ablations_rope_failures.png"}  # drawn only where a rollout fails
     assert all((options.out / name).stat().st_size for name in pictures)
     assert "nan" not in page and "This is a quick run" in page

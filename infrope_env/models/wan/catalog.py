@@ -272,8 +272,8 @@ CHECKPOINTS = (
         licence="Apache-2.0 (project; card states none)",
         source="https://github.com/JaydenLyh/Reward-Forcing",
         window=Window.from_size(9, sink=3),
-        remark="Its authors fold the keys of frames that leave the window into the sink; here the sink stays the first "
-        "three frames.",
+        remark="Its authors fold the keys of frames that leave the window into the sink, as memory='ema_sink' does; "
+        "without it the sink stays the first three frames.",
     ),
     Checkpoint(
         name="krea-realtime-14b",

@@ -26,7 +26,7 @@ class GeneratorMemory:
     """Bytes of a generator on the device, by purpose.
 
     Attributes:
-        cache: Un-rotated keys and values of cached frames.
+        cache: Un-rotated keys and values of cached frames, and averages of them in float32.
         window: Rotated keys and values that the attention of one block reads.
         text: Embedding, keys and values of one prompt. Other prompts and saved states are in host memory.
         activations: Widest moment of a block, measured: eager, with attention that keeps no score matrix.
@@ -51,7 +51,7 @@ def generator_memory(config: ModelConfig, window: Window) -> GeneratorMemory:
     wide = 2 * config.ffn_dim + 4.21 * config.dim  # in the feed-forward
     return GeneratorMemory(
         weights=parameters(config) * VALUE_BYTES,
-        cache=2 * window.size * frame,
+        cache=2 * (window.cache_slots + 2 * window.averages) * frame,
         window=(2 * window.size + window.block) * frame,
         text=2 * config.num_layers * config.text_len * config.dim * VALUE_BYTES + embedding,
         activations=max(ROTATED_BYTES, tokens * round(wide) * VALUE_BYTES),
