@@ -3,7 +3,8 @@
 The generator's latents are the mean over what it cannot know, and a linear decoder shows their errors as coloured
 grain. This decoder was trained on generated latents and the frames that they should give, so it also knows how the
 world looks. It works at the resolution of the latents, one latent frame after the other: inverse principal components,
-plus a residual network (He et al., 2016) with layer norm that reads the latent frame and the one before it.
+plus a residual network (He et al., 2016) with layer norm that reads the latent frame and the one before it. A bilateral
+filter removes what grain is left.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from infrope_env.pixels.codec import DecoderState
-from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchEncoder, previous_latent_frames
+from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchEncoder, bilateral_filter, previous_latent_frames
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ class ConvDecoder(nn.Module):
     def decode(self, latents: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
         """Decode one block to uint8 frames, b t H W 3; see `Decoder.decode`."""
         latents = latents.to(self.pixels.weight.dtype)
-        video = self(latents, previous_latent_frames(latents, state))
-        frames = video.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+        video = bilateral_filter(self(latents, previous_latent_frames(latents, state)).clamp_(0, 1))
+        frames = video.mul_(255).round_().to(torch.uint8)
         frames = frames if state is not None else frames[:, self.frames_per_latent - 1 :]
         return frames.contiguous(), (latents[:, -1].clone(),)
 
     def forward(self, latents: Tensor, previous: Tensor) -> Tensor:
-        """Decode latent frames to video, float32 with rounding and clamping left out.
+        """Decode latent frames to video, float32, not yet clamped and filtered.
 
         Args:
             latents: Latent frames, b f c h w.
