@@ -323,6 +323,11 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         """Settings under which this environment saves and restores states."""
         return StateOrigin.of(self.model, self.window, self.action_set, self.decode)
 
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of host memory that a saved state takes, but for a few: those of its keys and values."""
+        return self._rollout.cache.keys.nbytes + self._rollout.cache.values.nbytes
+
     def save_state(self) -> EnvState:
         """Return a copy, in host memory, of all that the future depends on; ResetNeeded before the first reset."""
         observation, info = self._require_reset("save_state")

@@ -33,6 +33,7 @@ WINDOW_COMMANDS = (
     WindowCommand("single_step", ("n",), "N", "one block while paused"),
     WindowCommand("save", ("f5",), "F5", "save"),
     WindowCommand("restore", ("f9",), "F9", "restore"),
+    WindowCommand("rewind", (), "", "back one block", also=("backspace",)),
     WindowCommand("type_prompt", ("t",), "T", "type a prompt"),
     WindowCommand("overlay", ("h",), "H", "overlay"),
     WindowCommand("fullscreen", (), "", "fullscreen", also=("f11",)),

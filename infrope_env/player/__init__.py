@@ -5,6 +5,7 @@
     keys.py         names of the physical keys in every keyboard layout
     live_stream.py  interfaces of a session's stream and keyboard, which may be remote
     stream.py       generates the next block in a thread, just in time, and decides which pixel frame is shown
+    history.py      the states after the newest blocks, to step back
     playback.py     the block on show and which of its pixel frames is shown when
     pace.py         measures how long blocks take; derives when to begin one and how long to show a pixel frame
     prompt_line.py  the line in which a prompt is typed

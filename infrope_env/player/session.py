@@ -97,6 +97,7 @@ class PlaySession:
             "single_step": self.stream.single_step,
             "save": self._save,
             "restore": self._restore,
+            "rewind": self._rewind,
             "type_prompt": self._type_prompt,
             "overlay": self._toggle_overlay,
             "fullscreen": self.window.toggle_fullscreen,
@@ -274,6 +275,9 @@ class PlaySession:
 
     def _restore(self) -> None:
         self._answer(self.stream.restore(), lambda info: f"back at block {info['block']}")
+
+    def _rewind(self) -> None:
+        self._answer(self.stream.rewind(), lambda info: f"stepped back to block {info['block']}")
 
     def _answer(self, future: Future[Any], describe: Callable[[Any], str]) -> None:
         """Show the result of a command, or the reason why it failed, as a notice once it is done."""
