@@ -11,7 +11,7 @@ from itertools import takewhile
 from infrope_env.machine import free_memory
 from infrope_env.player.playback import BlockFrames
 
-MOST_STATES = 32
+MOST_BLOCKS = 32
 MOST_SHARE = 0.1  # of the time for which blocks are on show, spent on copying states
 
 
@@ -32,25 +32,25 @@ class History:
     """The newest blocks in the order in which they were played, and states after them.
 
     A state is copied after every block. Where a copy takes more than a tenth of the time for which a block is on show,
-    only some blocks have one, so that copying never takes more than that share. Where memory is short, the oldest
-    states make room for the newest.
+    only some blocks have one, so that copying takes no more than that share. Where memory is short, the oldest states
+    make room for the newest.
     """
 
     def __init__(
         self,
-        most: int = MOST_STATES,
+        most: int = MOST_BLOCKS,
         clock: Callable[[], float] = time.monotonic,
         free: Callable[[], int | None] = free_memory,
     ) -> None:
         """Begin without blocks.
 
         Args:
-            most: Number of states at most.
+            most: Number of blocks at most.
             clock: Returns seconds.
             free: Returns the free bytes of host memory, None if the system does not tell.
         """
-        self._most, self._clock, self._free = most, clock, free
-        self._played: deque[PlayedBlock] = deque()
+        self._clock, self._free = clock, free
+        self._played: deque[PlayedBlock] = deque(maxlen=most)
         self._copy_s = 0.0  # shortest time that a copy took
         self._allowed_s = 0.0  # for the next copy
 
@@ -70,11 +70,11 @@ class History:
         """
         self._allowed_s += MOST_SHARE * shown_s
         state = self._copy(save) if self._allowed_s >= self._copy_s and self._make_room(size) else None
-        self._append(PlayedBlock(block, state))
+        self._played.append(PlayedBlock(block, state))
 
     def add_restored(self, block: BlockFrames, state: object) -> None:
         """Add a block that is on show again because its state was restored."""
-        self._append(PlayedBlock(block, state))
+        self._played.append(PlayedBlock(block, state))
 
     def before(self, block: BlockFrames) -> PlayedBlock | None:
         """Return the newest block before `block` whose state is kept; None if there is none.
@@ -102,11 +102,6 @@ class History:
         while (free := self._free()) is not None and free < 2 * size and self.states:
             self._forget_oldest()
         return free is None or free >= 2 * size
-
-    def _append(self, played: PlayedBlock) -> None:
-        self._played.append(played)
-        while self.states > self._most:
-            self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         """Forget the oldest state, and the blocks before it."""

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from infrope_env.player.history import MOST_STATES, History
+from infrope_env.player.history import MOST_BLOCKS, History
 from infrope_env.player.playback import BlockFrames
 from tests.player.fakes import FakeClock
 
@@ -34,7 +34,7 @@ def kept(history: History) -> list[object]:
 
 def test_the_newest_states_are_kept() -> None:
     history = filled(blocks(40), History())
-    assert kept(history) == list(range(40 - MOST_STATES, 40)) and history.states == MOST_STATES
+    assert kept(history) == list(range(40 - MOST_BLOCKS, 40)) and history.states == MOST_BLOCKS
 
 
 def test_stepping_back_forgets_what_was_played_after() -> None:
@@ -54,8 +54,8 @@ def test_copies_take_at_most_a_tenth_of_the_time_on_show() -> None:
     clock = FakeClock()
     made = blocks(50)
     history = filled(made, History(clock=clock), lambda: clock.pass_time(0.5))
-    assert kept(history) == [0, *range(7, 50, 7)]  # 0.075 s are allowed for each block
-    assert history.before(made[13]).state == 7 and history.before(made[15]).state == 14
+    assert kept(history) == list(range(21, 50, 7))  # 0.075 s are allowed for each of the newest 32 blocks
+    assert history.before(made[34]).state == 28 and history.before(made[36]).state == 35
 
 
 def test_one_slow_copy_does_not_thin_out_the_states() -> None:
