@@ -35,6 +35,7 @@ WINDOW_COMMANDS = (
     WindowCommand("restore", ("f9",), "F9", "restore"),
     WindowCommand("rewind", (), "", "back one block", also=("backspace",)),
     WindowCommand("type_prompt", ("t",), "T", "type a prompt"),
+    WindowCommand("inspector", (), "", "what the model sees", also=("i",)),
     WindowCommand("overlay", ("h",), "H", "overlay"),
     WindowCommand("fullscreen", (), "", "fullscreen", also=("f11",)),
     WindowCommand("quit", ("escape", "esc"), "Esc", "quit"),

@@ -20,6 +20,7 @@ from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.player.history import History, PlayedBlock
+from infrope_env.player.inspection import InspectableEnv, Inspection
 from infrope_env.player.pace import MARGIN_S, Pace
 from infrope_env.player.playback import BlockFrames, Info, Playback, ShownFrame
 from infrope_env.text.turns import interrupt
@@ -205,6 +206,13 @@ class Stream:
         """
         return self._replace(self._rewind)
 
+    def inspect(self, on: bool) -> Future[None]:
+        """Measure the attention mass of the blocks from the next one on, or stop; ValueError where that is impossible.
+
+        What a block saw is known without it.
+        """
+        return self._enqueue(lambda: self._inspect(on))
+
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on; ValueError when the text encoder cannot read it.
 
@@ -376,22 +384,43 @@ class Stream:
         """Restore the state after a block and show the block again."""
         observation, info = self._playable.restore_state(played.state)
         self._rollout_ended = False
-        self._publish(observation, info, immediate=True, restored=True)
+        self._publish(observation, info, immediate=True, restored=played.block)
         assert self._newest_block is not None
         self.history.add_restored(self._newest_block, played.state)
         return info
 
-    def _publish(self, observation: Frames, info: Info, immediate: bool = False, restored: bool = False) -> None:
-        """Make a block the newest one and pass it to the thread that shows the pixel frames."""
-        block = BlockFrames(valid_frames(observation, info), info, immediate)
+    def _inspect(self, on: bool) -> None:
+        if not isinstance(self._playable, InspectableEnv):
+            raise ValueError("this environment does not tell what its model sees")
+        self._playable.measure_attention(on)
+
+    def _inspection(self, observation: Frames, first: bool) -> Inspection | None:
+        """Return what the newest block saw."""
+        strip = self._playable.strip if isinstance(self._playable, InspectableEnv) else None
+        before = None if first or self._newest_block is None else self._newest_block.inspection
+        return None if strip is None else Inspection.of(strip, observation, before)
+
+    def _publish(
+        self, observation: Frames, info: Info, immediate: bool = False, restored: BlockFrames | None = None
+    ) -> None:
+        """Make a block the newest one and pass it to the thread that shows the pixel frames.
+
+        Args:
+            observation: Its observation.
+            info: Its info.
+            immediate: As in `BlockFrames`.
+            restored: The block as it was first made, if its state was restored.
+        """
+        inspection = self._inspection(observation, info["block"] == 0) if restored is None else restored.inspection
+        block = BlockFrames(valid_frames(observation, info), info, immediate, inspection=inspection)
         with self._wake:
             self._newest, self._newest_block = (observation, info), block
             self._waiting_block = block
-            self.generating, self._uncommitted = False, not restored
+            self.generating, self._uncommitted = False, restored is None
             if immediate:
                 self._on_replaced()
             if immediate and not self._counts_all and self._written is not None:
                 self._blocks_left = max(0, self._written - 1 - info["block"])
-            elif self._blocks_left and not restored:  # a restored block was counted when it was generated
+            elif self._blocks_left and restored is None:  # a restored block was counted when it was generated
                 self._blocks_left -= 1
         self._on_block(block)

@@ -187,11 +187,11 @@ class RemoteStream:
 
     def rewind(self) -> Future[Info]:
         """Step back to the block before the one on show; ValueError when the server is too old to do that."""
-        if self._may_rewind:
-            return self._request(Rewind)
-        refused: Future[Info] = Future()
-        refused.set_exception(ValueError("the server cannot step back: update it"))
-        return refused
+        return self._request(Rewind) if self._may_rewind else _refused("the server cannot step back: update it")
+
+    def inspect(self, on: bool) -> Future[None]:
+        """Refuse: a server does not tell what its model sees."""
+        return _refused("a server does not tell what its model sees: play without --connect")
 
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on.
@@ -300,4 +300,11 @@ def _info_of(answer: Future[Answer]) -> Future[Any]:
             future.set_result(done.result()[0].info)
 
     answer.add_done_callback(complete)
+    return future
+
+
+def _refused(reason: str) -> Future[Any]:
+    """Return the Future of a command that is refused."""
+    future: Future[Any] = Future()
+    future.set_exception(ValueError(reason))
     return future
