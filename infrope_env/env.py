@@ -25,11 +25,18 @@ from infrope_env.control.frames import Frames, fill_block, valid_frames
 from infrope_env.control.reset_options import ResetOptions, start_texts
 from infrope_env.dynamics.attention_mass import AttentionProbe
 from infrope_env.dynamics.context_strip import ContextStrip
-from infrope_env.dynamics.coordinates import Layout
 from infrope_env.dynamics.rollout import Rollout
-from infrope_env.dynamics.state import GeneratedBlock
 from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer, check_render_mode
-from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateOrigin, describe_block, new_block_id
+from infrope_env.env_state import (
+    RESET,
+    Action,
+    EnvState,
+    PromptRequest,
+    StateOrigin,
+    describe_block,
+    new_block_id,
+    strip_of_block,
+)
 from infrope_env.forked import limit_threads
 from infrope_env.models.background_code import BACKGROUND, BackgroundCode
 from infrope_env.models.block_codec import BlockCodec
@@ -405,7 +412,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         started = time.perf_counter()
         embedding = self.embed(steering.prompt)
         encoded = time.perf_counter()
-        self.newest = None
+        self.newest = made = None
         is_compiled = self._choose_network()
         if transition is Transition.START:
             self._rollout.reset(self.seed_used)
@@ -413,14 +420,13 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         if transition is Transition.START and self.picture is not None:
             self._latents = self._codec.encode_still(self.picture)
             self._rollout.prefill(self._latents, embedding)
-            made = None
         else:
             made = self._rollout.generate(embedding, transition)
             self._latents = made.latents
         advanced = time.perf_counter()
         frames = self._codec.decode(self._latents)
         ended = time.perf_counter()
-        self.strip = self._strip_of(made)
+        self.strip = strip_of_block(made, self.window, self._rollout.context_hook)
         parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
         self.timings = parts | {"total_s": ended - started}
         if self.model.device.type == "cuda":
@@ -442,16 +448,6 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         if on and (self.model.compiled or self.model.precision != "float"):
             raise ValueError("attention is measured neither in layers compiled by compile=True nor in 8-bit integers")
         self._rollout.context_hook = AttentionProbe() if on else None
-
-    def _strip_of(self, made: GeneratedBlock | None) -> ContextStrip:
-        """Return what the newest block saw; None stands for a block 0 that was not generated."""
-        if made is None:
-            layout = Layout((), (), tuple(range(self.window.block)))
-            return ContextStrip.of(0, Transition.START, (), (), layout, self.window)
-        probe = self._rollout.context_hook
-        measured = probe.newest(made.index) if isinstance(probe, AttentionProbe) else None
-        seen = made.index, made.transition, made.cached, made.visible, made.layout, self.window
-        return ContextStrip.of(*seen, mass=() if measured is None else measured.mass)
 
     def _choose_network(self) -> bool:
         """Give the rollout the network that makes the next block; return whether it is compiled code."""

@@ -56,3 +56,16 @@ class Inspection:
         own = observation[per_frame - 1 :: per_frame, ::step, ::step].copy()
         cached = {frame: known[frame] for frame in strip.cached if frame in known}
         return cls(strip, cached | dict(zip(strip.own, own, strict=True)))
+
+
+def inspect_newest(env: object, observation: Frames, before: Inspection | None) -> Inspection | None:
+    """Return what the newest block of an environment saw, as `Inspection.of`; None if the environment does not tell."""
+    strip = env.strip if isinstance(env, InspectableEnv) else None
+    return None if strip is None else Inspection.of(strip, observation, before)
+
+
+def measure_attention(env: object, on: bool) -> None:
+    """Let an environment measure attention, or stop; ValueError if it cannot."""
+    if not isinstance(env, InspectableEnv):
+        raise ValueError("this environment does not tell what its model sees")
+    env.measure_attention(on)

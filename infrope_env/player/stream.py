@@ -20,7 +20,7 @@ from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.player.history import History, PlayedBlock
-from infrope_env.player.inspection import InspectableEnv, Inspection
+from infrope_env.player.inspection import inspect_newest, measure_attention
 from infrope_env.player.pace import MARGIN_S, Pace
 from infrope_env.player.playback import BlockFrames, Info, Playback, ShownFrame
 from infrope_env.text.turns import interrupt
@@ -211,7 +211,7 @@ class Stream:
 
         What a block saw is known without it.
         """
-        return self._enqueue(lambda: self._inspect(on))
+        return self._enqueue(lambda: measure_attention(self._playable, on))
 
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on; ValueError when the text encoder cannot read it.
@@ -389,17 +389,6 @@ class Stream:
         self.history.add_restored(self._newest_block, played.state)
         return info
 
-    def _inspect(self, on: bool) -> None:
-        if not isinstance(self._playable, InspectableEnv):
-            raise ValueError("this environment does not tell what its model sees")
-        self._playable.measure_attention(on)
-
-    def _inspection(self, observation: Frames, first: bool) -> Inspection | None:
-        """Return what the newest block saw."""
-        strip = self._playable.strip if isinstance(self._playable, InspectableEnv) else None
-        before = None if first or self._newest_block is None else self._newest_block.inspection
-        return None if strip is None else Inspection.of(strip, observation, before)
-
     def _publish(
         self, observation: Frames, info: Info, immediate: bool = False, restored: BlockFrames | None = None
     ) -> None:
@@ -411,7 +400,11 @@ class Stream:
             immediate: As in `BlockFrames`.
             restored: The block as it was first made, if its state was restored.
         """
-        inspection = self._inspection(observation, info["block"] == 0) if restored is None else restored.inspection
+        if restored is None:
+            continued = self._newest_block if info["block"] else None
+            inspection = inspect_newest(self._playable, observation, continued and continued.inspection)
+        else:
+            inspection = restored.inspection
         block = BlockFrames(valid_frames(observation, info), info, immediate, inspection=inspection)
         with self._wake:
             self._newest, self._newest_block = (observation, info), block
