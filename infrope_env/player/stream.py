@@ -401,8 +401,8 @@ class Stream:
             restored: The block as it was first made, if its state was restored.
         """
         if restored is None:
-            continued = self._newest_block if info["block"] else None
-            inspection = inspect_newest(self._playable, observation, continued and continued.inspection)
+            before = self._newest_block.inspection if info["block"] and self._newest_block is not None else None
+            inspection = inspect_newest(self._playable, observation, before)
         else:
             inspection = restored.inspection
         block = BlockFrames(valid_frames(observation, info), info, immediate, inspection=inspection)
