@@ -443,10 +443,10 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         """Measure the attention mass of every block from the next one on, or stop; no byte of a block changes.
 
         Raises:
-            ValueError: Compiled layers or 8-bit integers compute the blocks, which would be others while measured.
+            ValueError: Compiled layers or 8-bit numbers compute the blocks, which would be others while measured.
         """
         if on and (self.model.compiled or self.model.precision != "float"):
-            raise ValueError("attention is measured neither in layers compiled by compile=True nor in 8-bit integers")
+            raise ValueError("attention is measured neither in layers compiled by `compile` nor in 8-bit `precision`")
         self._rollout.context_hook = AttentionProbe() if on else None
 
     def _choose_network(self) -> bool:
