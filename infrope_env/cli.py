@@ -125,6 +125,8 @@ class Record(RolloutOptions):
     """Folder of the recording."""
     quality: Quality = "standard"
     """Pixels of the videos: standard (4:2:0, for any player), high (4:4:4, sharper colours) or lossless."""
+    attention: bool = False
+    """Measure the attention mass of every frame that a block saw and keep it in the log; the pixels stay the same."""
     prompts: Path | None = None
     """Record a rollout of every prompt of this file, one on a line; prompts are no storyboards."""
     seeds: int | None = None
@@ -138,6 +140,8 @@ class Record(RolloutOptions):
             from infrope_env.cli_batch import record_prompts
 
             self.check()
+            if self.attention:
+                raise ValueError("--prompts and --attention exclude each other")
             return record_prompts(self, self.prompts, self.seeds, self.seconds, self.out, self.quality)
         if self.seeds is not None or self.seconds is not None:
             raise ValueError("--seeds and --seconds belong to --prompts: give a file of prompts, or --blocks")
@@ -145,7 +149,7 @@ class Record(RolloutOptions):
         from infrope_env.wrappers import RecordRollout
 
         self.check()
-        made = RecordRollout(self.make_env(), self.out, self.quality)
+        made = RecordRollout(self.make_env(), self.out, self.quality, self.attention)
         with contextlib.closing(made) as recorder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a full disk is reported below, once
             with _episodes_printed(recorder):

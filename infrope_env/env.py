@@ -23,9 +23,20 @@ from infrope_env.config import Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames, fill_block, valid_frames
 from infrope_env.control.reset_options import ResetOptions, start_texts
+from infrope_env.dynamics.attention_mass import AttentionProbe
+from infrope_env.dynamics.context_strip import ContextStrip
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env_render import FRAMES_PER_SECOND, RENDER_MODES, Renderer, check_render_mode
-from infrope_env.env_state import RESET, Action, EnvState, PromptRequest, StateOrigin, describe_block, new_block_id
+from infrope_env.env_state import (
+    RESET,
+    Action,
+    EnvState,
+    PromptRequest,
+    StateOrigin,
+    describe_block,
+    new_block_id,
+    strip_of_block,
+)
 from infrope_env.forked import limit_threads
 from infrope_env.models.background_code import BACKGROUND, BackgroundCode
 from infrope_env.models.block_codec import BlockCodec
@@ -56,6 +67,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         newest: Observation and info of the newest block, read-only; None before the first reset, and after a reset or
             step that was interrupted.
         restores, block_id: Number of states restored so far; identity of the newest block, which a saved state carries.
+        strip: What the newest block saw, with its attention mass while that is measured; None before the first block
+            and after a restored state.
         timings: Seconds that the newest block took: text_s, denoise_s, commit_s, decode_s, total_s. The commit pass is
             that of the block before, and 0 where that was made earlier.
         seed_used: Seed of the current rollout's noise.
@@ -167,6 +180,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.action_space = Discrete(len(self.action_names))
         self.pending_prompt: PromptRequest | None = None
         self.newest: tuple[Frames, dict[str, Any]] | None = None
+        self.strip: ContextStrip | None = None
         self.restores, self.block_id, self.seed_used = 0, "", 0
         self.timings, self.names_used = dict[str, float](), dict[str, str]()
         self.picture: Frames | None = None
@@ -323,6 +337,11 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         """Settings under which this environment saves and restores states."""
         return StateOrigin.of(self.model, self.window, self.action_set, self.decode)
 
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of host memory that a saved state takes, but for a few: those of its keys and values."""
+        return self._rollout.cache.keys.nbytes + self._rollout.cache.values.nbytes
+
     def save_state(self) -> EnvState:
         """Return a copy, in host memory, of all that the future depends on; ResetNeeded before the first reset."""
         observation, info = self._require_reset("save_state")
@@ -365,7 +384,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self.newest = before
             raise
         self._codec.restore(state.decoder_state)
-        self._latents = state.latents.to(self.model.device, copy=True)
+        self._latents, self.strip = state.latents.to(self.model.device, copy=True), None
         self.steering, self.pending_prompt = state.steering, state.pending_prompt
         self.seed_used, self.names_used, self.picture = state.seed_used, state.names_used, state.picture
         self._np_random, self._np_random_seed = deepcopy(state.np_random), state.np_random_seed
@@ -393,7 +412,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         started = time.perf_counter()
         embedding = self.embed(steering.prompt)
         encoded = time.perf_counter()
-        self.newest = None
+        self.newest = made = None
         is_compiled = self._choose_network()
         if transition is Transition.START:
             self._rollout.reset(self.seed_used)
@@ -402,10 +421,12 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self._latents = self._codec.encode_still(self.picture)
             self._rollout.prefill(self._latents, embedding)
         else:
-            self._latents = self._rollout.generate(embedding, transition).latents
+            made = self._rollout.generate(embedding, transition)
+            self._latents = made.latents
         advanced = time.perf_counter()
         frames = self._codec.decode(self._latents)
         ended = time.perf_counter()
+        self.strip = strip_of_block(made, self.window, self._rollout.context_hook)
         parts = {"text_s": encoded - started, **self._rollout.timings, "decode_s": ended - advanced}
         self.timings = parts | {"total_s": ended - started}
         if self.model.device.type == "cuda":
@@ -417,6 +438,16 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         if transition in (Transition.START, Transition.CUT):
             self._prompt_cache.encode_in_background(self.action_set.prompts_nearest_first(steering))
         return frames
+
+    def measure_attention(self, on: bool) -> None:
+        """Measure the attention mass of every block from the next one on, or stop; no byte of a block changes.
+
+        Raises:
+            ValueError: Compiled layers or 8-bit numbers compute the blocks, which would be others while measured.
+        """
+        if on and (self.model.compiled or self.model.precision != "float"):
+            raise ValueError("attention is measured neither in layers compiled by `compile` nor in 8-bit `precision`")
+        self._rollout.context_hook = AttentionProbe() if on else None
 
     def _choose_network(self) -> bool:
         """Give the rollout the network that makes the next block; return whether it is compiled code."""

@@ -1,4 +1,4 @@
-"""Data of the environment besides pixels: infos, prompt requests and saved states."""
+"""Data of the environment besides pixels: infos, prompt requests, what blocks saw, and saved states."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from torch import Tensor
 from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames
-from infrope_env.dynamics.state import RolloutState
+from infrope_env.dynamics.attention_mass import AttentionProbe
+from infrope_env.dynamics.context_strip import ContextStrip
+from infrope_env.dynamics.coordinates import Layout
+from infrope_env.dynamics.state import GeneratedBlock, RolloutState
 from infrope_env.models.world_model import WorldModel
 from infrope_env.pixels.codec import DecoderState
 
@@ -51,6 +54,22 @@ def describe_block(
         "transition": transition.value,
         "seed": seed,
     }
+
+
+def strip_of_block(made: GeneratedBlock | None, window: Window, hook: object) -> ContextStrip:
+    """Return what the newest block saw.
+
+    Args:
+        made: The block; None for a block 0 that was not generated.
+        window: Sizes and rules of the attention window.
+        hook: The rollout's context hook, which has the attention mass of the block if it is a probe.
+    """
+    if made is None:
+        layout = Layout((), (), tuple(range(window.block)))
+        return ContextStrip.of(0, Transition.START, (), (), layout, window)
+    measured = hook.newest(made.index) if isinstance(hook, AttentionProbe) else None
+    mass = () if measured is None else measured.mass
+    return ContextStrip.of(made.index, made.transition, made.cached, made.visible, made.layout, window, mass)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Modules in the order in which a number is made:
     job, store          a unit of work; outcomes on disk
     long_rollout, switch_jobs, cut_jobs, cost_job, attention_jobs
                         the jobs
-    attention_weights   attention recorded by frame
+    shifted_layout      a layout rule that moves the sink away
     rope, walks, flush, cut, window_size, attention, steps, training
                         the experiments: jobs, tables, comparisons
     horizon_tables, comparison, table, plot, report

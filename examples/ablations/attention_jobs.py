@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from examples.ablations.attention_weights import AttentionMap, AttentionRecorder, ShiftedLayout
 from examples.ablations.features import FeatureExtractor
 from examples.ablations.harness import Harness, relative_change
 from examples.ablations.job import Job, Outcome
 from examples.ablations.long_rollout import start_state
 from examples.ablations.metrics import Record
+from examples.ablations.shifted_layout import ShiftedLayout
 from examples.pocket_world.world.state import MOTIONS, SCENES
+from infrope_env.dynamics.attention_mass import AttentionMap, AttentionProbe
 
 FIRST_MOTION, SECOND_MOTION, AFTER_CUT = 5, 3, 3
 """Blocks of the mapped rollout: one motion, then another, then those after the cut's own block."""
@@ -43,16 +44,16 @@ class AttentionMapJob(Job):
         return Outcome([{name: float(np.mean(arrays[name])) for name in SHARES}], arrays)
 
     def _record(self) -> list[AttentionMap]:
-        recorder, state = AttentionRecorder(), start_state(self.seed)
-        harness = Harness(self.variant, context_hook=recorder)
+        probe, state = AttentionProbe(), start_state(self.seed)
+        harness = Harness(self.variant, context_hook=probe)
         other = MOTIONS[(MOTIONS.index(state.motion) + 2) % len(MOTIONS)]
         scene = SCENES[(SCENES.index(state.scene) + 1) % len(SCENES)]
         harness.start(state, self.seed)
-        maps = [recorder.newest(harness.rollout)]
+        maps = [newest_map(probe, harness)]
         before_cut = [*[state.motion] * (FIRST_MOTION - 1), *[other] * SECOND_MOTION]
         for action in [*before_cut, f"cut_{scene}", *[other] * AFTER_CUT]:
             harness.play(action)
-            maps.append(recorder.newest(harness.rollout))
+            maps.append(newest_map(probe, harness))
         return maps
 
 
@@ -72,8 +73,8 @@ class SinkDistanceJob(Job):
         """Return one record per shift: change of the latents, the sink's share of attention, names."""
         window, state = self.variant.window, start_state(self.seed)
         length = max(self.shifts) + max(window.size, window.onset_index + 1)
-        layout_rule, recorder = ShiftedLayout(), AttentionRecorder()
-        harness = Harness(replace(self.variant, rotary_length=length), layout_rule, recorder)
+        layout_rule, probe = ShiftedLayout(), AttentionProbe()
+        harness = Harness(replace(self.variant, rotary_length=length), layout_rule, probe)
         harness.start(state, self.seed)
         for _ in range(self.lead):
             harness.play(state.motion)
@@ -90,9 +91,16 @@ class SinkDistanceJob(Job):
                 "subject right": float(extractor.detectors.name_subject(harness.frames()) == state.subject),
             }
             if window.sink:
-                record["sink"] = float(recorder.newest(harness.rollout).sink_share(window.sink).mean())
+                record["sink"] = float(newest_map(probe, harness).sink_share(window.sink).mean())
             records.append(record)
         return Outcome(records)
+
+
+def newest_map(probe: AttentionProbe, harness: Harness) -> AttentionMap:
+    """Return the attention of the newest block, which was generated."""
+    measured = probe.newest(harness.rollout.next_block - 1)
+    assert measured is not None
+    return measured
 
 
 def frame_map(maps: list[AttentionMap]) -> Tensor:

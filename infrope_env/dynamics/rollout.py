@@ -39,6 +39,7 @@ class Rollout:
         window: Sizes and rules of the attention window.
         network: Network of the blocks from the next one on: the model, or compiled code of it. A block is committed by
             the network that denoised it.
+        context_hook: Function that may wrap the contexts of every block from the next one on; None for none.
         seed: Seed of the noise, from the last `reset`.
         next_block: Index of the block that is made next; prefilled blocks count.
         schedule: Noise levels of every block but the first.
@@ -81,7 +82,7 @@ class Rollout:
         self.schedule, self.first_schedule = Schedule.of(sampler), Schedule.of(sampler, first_block=True)
         parameter = model.head.modulation
         self.device, self.dtype = parameter.device, parameter.dtype
-        self._layout_rule, self._context_hook = layout_rule, context_hook
+        self._layout_rule, self.context_hook = layout_rule, context_hook
         self.rotary_table = RotaryTable.of(model.config, self.window, self.device, rotary_length)
         self._block_noise = BlockNoise(self.device, self.dtype)
         self.timings = {"denoise_s": 0.0, "commit_s": 0.0}
@@ -180,7 +181,9 @@ class Rollout:
         """Move on behind a prepared block whose clean latents these are; its commit pass is due then."""
         self.timings["denoise_s"] = time.perf_counter() - block.started
         self.next_block, self._has_generated, self._due = self.next_block + 1, True, DueCommit(latents, block)
-        return GeneratedBlock(self.next_block - 1, latents, block.transition, block.layout)
+        visible = tuple(block.cache.frame_ids[slot] for slot in block.layout.slots)
+        cached = self.cache.frame_ids
+        return GeneratedBlock(self.next_block - 1, latents, block.transition, block.layout, cached, visible)
 
     @torch.inference_mode()
     def commit(self) -> None:
@@ -318,9 +321,9 @@ class Rollout:
         """Lay out the next block and rotate the keys that it sees. Writes the buffers only."""
         layout = self._layout_rule(cache.frame_ids, transition, self.window)
         contexts = buffers.gather(cache, layout, self.rotary_table)
-        if self._context_hook is None:
+        if self.context_hook is None:
             return layout, contexts
-        return layout, self._context_hook(layout, tuple(cache.frame_ids[slot] for slot in layout.slots), contexts)
+        return layout, self.context_hook(layout, tuple(cache.frame_ids[slot] for slot in layout.slots), contexts)
 
     def _noise_arguments(self) -> tuple[NoiseSource, int, int, tuple[int, ...]]:
         """Return source, seed, block index and shape of the next block's noise, steps b f c h w."""

@@ -60,12 +60,16 @@ class GeneratedBlock:
         latents: Clean latent frames, b f c h w.
         transition: How the block follows the one before it.
         layout: Cached frames that the block saw, and the coordinates of context and block.
+        cached: Ids of the frames that were cached when its making began, oldest first.
+        visible: Ids of those that it saw.
     """
 
     index: int
     latents: Tensor
     transition: Transition
     layout: Layout
+    cached: tuple[int, ...]
+    visible: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,12 @@ class LiveStream(Protocol):
     def restore(self) -> Future[Info]:
         """Restore the saved state."""
 
+    def rewind(self) -> Future[Info]:
+        """Step back to the block before the one on show."""
+
+    def inspect(self, on: bool) -> Future[None]:
+        """Measure the attention mass of the blocks from the next one on, or stop."""
+
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on."""
 

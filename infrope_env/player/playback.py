@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infrope_env.control.frames import Frames
+from infrope_env.player.inspection import Inspection
 
 Info = Mapping[str, Any]
 
@@ -19,11 +20,13 @@ class BlockFrames:
         frames: Valid pixel frames, t H W 3 uint8.
         info: Info of the environment.
         immediate: Whether the block replaces the one on show at once, because of a reset or restore by the player.
+        inspection: What the block saw; None where that is not known.
     """
 
     frames: Frames
     info: Info
     immediate: bool = False
+    inspection: Inspection | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from infrope_env.control.key_names import command_keys
 from infrope_env.control.keyboard import KeyboardController
 from infrope_env.control.playable import playable
 from infrope_env.player.bindings import list_bindings
+from infrope_env.player.inspector import Inspector
 from infrope_env.player.keys import KeyReader
 from infrope_env.player.live_stream import LiveKeyboard, LiveStream
 from infrope_env.player.log_notices import LogNotices
@@ -50,6 +51,7 @@ class PlaySession:
         stream: Makes the blocks.
         shown: The pixel frame on show; None before the first block.
         overlay_on: Whether the whole overlay is drawn, or only notices and the prompt being typed.
+        inspector_on: Whether the inspector is drawn, in place of the list of keys.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class PlaySession:
         self.window, self.stream = window, stream
         self._keyboard = keyboard
         self.shown: ShownFrame | None = None
-        self.overlay_on = True
+        self.overlay_on, self.inspector_on = True, False
         self._blank_frame: Frames = np.zeros((*window.frame_size, 3), np.uint8)
         self._bindings = list_bindings(action_set)
         self._clock = clock
@@ -84,7 +86,7 @@ class PlaySession:
         self._pressed: int | None = None  # code of the newest key that went down
         self._entered_s = -SAME_PRESS_S  # time of the newest Enter
         self._world_asked: Future[Any] | None = None  # the newest new world
-        self._overlay = Overlay()
+        self._overlay, self._inspector = Overlay(), Inspector()
         self._notice, self._notice_s = "", 0.0
         self._problem, self._log = problem, LogNotices()
         self._last_problem: str | None = None
@@ -97,7 +99,9 @@ class PlaySession:
             "single_step": self.stream.single_step,
             "save": self._save,
             "restore": self._restore,
+            "rewind": self._rewind,
             "type_prompt": self._type_prompt,
+            "inspector": self._toggle_inspector,
             "overlay": self._toggle_overlay,
             "fullscreen": self.window.toggle_fullscreen,
             "quit": self.quit,
@@ -197,15 +201,21 @@ class PlaySession:
             typed=None if self._line is None else self._line.text,
             caret=None if self._line is None else self._line.caret,
             waiting=self._line is not None and self._line.waiting,
-            bindings=self._bindings,
+            bindings=() if self.inspector_on else self._bindings,
         )
 
     def _draw(self, now: float) -> None:
-        readout = self.readout()
-        draw = self._overlay.draw if self.overlay_on else self._overlay.draw_essentials
         pixels = self._blank_frame if self.shown is None else self.shown.pixels
-        self.window.show(pixels, lambda surface: draw(surface, readout, now))
+        self.window.show(pixels, lambda surface: self._draw_over(surface, now))
         self._drawn_s = now
+
+    def _draw_over(self, surface: pygame.Surface, now: float) -> None:
+        """Draw the overlay, and below it the inspector."""
+        if self.inspector_on:
+            top = self._inspector.draw(surface, None if self.shown is None else self.shown.block.inspection)
+            surface = surface.subsurface((0, 0, surface.get_width(), top))
+        draw = self._overlay.draw if self.overlay_on else self._overlay.draw_essentials
+        draw(surface, self.readout(), now)
 
     # Events.
 
@@ -275,10 +285,18 @@ class PlaySession:
     def _restore(self) -> None:
         self._answer(self.stream.restore(), lambda info: f"back at block {info['block']}")
 
-    def _answer(self, future: Future[Any], describe: Callable[[Any], str]) -> None:
-        """Show the result of a command, or the reason why it failed, as a notice once it is done."""
+    def _rewind(self) -> None:
+        self._answer(self.stream.rewind(), lambda info: f"stepped back to block {info['block']}")
 
-        def notice(done: Future[Any]) -> str:
+    def _answer(self, future: Future[Any], describe: Callable[[Any], str | None]) -> None:
+        """Show the result of a command, or the reason why it failed, as a notice once it is done.
+
+        Args:
+            future: The command.
+            describe: Returns the notice of a result; None shows none.
+        """
+
+        def notice(done: Future[Any]) -> str | None:
             error = done.exception()
             return describe(done.result()) if error is None else str(error)
 
@@ -287,6 +305,13 @@ class PlaySession:
     def _toggle_overlay(self) -> None:
         self.overlay_on = not self.overlay_on
         self._drawn_s = -REDRAW_S
+
+    def _toggle_inspector(self) -> None:
+        self.inspector_on = not self.inspector_on
+        self._drawn_s = -REDRAW_S
+        measuring = self.stream.inspect(self.inspector_on)
+        if self.inspector_on:
+            self._answer(measuring, lambda _: None)
 
     def _type_prompt(self) -> None:
         self._release_all_keys()

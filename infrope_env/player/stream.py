@@ -19,6 +19,8 @@ import gymnasium
 from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
+from infrope_env.player.history import History, PlayedBlock
+from infrope_env.player.inspection import inspect_newest, measure_attention
 from infrope_env.player.pace import MARGIN_S, Pace
 from infrope_env.player.playback import BlockFrames, Info, Playback, ShownFrame
 from infrope_env.text.turns import interrupt
@@ -31,11 +33,12 @@ class StreamError(RuntimeError):
 class Stream:
     """A worker thread that generates blocks, and their pixel frames for the thread that shows them.
 
-    The worker executes the commands `reset`, `new_world`, `save`, `restore` and `set_prompt` between two blocks, in
-    order; each returns a Future.
+    The worker executes the commands `reset`, `new_world`, `save`, `restore`, `rewind` and `set_prompt` between two
+    blocks, in order; each returns a Future.
 
     Attributes:
         pace: Timing of the blocks.
+        history: The newest blocks and the states after them.
         paused: Whether blocks begin and are shown only by `single_step`, a reset or a restore.
         generating: Whether a block is being generated: a key pressed now acts on the block after it.
         trouble: Always empty: what a session says while its stream is interrupted.
@@ -78,7 +81,9 @@ class Stream:
         self._controller = controller
         self._clock, self._on_replaced, self._on_block = clock, on_replaced, on_block
         self._newest: tuple[Frames, Info] | None = None  # observation and info; None before the first reset
-        self._saved: object | None = None
+        self._newest_block: BlockFrames | None = None
+        self.history = History(clock=clock)
+        self._saved: PlayedBlock | None = None
         self._start_prompt: dict[str, Any] = {}  # reset option of every new world
         self._wake = threading.Condition()
         self._commands: deque[tuple[Callable[[], object], Future[Any]]] = deque()
@@ -193,6 +198,20 @@ class Stream:
     def restore(self) -> Future[Info]:
         """Restore the saved state and show its block, whose info is returned; ValueError when nothing was saved."""
         return self._replace(self._restore)
+
+    def rewind(self) -> Future[Info]:
+        """Step back to the block before the one on show; ValueError when the state after it is not kept.
+
+        It is the block that was on show before, also where the one on show began a new world or was restored.
+        """
+        return self._replace(self._rewind)
+
+    def inspect(self, on: bool) -> Future[None]:
+        """Measure the attention mass of the blocks from the next one on, or stop; ValueError where that is impossible.
+
+        What a block saw is known without it.
+        """
+        return self._enqueue(lambda: measure_attention(self._playable, on))
 
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on; ValueError when the text encoder cannot read it.
@@ -315,10 +334,13 @@ class Stream:
         self._rollout_ended = terminated or truncated
 
     def _commit(self) -> None:
-        """Run the commit pass of the newest block, whose frames are on their way to the screen."""
-        began_s = self._clock()
+        """Run the commit pass of the newest block, whose frames are on their way to the screen, and keep its state."""
+        assert self._newest_block is not None
+        began_s, block = self._clock(), self._newest_block
         self._playable.commit()
         self._uncommitted = False
+        shown_s = len(block.frames) / self.pace.fps
+        self.history.add(block, shown_s, self._playable.save_state, getattr(self._playable, "state_bytes", 0))
         self.pace.add_commit(self._clock() - began_s)
 
     def _begin_rollout(self, reset: Callable[[], tuple[Frames, Info]], immediate: bool = True) -> Info:
@@ -338,29 +360,60 @@ class Stream:
 
     def _save(self) -> Info:
         state = self._playable.save_state()
-        assert self._newest is not None
-        self._saved = state
+        assert self._newest is not None and self._newest_block is not None
+        self._saved = PlayedBlock(self._newest_block, state)
         return self._newest[1]
 
     def _restore(self) -> Info:
         if self._saved is None:
             raise ValueError("nothing to restore yet: save first")
-        observation, info = self._playable.restore_state(self._saved)
+        return self._return_to(self._saved)
+
+    def _rewind(self) -> Info:
+        with self._wake:
+            on_show = None if self._playback is None else self._playback.block
+            if self._waiting_block is not None and self._waiting_block.immediate:
+                on_show = self._waiting_block
+        played = None if on_show is None else self.history.before(on_show)
+        if played is None:
+            raise ValueError("no earlier block is kept")
+        self.history.end_with(played)
+        return self._return_to(played)
+
+    def _return_to(self, played: PlayedBlock) -> Info:
+        """Restore the state after a block and show the block again."""
+        observation, info = self._playable.restore_state(played.state)
         self._rollout_ended = False
-        self._publish(observation, info, immediate=True, restored=True)
+        self._publish(observation, info, immediate=True, restored=played.block)
+        assert self._newest_block is not None
+        self.history.add_restored(self._newest_block, played.state)
         return info
 
-    def _publish(self, observation: Frames, info: Info, immediate: bool = False, restored: bool = False) -> None:
-        """Make a block the newest one and pass it to the thread that shows the pixel frames."""
-        block = BlockFrames(valid_frames(observation, info), info, immediate)
+    def _publish(
+        self, observation: Frames, info: Info, immediate: bool = False, restored: BlockFrames | None = None
+    ) -> None:
+        """Make a block the newest one and pass it to the thread that shows the pixel frames.
+
+        Args:
+            observation: Its observation.
+            info: Its info.
+            immediate: As in `BlockFrames`.
+            restored: The block as it was first made, if its state was restored.
+        """
+        if restored is None:
+            before = self._newest_block.inspection if info["block"] and self._newest_block is not None else None
+            inspection = inspect_newest(self._playable, observation, before)
+        else:
+            inspection = restored.inspection
+        block = BlockFrames(valid_frames(observation, info), info, immediate, inspection=inspection)
         with self._wake:
-            self._newest = observation, info
+            self._newest, self._newest_block = (observation, info), block
             self._waiting_block = block
-            self.generating, self._uncommitted = False, not restored
+            self.generating, self._uncommitted = False, restored is None
             if immediate:
                 self._on_replaced()
             if immediate and not self._counts_all and self._written is not None:
                 self._blocks_left = max(0, self._written - 1 - info["block"])
-            elif self._blocks_left and not restored:  # a restored block was counted when it was generated
+            elif self._blocks_left and restored is None:  # a restored block was counted when it was generated
                 self._blocks_left -= 1
         self._on_block(block)

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from infrope_env.control.frames import Frames
+from infrope_env.dynamics.context_strip import ContextStrip
 from infrope_env.env_state import RESET, PromptRequest
 from infrope_env.recording.quality import Quality
 from infrope_env.recording.run_info import RunInfo
@@ -94,6 +95,35 @@ class EpisodeMeta:
 
 
 @dataclass(frozen=True)
+class AttentionRecord:
+    """Attention mass of the frames that a block saw, its own last.
+
+    Attributes:
+        frames: Ids of the frames.
+        coordinates: Temporal coordinate of each.
+        mass: Attention mass of each, to six digits; the sum is 1. Empty where a block was not generated.
+    """
+
+    frames: tuple[int, ...]
+    coordinates: tuple[int, ...]
+    mass: tuple[float, ...]
+
+    @classmethod
+    def of(cls, strip: ContextStrip) -> Self:
+        """Return the record of what a block saw."""
+        return cls(strip.frames, strip.coordinates, tuple(round(mass, 6) for mass in strip.mass))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return {name: list(values) for name, values in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`; KeyError when an entry is missing."""
+        return cls(*(tuple(content[field.name]) for field in dataclasses.fields(cls)))
+
+
+@dataclass(frozen=True)
 class BlockRecord:
     """One line of blocks.jsonl: the data to generate a block again and to compare it.
 
@@ -111,6 +141,7 @@ class BlockRecord:
         terminated: Whether the block ended the rollout.
         truncated: Whether the rollout was cut off after the block.
         compiled: Whether compiled code made the block.
+        attention: Attention mass by frame; None, and no entry in the log, where it was not recorded.
     """
 
     block: int
@@ -126,6 +157,7 @@ class BlockRecord:
     terminated: bool = False
     truncated: bool = False
     compiled: bool = False
+    attention: AttentionRecord | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON in which every entry has the same type in every line, as tables need."""
@@ -133,7 +165,12 @@ class BlockRecord:
         if self.asked is not None:
             asked |= dataclasses.asdict(self.asked)
         reward = self.reward if self.reward is not None and math.isfinite(self.reward) else None
-        return {**vars(self), "asked": asked, "reward": reward}
+        content = {**vars(self), "asked": asked, "reward": reward}
+        if self.attention is None:
+            del content["attention"]
+        else:
+            content["attention"] = self.attention.to_json()
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -147,6 +184,8 @@ class BlockRecord:
         given = asked is not None and asked.get("given", True)
         fields["action"] = RESET if action is None else action
         fields["asked"] = PromptRequest(asked["text"], asked["cut"]) if given else None
+        if fields.get("attention") is not None:
+            fields["attention"] = AttentionRecord.from_json(fields["attention"])
         return cls(**fields)
 
 

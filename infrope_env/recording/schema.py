@@ -35,6 +35,7 @@ MAX_ROWS = 65_536
 MAX_DEPTH = 12
 MAX_KEY, MAX_NAME, MAX_TEXT = 300, 1_000, 100_000  # characters
 MAX_BLOCKS = 2**40
+MAX_FRAMES = 4096  # latent frames that a block sees
 MAX_SEED = 2**64 - 1
 MAX_PROMPTS, MAX_PROMPT_CHARACTERS = 50_000, 20_000_000  # all prompts of an action set
 DEVICE = re.compile(r"(cpu|cuda(:\d{1,3})?)")
@@ -125,6 +126,12 @@ class Entries:
         """Check a sha256."""
         self.match(key, DIGEST, "64 hexadecimal digits")
 
+    def array(self, key: str, most: int, holds: Callable[[object], bool], expected: str) -> None:
+        """Check a list of at most `most` values, each of which `holds`."""
+        values = self.get(key)
+        fits = isinstance(values, list) and len(values) <= most and all(map(holds, values))
+        self.require(key, fits, f"a list of at most {most} {expected}")
+
     def labels(self, key: str) -> None:
         """Check an object of short texts."""
         table = self.table(key)
@@ -196,8 +203,17 @@ def check_line(content: object) -> None:
         line.number("reward")
     for key in {"terminated", "truncated", "compiled"} & line.values.keys():
         line.flag(key)
+    if line.values.get("attention") is not None:
+        _check_attention(line.table("attention"))
     line.digest("sha256")
     line.digest("chain")
+
+
+def _check_attention(attention: Entries) -> None:
+    attention.allow(("frames", "coordinates", "mass"))
+    for key in ("frames", "coordinates"):
+        attention.array(key, MAX_FRAMES, lambda value: type(value) is int, "whole numbers")
+    attention.array("mass", MAX_FRAMES, lambda value: type(value) in (int, float), "numbers")
 
 
 def own_ids() -> list[str]:

@@ -19,7 +19,15 @@ from infrope_env.control.storyboard import Subtitle
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import PromptRequest
 from infrope_env.pixels.picture import to_png
-from infrope_env.recording.episode import IMAGE, BlockRecord, BlockReference, EpisodeMeta, frames_digest, to_plain_json
+from infrope_env.recording.episode import (
+    IMAGE,
+    AttentionRecord,
+    BlockRecord,
+    BlockReference,
+    EpisodeMeta,
+    frames_digest,
+    to_plain_json,
+)
 from infrope_env.recording.known_weights import remember
 from infrope_env.recording.quality import Quality, require_quality
 from infrope_env.recording.run_info import RunInfo
@@ -41,7 +49,13 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         subtitles: Subtitles of every episode that a reset begins, written beside the video as video.srt.
     """
 
-    def __init__(self, env: gymnasium.Env[Frames, Any], folder: Path | str, quality: Quality = "standard") -> None:
+    def __init__(
+        self,
+        env: gymnasium.Env[Frames, Any],
+        folder: Path | str,
+        quality: Quality = "standard",
+        attention: bool = False,
+    ) -> None:
         """Wrap an environment that `gymnasium.make` has made.
 
         Args:
@@ -49,14 +63,15 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             folder: Folder of episodes; made when missing. Existing episodes are kept.
             quality: How the videos store pixels: "standard" is for any player, "high" keeps colours at full
                 resolution, "lossless" decodes to the exact pixels.
+            attention: Measure the attention mass of every frame that a block saw, and log it with the block.
 
         Raises:
             RecordingError: The folder cannot be written to.
             TypeError: The environment's arguments are not JSON.
             ValueError: The quality has another name, or `env` does not return all pixel frames of a block, is not an
-                infrope environment, or was not made by `gymnasium.make`.
+                infrope environment, was not made by `gymnasium.make`, or cannot measure attention.
         """
-        RecordConstructorArgs.__init__(self, folder=str(folder), quality=quality)
+        RecordConstructorArgs.__init__(self, folder=str(folder), quality=quality, attention=attention)
         gymnasium.Wrapper.__init__(self, env)
         if not isinstance(env.unwrapped, InfinityRopeEnv):
             raise ValueError(f"expected an infrope environment to record, got {env.unwrapped}")
@@ -65,7 +80,9 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         if env.observation_space.shape != env.unwrapped.block_shape:
             raise ValueError("RecordRollout goes directly around the environment, inside wrappers that change frames.")
         to_plain_json(env.spec.kwargs)  # raises before a block is made
-        self._inner, self._spec = env.unwrapped, env.spec
+        self._inner, self._spec, self._attention = env.unwrapped, env.spec, attention
+        if attention:
+            self._inner.measure_attention(True)
         remember(env.spec.kwargs.get("weights"), env.spec.kwargs.get("lora"), env.unwrapped.model)
         self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"], require_quality(quality))
         self.problem: str | None = None
@@ -129,7 +146,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         truncated: bool = False,
     ) -> None:
         self._recorded = newest_block_id(self._inner)
-        frames = valid_frames(observation, info)
+        frames, strip = valid_frames(observation, info), self._inner.strip
         record = BlockRecord(
             block=info["block"],
             action=int(info["action"]),
@@ -144,6 +161,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             terminated=bool(terminated),
             truncated=bool(truncated),
             compiled=self._inner.newest_is_compiled,
+            attention=AttentionRecord.of(strip) if self._attention and strip is not None else None,
         )
         self._write(lambda: self._recorder.write(frames, record, self._inner.block_id))
 

@@ -160,6 +160,13 @@ class Restore(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rewind(Command):
+    """Step back to the block before the one on show."""
+
+    type: ClassVar[str] = "rewind"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forget(Command):
     """Discard saved states of an agent.
 
@@ -250,6 +257,6 @@ class Leave(Message):
 
 
 FROM_CLIENT: tuple[type[Message], ...] = (
-    *(Hello, Key, ReleaseAll, SetPrompt, Withdraw, Pause, SingleStep, NewWorld, Reset, Save, Restore, Forget, Step),
-    *(EncodePrompts, Ack, Shown, Pong, Leave),
+    *(Hello, Key, ReleaseAll, SetPrompt, Withdraw, Pause, SingleStep, NewWorld, Reset, Save, Restore, Rewind, Forget),
+    *(Step, EncodePrompts, Ack, Shown, Pong, Leave),
 )

@@ -29,6 +29,7 @@ from infrope_env.remote.client_messages import (
     ReleaseAll,
     Reset,
     Restore,
+    Rewind,
     Save,
     SetPrompt,
     SingleStep,
@@ -194,6 +195,8 @@ class LivePlay:
                 return self._remember_saved(self._stream.save())
             case Restore():
                 return self._stream.restore()
+            case Rewind():
+                return self._stream.rewind()
             case Pause(paused=paused):
                 self._pause(paused)
             case SingleStep():

@@ -23,6 +23,7 @@ from infrope_env.remote.client_messages import (
     ReleaseAll,
     Reset,
     Restore,
+    Rewind,
     Save,
     SetPrompt,
     Shown,
@@ -184,6 +185,14 @@ class RemoteStream:
         """Restore the saved state."""
         return self._request(Restore)
 
+    def rewind(self) -> Future[Info]:
+        """Step back to the block before the one on show; ValueError when the server is too old to do that."""
+        return self._request(Rewind) if self._may_rewind else _refused("the server cannot step back: update it")
+
+    def inspect(self, on: bool) -> Future[None]:
+        """Refuse: a server does not tell what its model sees."""
+        return _refused("a server does not tell what its model sees: play without --connect")
+
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on.
 
@@ -229,6 +238,7 @@ class RemoteStream:
             self.keyboard.press_held_again(self._clock())  # the server let all keys go when the connection was lost
             return
         self._is_open, self.title = True, welcome.env
+        self._may_rewind = any(command.get("name") == Rewind.type for command in welcome.commands)
         self.action_set = ActionSet.from_dict(welcome.actions, source="action set of the server")
         self.frame_size = (welcome.block_shape[1], welcome.block_shape[2])
         self.keyboard = RemoteKeyboard(self.action_set, self._send_key, self._send_release_all, self._report_shown)
@@ -290,4 +300,11 @@ def _info_of(answer: Future[Answer]) -> Future[Any]:
             future.set_result(done.result()[0].info)
 
     answer.add_done_callback(complete)
+    return future
+
+
+def _refused(reason: str) -> Future[Any]:
+    """Return the Future of a command that is refused."""
+    future: Future[Any] = Future()
+    future.set_exception(ValueError(reason))
     return future

@@ -81,6 +81,7 @@ class WorldFacts:
                 "effect": command.effect,
             }
             for command in WINDOW_COMMANDS
+            if command.name != "inspector"  # it needs the model in the same process
         ]
 
     def _presets(self) -> list[str]:

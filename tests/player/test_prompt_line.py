@@ -6,8 +6,9 @@ import pygame
 import pytest
 
 from infrope_env.player.fonts import Fonts
-from infrope_env.player.overlay import Readout, TextRenderer, _prompt_lines
+from infrope_env.player.overlay import Readout, _prompt_lines
 from infrope_env.player.prompt_line import MAX_CHARACTERS, PromptLine
+from infrope_env.player.text import TextRenderer
 from infrope_env.player.window import open_display
 
 

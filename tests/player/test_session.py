@@ -188,6 +188,26 @@ def test_f5_saves_and_f9_restores(game: Game) -> None:
     assert ("restore", block) in game.env.log
 
 
+def test_backspace_steps_back_a_block_each_time(game: Game) -> None:
+    game.tap(pygame.K_PERIOD)
+    game.until(lambda: game.session.readout().paused)
+    block = game.session.readout().block
+    for following in range(block + 1, block + 5):
+        game.tap(pygame.K_n)
+        game.until(lambda following=following: game.session.readout().block == following)
+    block += 3
+    game.tap(pygame.K_BACKSPACE)
+    game.until(lambda: game.notice() == f"stepped back to block {block}")
+    game.until(lambda: game.session.readout().block == block)
+    game.tap(pygame.K_BACKSPACE, pygame.K_BACKSPACE)
+    game.until(lambda: game.notice() == f"stepped back to block {block - 2}")
+    game.until(lambda: game.session.readout().block == block - 2)
+    for _ in range(block):
+        game.tap(pygame.K_BACKSPACE)
+    game.until(lambda: game.notice() == "no earlier block is kept")
+    assert game.session.readout().block == 0
+
+
 def test_enter_makes_a_new_world_with_the_same_subject_and_scene(game: Game) -> None:
     game.tap(pygame.K_2)
     game.until(lambda: "cut_desert" in game.env.actions)

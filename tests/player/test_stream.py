@@ -165,6 +165,59 @@ def test_a_saved_state_is_restored() -> None:
     assert simulation.shown[-1][1] == saved.result()["block"] + 1
 
 
+def test_stepping_back_shows_the_blocks_before_the_one_on_show_and_play_goes_on_there() -> None:
+    simulation = Simulation(0.3).run(5)
+    on_show = simulation.shown[-1][1]
+    assert simulation.env.block in (on_show, on_show + 1)
+    back = [simulation.stream.rewind() for _ in range(3)]
+    simulation.run(0.1)
+    assert [each.result()["block"] for each in back] == [on_show - 1, on_show - 2, on_show - 3]
+    assert simulation.shown[-1][1] == on_show - 3
+    simulation.run(1.6)
+    assert simulation.shown[-1][1] == on_show - 1
+    simulation.stream.rewind()
+    simulation.run(0.1)
+    assert simulation.shown[-1][1] == on_show - 2
+
+
+def test_stepping_back_counts_from_the_block_on_show_also_when_the_next_one_is_made() -> None:
+    simulation = Simulation(0.3).run(4)
+    while simulation.env.block == simulation.shown[-1][1]:
+        simulation.run(0.001)
+    on_show = simulation.shown[-1][1]
+    assert simulation.env.block == on_show + 1
+    back = simulation.stream.rewind()
+    simulation.run(0.01)
+    assert back.result()["block"] == on_show - 1
+
+
+def test_stepping_back_leaves_a_new_world_and_ends_at_the_first_block() -> None:
+    simulation = Simulation(0.3).run(3)
+    last = simulation.shown[-1][1]
+    simulation.stream.new_world()
+    simulation.run(0.4)
+    assert simulation.shown[-1][1] == 0
+    assert simulation.env.block == 0
+    simulation.stream.rewind()
+    simulation.run(0.1)
+    assert last - 1 <= simulation.shown[-1][1] <= last + 1
+    back = [simulation.stream.rewind() for _ in range(last + 2)]
+    simulation.run(0.1)
+    assert simulation.shown[-1][1] == 0
+    with pytest.raises(ValueError, match="no earlier block is kept"):
+        back[-1].result()
+
+
+def test_a_paused_player_steps_back_and_stays_paused() -> None:
+    simulation = Simulation(0.3).run(4)
+    simulation.stream.pause(True)
+    simulation.run(1)
+    on_show = simulation.shown[-1][1]
+    simulation.stream.rewind()
+    simulation.run(2)
+    assert simulation.stream.paused and simulation.shown[-1][1] == on_show - 1
+
+
 def test_restoring_without_a_save_is_an_error_of_the_command_only() -> None:
     simulation = Simulation(0.3).run(2)
     answer = simulation.stream.restore()

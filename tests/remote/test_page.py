@@ -89,6 +89,14 @@ def test_pause_and_step(desktop: Player) -> None:
     desktop.until("!infrope.state.paused")
 
 
+def test_backspace_steps_back(desktop: Player) -> None:
+    before = desktop.info["block"]
+    desktop.page.keyboard.press("Backspace")
+    stepped = int(re.findall(r"\d+", desktop.until_said(r"Stepped back to block \d+\."))[0])
+    assert before - 1 <= stepped <= before + 1
+    desktop.until_shown(block=stepped)
+
+
 def test_the_last_seconds_are_a_video(desktop: Player, tmp_path: Path) -> None:
     for button, least in (("#clip", 60), ("#recording", 12)):  # the recording began with the restored state
         with desktop.page.expect_download() as download:

@@ -53,7 +53,7 @@ def test_a_prompt_is_refused_by_the_server_and_then_taken(game: RemoteWindow) ->
     assert game.state["typed"] is None
 
 
-def test_save_and_restore_and_pause(game: RemoteWindow) -> None:
+def test_save_and_restore_and_pause_and_step_back(game: RemoteWindow) -> None:
     game.keys("F5")
     game.until(lambda: game.state["notice"].startswith("saved at block"), "the saved state")
     game.keys("1")
@@ -65,6 +65,8 @@ def test_save_and_restore_and_pause(game: RemoteWindow) -> None:
     game.until(lambda: game.state["paused"], "the pause")
     game.keys("p")
     game.until(lambda: not game.state["paused"], "the end of the pause")
+    game.keys("BackSpace", "BackSpace")
+    game.until(lambda: game.state["notice"].startswith("stepped back to block"), "the earlier block")
 
 
 def test_a_cut_connection_is_said_and_comes_back_without_a_stuck_key(

@@ -110,6 +110,7 @@ const commands = {
   single_step: () => session.step(),
   save: () => session.save(),
   restore: () => session.restore(),
+  rewind: () => session.rewind(),
   type_prompt: () => {
     session.releaseAll();
     prompt.input.focus();

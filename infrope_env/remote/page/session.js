@@ -117,6 +117,10 @@ export class Session {
     this.command({ type: "restore" }, ({ info }) => `Back at block ${info.block}.`);
   }
 
+  rewind() {
+    this.command({ type: "rewind" }, ({ info }) => `Stepped back to block ${info.block}.`);
+  }
+
   /** Send a prompt and return the promise of its answer; an AbortSignal takes it back. */
   setPrompt(text, cut, signal) {
     return this.connection.ask({ type: "set_prompt", text, cut }, null, signal);
