@@ -69,7 +69,10 @@ def main(options: Options) -> None:
     transformer, text, facts = generator_parts(options) if options.world is None else world_parts(options.world)
     decoder: PatchDecoder | ConvDecoder = codec.decoder
     if options.decoder is not None:
-        decoder, facts = load_decoder(options.decoder, codec.encoder), with_decoder(facts, options.decoder)
+        decoder, facts = (
+            load_decoder(options.decoder, codec.encoder),
+            with_decoder(facts, options.decoder, options.note),
+        )
     fields: dict[str, Any] = {"name": options.name, "window": Window(), "sampler": Sampler(), "training": facts}
     save_world(options.out, transformer.bfloat16(), text.bfloat16(), decoder.bfloat16(), fields, codec.encoder)
     if options.record:
@@ -105,10 +108,11 @@ def training_facts(options: Options) -> dict[str, Any]:
     }
 
 
-def with_decoder(facts: dict[str, Any], decoder: Path) -> dict[str, Any]:
-    """Return a training record to which the stages of the decoder are added."""
+def with_decoder(facts: dict[str, Any], decoder: Path, note: str) -> dict[str, Any]:
+    """Return a training record to which the stages of the decoder are added, with a note on them."""
     commands = [f"python -m examples.pocket_world.train.{stage}" for stage in DECODER_STAGES]
-    made = {"machine": f"{run_info.processor()}, one thread a process", "torch": torch.__version__}
+    made: dict[str, Any] = {"note": note} if note else {}
+    made |= {"machine": f"{run_info.processor()}, one thread a process", "torch": torch.__version__}
     return facts | {
         "commands": [*facts["commands"], *commands],
         "runs": {**facts["runs"], "decoder": _last_row(decoder / "log.jsonl") | made | {"commit": git_commit()}},
