@@ -33,7 +33,7 @@ from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import EnvState
 from tests.tiny_world import tiny_world
 
-FEW = SampleCounts(short=10, long=2, longest=2, held_out=1, prompted=0, random=0, bases=2, clips=0)
+FEW = SampleCounts(short=10, long=2, longest=2, held_out=1, prompted=0, random=0, bases=2, truths=2, starts=2, clips=0)
 
 
 class RenderedEnv(InfinityRopeEnv):
@@ -129,7 +129,9 @@ def test_a_cross_fade_fails_as_a_cut(random_weights: Path, monkeypatch: pytest.M
 def test_the_report_of_random_weights_shows_failed_bars(
     random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = SampleCounts(short=3, long=2, longest=0, held_out=0, prompted=0, random=1, bases=1, clips=0)
+    counts = SampleCounts(
+        short=3, long=2, longest=0, held_out=0, prompted=0, random=1, bases=1, truths=0, starts=1, clips=0
+    )
     monkeypatch.setattr(evaluation, "QUICK", counts)
     monkeypatch.setattr(evaluation, "BLOCKS_AT_60_S", 8)
     evaluation.main(evaluation.Options(str(random_weights), quick=True, out=tmp_path / "results"))

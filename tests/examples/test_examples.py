@@ -15,7 +15,7 @@ from tests.tiny_world import tiny_world
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = [path.name for path in sorted(EXAMPLES.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
-LINES = 100
+LINES = 120
 
 
 @pytest.fixture(scope="module")

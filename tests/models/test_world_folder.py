@@ -276,7 +276,7 @@ def test_weights_of_whole_numbers_are_refused(world_copy):
         ({"device": "gpu"}, "expected device to be 'cpu', 'cuda' or 'cuda:1', got 'gpu'"),
         ({"device": "cuda:77"}, "There is no device 'cuda:77' here"),
         ({"dtype": "float8"}, "expected dtype to be one of float32, bfloat16, float16, got 'float8'"),
-        ({"precision": "int4"}, "expected precision to be float or int8, got 'int4'"),
+        ({"precision": "int4"}, "expected precision to be float or int8 or fp8, got 'int4'"),
         ({"decoder": "taew2_1"}, "No decoder named 'taew2_1'"),
     ],
 )

@@ -202,7 +202,9 @@ def measure_cuts(cuts: list[CutResult]) -> Iterator[Measure]:
 
 
 def measure_truth(truths: list[TruthErrors]) -> Iterator[Measure]:
-    """Yield PSNR and fine chroma relative to rendered frames, one sample per rollout."""
+    """Yield PSNR and fine chroma relative to rendered frames, one sample per rollout; no row for fewer than two."""
+    if len(truths) < 2:
+        return
     for area, bar in TRUTH_BARS.items():
         name = f"random play, PSNR to rendered frames (dB): {TRUTH_NAMES[area]}"
         yield Measure.mean(name, [errors.psnr(area) for errors in truths], (bar, None))

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from infrope_env.config import Sampler, Window
 from infrope_env.control.actions import Transition
-from infrope_env.dynamics.rollout import Rollout, seeded_noise
+from infrope_env.dynamics.noise import seeded_noise
+from infrope_env.dynamics.rollout import Rollout
 from infrope_env.models.wan.checkpoint_layout import plain_name
 from infrope_env.models.wan.generator import load_generator
 from infrope_env.models.wan.official_names import official_name
