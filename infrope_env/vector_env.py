@@ -7,6 +7,7 @@ rewards, saved states and recordings of a row are those of a single environment.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -233,7 +234,7 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             return
         if self.spec is None:
             raise ValueError("Only a vector environment from gymnasium.make_vec can be recorded: its id must be known.")
-        spec = gymnasium.spec(self.spec.id)
+        spec = copy.deepcopy(gymnasium.spec(self.spec.id))  # the registry's own must not change
         spec.kwargs = spec.kwargs | self._kwargs
         recorders = []
         for number, row in enumerate(self.rows):

@@ -211,6 +211,7 @@ def test_rows_are_recorded_and_replay_on_a_single_environment(arguments, tmp_pat
     for action in ([JUMP, STAND], [STAND, JUMP], [WALK_RIGHT, WALK_RIGHT], [STAND, STAND], [JUMP, JUMP]):
         envs.step(np.array(action))
     envs.close()
+    assert "device" not in gymnasium.spec("infrope/PocketWorld-v0").kwargs  # the registry keeps its own arguments
     episodes = sorted(path.parent for path in tmp_path.glob("row_*/episode_*/meta.json"))
     assert [len(Recording.read(path).blocks) for path in episodes] == [4, 2, 4, 2]
     for path in episodes:

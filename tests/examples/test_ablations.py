@@ -215,7 +215,7 @@ def test_one_command_writes_every_section_and_leaves_no_job_undone(
 
 
 def test_the_card_of_the_pocket_model_records_its_training_iterations() -> None:
-    assert trained_iterations("pocket") == "narrow 1988, teacher 1000, student 600"
+    assert trained_iterations("pocket") == "narrow 1988, teacher 1000, student 600, decoder 2600"
 
 
 def test_a_report_without_outcomes_names_each_missing_section(weights: str, tmp_path: Path) -> None:
