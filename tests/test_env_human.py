@@ -198,13 +198,17 @@ def test_ctrl_c_at_any_moment_of_a_block_leaves_a_defined_environment(human, env
     monkeypatch.setattr("infrope_env.env_render.FRAMES_PER_SECOND", 200)  # a block lasts 60 ms
     monkeypatch.setattr(human, "_renderer", type(human._renderer)((32, 48), "title"))
     before, outcomes = signal.signal(signal.SIGALRM, signal.default_int_handler), set()
+    swallowed = 0
     try:
         for moment_s in np.linspace(0.0005, 0.06, INTERRUPTS):
             prepare(human)
-            with pytest.raises(KeyboardInterrupt):
+            try:
                 signal.setitimer(signal.ITIMER_REAL, moment_s)
                 human.step(WAVE)
                 time.sleep(1)  # the block was shown already
+                swallowed += 1  # Python drops an exception that a destructor or a callback of its own meets
+            except KeyboardInterrupt:
+                pass
             for thread in workers_alive():  # one that was about to begin ends without a block
                 thread.join(10)
             assert workers_alive() == []
@@ -219,7 +223,7 @@ def test_ctrl_c_at_any_moment_of_a_block_leaves_a_defined_environment(human, env
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert "done" in outcomes and "reset needed" in outcomes
+    assert "done" in outcomes and "reset needed" in outcomes and swallowed <= 2
 
 
 PROGRAM = """
