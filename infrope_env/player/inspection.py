@@ -30,7 +30,7 @@ class InspectableEnv(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What one block saw.
+    """The frames that one block attended to, with their pictures.
 
     Attributes:
         strip: Ids, coordinates and attention mass of the frames.

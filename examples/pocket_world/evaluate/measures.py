@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from examples.pocket_world.world.scenes import HEIGHT, WIDTH
 
@@ -21,6 +24,8 @@ HEAD_ROWS = slice(HEIGHT - 56, HEIGHT - 30)
 BODY_ROWS = slice(HEIGHT - 54, HEIGHT - 20)
 """Rows of most of the body just after take-off."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+CHROMA = torch.tensor([[-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
+"""The two colour differences of BT.601 from red, green and blue."""
 
 
 def scroll_speed(frames: np.ndarray, apart: int = 4) -> float:
@@ -107,3 +112,16 @@ def psnr(frames: np.ndarray, truth: np.ndarray) -> float:
     """Return the peak signal-to-noise ratio of uint8 frames, t H W 3, in dB."""
     error = (frames.astype(np.float32) - truth.astype(np.float32)) / 255
     return -10 * math.log10(float((error * error).mean()) + 1e-12)
+
+
+def fine_chroma(frames: Tensor) -> Tensor:
+    """Return how far the colour differences of each pixel are from their mean over 3 x 3 pixels.
+
+    Args:
+        frames: Frames or their differences, t H W 3, on any device.
+
+    Returns:
+        Absolute distances, t 2 H W.
+    """
+    chroma = (frames @ CHROMA.to(frames.device).T).movedim(-1, 1)
+    return (chroma - F.avg_pool2d(F.pad(chroma, (1, 1, 1, 1), mode="replicate"), 3, 1)).abs()

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from examples.pocket_world.evaluate.measures import fine_chroma
 from examples.pocket_world.world.state import BLOCK_FRAMES, WorldState, render_block
 
 AREAS = ("whole", "band", "body")
 BAND_START, BAND_END = 2, 12
 """The band around the body: pixels farther than the first and at most as far as the second, in rows or columns."""
-CHROMA = np.array([[-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
-"""The two colour differences of BT.601 from red, green and blue."""
 
 
 @dataclass
@@ -40,7 +39,7 @@ class TruthErrors:
         for area, mask in zip(AREAS, (np.ones_like(body), band, body), strict=True):
             total, count = self.squared.get(area, (0.0, 0))
             self.squared[area] = total + float(error[mask].sum()), count + 3 * int(mask.sum())
-        made, true = (float(high_chroma(x)[band].sum()) for x in (frames, truth))
+        made, true = (_sum_of_fine_chroma(x, band) for x in (frames, truth))
         self.chroma = self.chroma[0] + made, self.chroma[1] + true
 
     def psnr(self, area: str) -> float:
@@ -59,11 +58,8 @@ def body_mask(state: WorldState, phases: Sequence[int]) -> np.ndarray:
     return (render_block(state, phases) != render_block(state, phases, subject=False)).any(-1)
 
 
-def high_chroma(frames: np.ndarray) -> np.ndarray:
-    """Return how far the two colour differences of each pixel are from their mean over 3 x 3 pixels, t H W."""
-    chroma = torch.from_numpy(frames.astype(np.float32) @ CHROMA.T).movedim(-1, 1)
-    mean = F.avg_pool2d(F.pad(chroma, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    return (chroma - mean).abs().sum(1).numpy()
+def _sum_of_fine_chroma(frames: np.ndarray, mask: np.ndarray) -> float:
+    return float(fine_chroma(torch.from_numpy(frames).float()).sum(1).numpy()[mask].sum())
 
 
 def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from examples.pocket_world.evaluate.measures import fine_chroma
 from examples.pocket_world.train.codec import as_video, load_codec
 from examples.pocket_world.train.generator import load_average, update, update_average
 from examples.pocket_world.train.rollouts import RecordedBlock, RecordedRollouts
@@ -32,8 +32,6 @@ SUBJECT_ROWS, SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(30, 96), slice(52, 108), 2
 """Pixels around the subject, and their loss weight."""
 SQUARED_WEIGHT, GRADIENT_WEIGHT, CHROMA_WEIGHT = 10.0, 0.5, 0.5
 """Loss weights of the squared error, of the error in differences of neighbours, and of that in fine chroma."""
-CHROMA = torch.tensor([[-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
-"""The two colour differences of BT.601 from red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -172,14 +170,8 @@ def decoder_losses(video: Tensor, batch: Batch) -> dict[str, Tensor]:
         "absolute": ((error.square() + 1e-6).sqrt() * pixels).mean(),
         "squared": SQUARED_WEIGHT * (error.square() * pixels).mean(),
         "edges": GRADIENT_WEIGHT * edges,
-        "chroma": CHROMA_WEIGHT * fine(error @ CHROMA.to(error.device).T).abs().mean(),
+        "chroma": CHROMA_WEIGHT * fine_chroma(error.flatten(0, 1)).mean(),
     }
-
-
-def fine(video: Tensor) -> Tensor:
-    """Return the high frequencies of video b t H W c: each pixel less the mean of its 3 x 3 neighbourhood."""
-    pictures = video.flatten(0, 1).movedim(-1, 1)
-    return pictures - F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
 def load_decoder(folder: Path, encoder: PatchEncoder) -> ConvDecoder:
