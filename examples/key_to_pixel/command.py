@@ -18,7 +18,7 @@ BLOCK_S = 0.75
 SETTLE_BLOCKS = 3
 """Blocks after a pause, before the first press of a turn."""
 MOST_MS = 100.0
-"""What the browser may add."""
+"""Largest acceptable difference of the browser's median from the window's, in milliseconds."""
 
 
 @dataclass

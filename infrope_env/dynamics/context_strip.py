@@ -1,4 +1,4 @@
-"""What a block saw: visible frames, their temporal coordinates, and the frames that a flush dropped. Integers only."""
+"""The context of one block: visible frames, their coordinates, and the frames that a flush dropped. Integers only."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ WARM_UP_PASSES = 3
 """Passes before a capture: they choose kernels, compile what is to be compiled and allocate workspaces."""
 
 PoolHandle = Any
-"""What `torch.cuda.graph_pool_handle` returns; its type has no public name."""
+"""Handle from `torch.cuda.graph_pool_handle`; its type has no public name."""
 
 logger = logging.getLogger(__name__)
 

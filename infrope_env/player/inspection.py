@@ -1,4 +1,4 @@
-"""What the inspector shows of a block: the frames that it saw, with a picture of each. Imports no pygame."""
+"""Data of the inspector: the frames that a block attended to, with a picture of each. Imports no pygame."""
 
 from __future__ import annotations
 

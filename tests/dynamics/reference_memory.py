@@ -218,4 +218,4 @@ class SlowRollout:
 
 
 STORY_STEPS = (CONTINUE, CONTINUE, CONTINUE, SWITCH, CUT)
-"""What a random story is drawn from."""
+"""Transitions from which a random story is drawn."""

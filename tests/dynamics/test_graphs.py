@@ -80,7 +80,7 @@ def test_addresses_stay_over_continue_flush_cut_reset_and_restore(model: CausalW
 
 
 def test_what_a_pass_reads_is_in_its_buffers_alone(model: CausalWanTransformer) -> None:
-    """What the caller gave may be freed or overwritten before a replay, so nothing of it may be read."""
+    """The caller's tensors may be freed or overwritten before a replay, so nothing of it may be read."""
     seen: list[set[int]] = []
 
     class Watched:
