@@ -71,8 +71,7 @@ class EnvironmentOptions(MachineOptions):
     window: int | None = None
     """Latent frames that attention spans: sink, context and block."""
     memory: MemoryPolicy | None = None
-    """What a block sees of frames that have left its context: the sink (as a rule), or other memory, which divides the
-    window anew."""
+    """Policy for frames that have left the context: a sink (as a rule), or another, which divides the window anew."""
     forget: ForgetRule | None = None
     """When deep_sink, rolling_sink and ema lose their memory: never (as a rule), at cuts, or at every flush."""
     steps: str | None = None

@@ -67,8 +67,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         newest: Observation and info of the newest block, read-only; None before the first reset, and after a reset or
             step that was interrupted.
         restores, block_id: Number of states restored so far; identity of the newest block, which a saved state carries.
-        strip: What the newest block saw, with its attention mass while that is measured; None before the first block
-            and after a restored state.
+        strip: Frames that the newest block attended to, with attention mass while that is measured; None before the
+            first block and after a restored state.
         timings: Seconds that the newest block took: text_s, denoise_s, commit_s, decode_s, total_s. The commit pass is
             that of the block before, and 0 where that was made earlier.
         seed_used: Seed of the current rollout's noise.
@@ -139,7 +139,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             precision: "int8" computes a world folder's generator in 8-bit integers, on a CPU, with the extra "int8":
                 faster on processors without bfloat16, and slightly other pixels. "fp8" multiplies in 8-bit floats, on
                 a GPU that has them. "float", the default, does neither.
-            memory: What a block sees of frames that have left its context: "sink", "deep_sink", "rolling_sink", "ema",
+            memory: Policy for frames that have left the context: "sink", "deep_sink", "rolling_sink", "ema",
                 "ema_sink" or "jitter", the field of `window` by that name; None means the window's own.
 
         Raises:

@@ -43,7 +43,7 @@ class Window:
         on_switch: Treatment of the cache when the prompt changes: "flush" (the default), or a baseline. "none" keeps
             the context, "no_cache" drops everything including the sink, and "recache" encodes the visible frames again
             under the new prompt, as LongLive does. A cut flushes under every policy.
-        memory: What a block sees of the frames that have left the context. Default "sink": the sink, nothing else;
+        memory: Policy for frames that have left the context. Default "sink": the sink, nothing else;
             `dynamics/README.md` has the other policies.
         forget: When that memory is dropped: "never" (the default: flush and cut leave it), "cut", or "flush" (at every
             flush, a cut's included). Only "deep_sink", "rolling_sink" and "ema" have something to forget.
