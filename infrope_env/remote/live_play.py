@@ -41,9 +41,8 @@ from infrope_env.remote.limits import MOST_UNACKNOWLEDGED
 from infrope_env.remote.metrics import Metrics
 from infrope_env.remote.outbox import Outbox
 
-MARGIN_S = (
-    0.03  # seconds by which a block should be ready: twice a window's, since a late one enlarges clients' buffers
-)
+MARGIN_S = 0.03
+"""Seconds by which a block should be ready: twice a window's, because a late block enlarges every client's buffer."""
 CHECK_S = 1.0  # longest time after which a failure of the worker is noticed
 MOST_PRESSES = 256  # presses that wait for their answer
 
