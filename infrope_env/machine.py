@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
+CPUINFO = Path("/proc/cpuinfo")
 CGROUP = Path("/sys/fs/cgroup")  # limits of a container, version 2
 
 
@@ -33,6 +34,17 @@ def total_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         return None
+
+
+def processor_vendor() -> str | None:
+    """Return the vendor of an x86 processor as it names itself, "GenuineIntel" or "AuthenticAMD"."""
+    if sys.platform == "win32":
+        return os.environ.get("PROCESSOR_IDENTIFIER", "").rpartition(", ")[2] or None
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), None)
 
 
 def free_disk(folder: Path) -> int:

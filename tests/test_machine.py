@@ -49,3 +49,21 @@ def test_a_gpu_that_this_torch_cannot_use_is_noticed(monkeypatch: pytest.MonkeyP
 
 def test_a_package_that_is_not_installed_has_no_version() -> None:
     assert machine.version_of("no-such-package-here") is None and machine.version_of("torch")
+
+
+@pytest.mark.parametrize("vendor", ["GenuineIntel", "AuthenticAMD"])
+def test_the_processor_names_its_vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nprocessor\t: 1\nvendor_id\t: x\n")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine.sys, "platform", "linux")
+    assert machine.processor_vendor() == vendor
+    monkeypatch.setattr(machine.sys, "platform", "win32")
+    monkeypatch.setenv("PROCESSOR_IDENTIFIER", f"Intel64 Family 6 Model 143 Stepping 8, {vendor}")
+    assert machine.processor_vendor() == vendor
+
+
+def test_a_processor_that_names_no_vendor_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    assert machine.processor_vendor() is None
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nCPU implementer\t: 0x41\n")
+    assert machine.processor_vendor() is None
