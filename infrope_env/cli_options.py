@@ -142,6 +142,9 @@ class RolloutOptions(EnvironmentOptions):
     """Subject at the start, by its name in the action set."""
     scene: str | None = None
     """Scene at the start, by its name in the action set."""
+    variation: str | None = None
+    """Words that all prompts share, such as "in red light"; by default they are drawn from the seed, where the action
+    set has any."""
     image: Path | None = None
     """Picture to start from, where the model has an encoder."""
 
@@ -186,7 +189,7 @@ class RolloutOptions(EnvironmentOptions):
 
     def reset_options(self, controller: Controller | None) -> dict[str, Any]:
         """Return the options of the first reset."""
-        given = {"subject": self.subject, "scene": self.scene, "image": self.image}
+        given = {name: getattr(self, name) for name in ("subject", "scene", "variation", "image")}
         given["prompt"] = getattr(controller, "first_prompt", None)
         return {key: value for key, value in given.items() if value is not None}
 

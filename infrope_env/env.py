@@ -103,6 +103,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         scene: str | None = None,
         motion: str | None = None,
         prompt: str | None = None,
+        variation: str | None = None,
         lora: str | None = None,
         sampler: Mapping[str, object] | Sequence[int] | str | None = None,
         steps: int | None = None,
@@ -133,6 +134,8 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             scene: Name of the scene at the start, likewise.
             motion: Name of the motion at the start, likewise.
             prompt: Prompt at the start, which replaces that of the names, unless a reset has any text option.
+            variation: Words that the prompts of the names share, unless a reset has them among its options; None draws
+                them from the seed of every episode, where the action set has any.
             lora: File or folder of a LoRA that is merged into Wan's generator.
             sampler: Denoising steps, as a list or "1000,500", or fields of `config.Sampler` to change.
             steps: Number of denoising steps, 1 to 4, chosen from the sampler's; fewer are faster.
@@ -154,7 +157,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self._reward = None if reward is None else find_reward(reward)
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
-        self.start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt)
+        self.start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt, variation=variation)
         self.steering = self.action_set.start(**self.start)
         limit_threads()
         compiles = compile in (True, GRAPHS)
@@ -196,8 +199,10 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         Args:
             seed: Seed of the noise and of `np_random`; None draws the noise seed from `np_random`.
             options: Names of "subject", "scene" and "motion", or a "prompt", which replaces the prompt of the names.
-                "image", the path of a picture or a uint8 array H W 3, makes block 0 a still of that picture, scaled
-                and cropped to the frame; the prompt should describe it, because play continues from both.
+                "variation", words that the prompts of the names share, are drawn from the seed by default, where the
+                action set has any; "" has none. "image", the path of a picture or a uint8 array H W 3, makes block 0 a
+                still of that picture, scaled and cropped to the frame; the prompt should describe it, because play
+                continues from both.
 
         Returns:
             observation: Block 0, t H W 3. Its valid frames, 4 f - 3 from a causal decoder, are the last ones.
@@ -208,8 +213,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
                 picture, or the model has no encoder for one.
         """
         limit_threads()
-        start, steering, picture = self.plan_reset(options)
-        np_random(seed)
+        start, steering, picture = self.plan_reset(options, seed)
         self._renderer.begin_episode(self.render_mode)
         self.newest, self.picture = None, picture
         super().reset(seed=seed)
@@ -237,10 +241,14 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         is_last = self.max_blocks is not None and self._rollout.next_block >= self.max_blocks
         return observation, reward, terminated, is_last or self._renderer.window_closed, info
 
-    def plan_reset(self, options: Mapping[str, Any] | None) -> tuple[ResetOptions, Steering, Frames | None]:
+    def plan_reset(
+        self, options: Mapping[str, Any] | None, seed: int | None
+    ) -> tuple[ResetOptions, Steering, Frames | None]:
         """Return what `reset` would start with, and its picture; errors as in `reset`, and nothing changes."""
         start = ResetOptions.parse(options).over(self.start)
-        steering = self.action_set.start(**start.texts)
+        np_random(seed)
+        seed_used = int(deepcopy(self.np_random).integers(2**31)) if seed is None else int(seed)
+        steering = self.action_set.start(**start.texts, seed=seed_used)
         self.embed(steering.prompt)
         return start, steering, None if start.image is None else self._codec.load_picture(start.image)
 

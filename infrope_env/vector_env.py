@@ -279,7 +279,7 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return RowPlan(steering.prompt, transition, lambda: self._steppers[row].step(action))
 
     def _plan_reset(self, row: int, seed: int | None, options: dict[str, Any] | None) -> RowPlan:
-        _, steering, picture = self.rows[row].plan_reset(options)
+        _, steering, picture = self.rows[row].plan_reset(options, seed)
         drawn = int(deepcopy(self.rows[row].np_random).integers(2**31)) if seed is None else int(seed)
 
         def step() -> RowResult:

@@ -8,14 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infrope_env.control.mentions import is_text
 from infrope_env.control.toml_table import Table
 from infrope_env.errors import shown
 from infrope_env.regular_file import as_path
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "actions"
 NAME_FIELDS = ("subject", "scene", "motion")
-PLACEHOLDERS = (*NAME_FIELDS, "subject_again", "scene_again")
-"""Placeholders of a template. The last two are for the second mention: "the knight" after "a knight in armour"."""
+PLACEHOLDERS = (*NAME_FIELDS, "subject_again", "scene_again", "variation")
+"""Placeholders of a template.
+
+Those with "again" are for the second mention: "the knight" after "a knight in armour". `variation` has the words that
+all prompts of a rollout share.
+"""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,25 @@ def read_template(top: Table) -> str:
             allowed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
             raise top.mistake("template", f"unknown placeholder {{{field[:60]}}}, expected {allowed} only")
     return template
+
+
+def read_variations(top: Table) -> tuple[tuple[str, ...], ...]:
+    """Return the lists of `variations`; none if there are none.
+
+    Raises:
+        ValueError: It is no list of lists of texts, or the template has no place for them.
+    """
+    if "variations" not in top.values:
+        return ()
+    lists = top.values["variations"]
+    is_right = isinstance(lists, list | tuple) and all(
+        isinstance(each, list | tuple) and each and all(is_text(words) for words in each) for each in lists
+    )
+    if not is_right:
+        raise top.mistake("variations", f"expected lists of texts, got {shown(lists)}")
+    if "{variation}" not in top.text("template"):
+        raise top.mistake("variations", "the template has no {variation}")
+    return tuple(tuple(each) for each in lists)
 
 
 def read_subjects(table: Table) -> dict[str, Subject]:

@@ -25,12 +25,16 @@ from infrope_env.control.action_files import (
     read_scenes,
     read_subjects,
     read_template,
+    read_variations,
     to_toml_value,
 )
 from infrope_env.control.mentions import first_mentioned, is_text
 from infrope_env.control.text_file import read_text
 from infrope_env.control.toml_table import Table, chord, parse_toml
 from infrope_env.errors import shown
+
+VARIATION_STREAM = 7
+"""Sets the random numbers of variations apart from others of the same seed."""
 
 
 class Transition(enum.Enum):
@@ -67,8 +71,9 @@ class Steering:
         subject: Name of the subject in the action set.
         scene: Name of the scene in the action set.
         motion: Name of the motion in the action set.
-        prompt: Text that conditions the generator; derived from the three names unless `free_text`.
+        prompt: Text that conditions the generator; derived from names and variation unless `free_text`.
         free_text: The prompt was typed. It stays in force until an action changes the motion or cuts.
+        variation: Words that all prompts of the rollout share which follow from the names.
     """
 
     subject: str
@@ -76,6 +81,7 @@ class Steering:
     motion: str
     prompt: str
     free_text: bool = False
+    variation: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class ActionSet:
         scenes: Scenes by name.
         motions: Motions by name.
         defaults: Names with which a rollout starts.
+        variations: Lists of words; a rollout's variation has one of each list, drawn from its seed.
     """
 
     name: str
@@ -97,6 +104,7 @@ class ActionSet:
     scenes: dict[str, Scene]
     motions: dict[str, Motion]
     defaults: Defaults
+    variations: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> ActionSet:
@@ -121,7 +129,7 @@ class ActionSet:
             ValueError: The structure has a mistake; the message names table and key.
         """
         top = Table(source, "", data)
-        top.allow("name", "template", "start", "subjects", "scenes", "motions")
+        top.allow("name", "template", "variations", "start", "subjects", "scenes", "motions")
         subjects, scenes, motions = (top.table(key).filled() for key in ("subjects", "scenes", "motions"))
         action_set = cls(
             name=top.text("name"),
@@ -130,6 +138,7 @@ class ActionSet:
             scenes=read_scenes(scenes),
             motions=read_motions(motions),
             defaults=read_defaults(top),
+            variations=read_variations(top),
         )
         _refuse_shared_names(action_set, source)
         _refuse_shared_keys(action_set, source)
@@ -140,6 +149,7 @@ class ActionSet:
         return {
             "name": self.name,
             "template": self.template,
+            **({"variations": [list(words) for words in self.variations]} if self.variations else {}),
             "start": vars(self.defaults).copy(),
             "subjects": {name: to_toml_value(subject) for name, subject in self.subjects.items()},
             "scenes": {name: to_toml_value(scene) for name, scene in self.scenes.items()},
@@ -168,39 +178,56 @@ class ActionSet:
         """Return the action of every key binding: ("right",) or, for the chord "shift+right", ("shift", "right")."""
         return {chord(key): i for i, action in enumerate(self.actions) for key in action.keys}
 
-    def prompt_for(self, subject: str, scene: str, motion: str) -> str:
-        """Return the prompt of three names; ValueError lists the known ones."""
+    def prompt_for(self, subject: str, scene: str, motion: str, variation: str = "") -> str:
+        """Return the prompt of three names and a variation; ValueError lists the known names."""
         subject_words = self.subjects[_known("subject", subject, self.subjects)]
         scene_words = self.scenes[_known("scene", scene, self.scenes)]
-        return self.template.format(
+        prompt = self.template.format(
             subject=subject_words.text,
             subject_again=subject_words.again or subject_words.text,
             scene=scene_words.text,
             scene_again=scene_words.again or scene_words.text,
             motion=self.motions[_known("motion", motion, self.motions)].text,
+            variation=variation,
         )
+        return " ".join(prompt.split()) if self.variations else prompt
 
-    def prompts(self, subject: str | None = None) -> tuple[str, ...]:
+    def draw_variation(self, seed: int) -> str:
+        """Return the variation of a rollout: one of each list's words, by its seed."""
+        rng = np.random.default_rng(np.random.SeedSequence((VARIATION_STREAM, seed)))
+        return " ".join(filter(None, (words[int(rng.integers(len(words)))] for words in self.variations)))
+
+    def prompts(self, subject: str | None = None, variation: str = "") -> tuple[str, ...]:
         """Return every prompt that actions can lead to, each once.
 
         The prompts of the default subject and scene are the first, because they are needed first.
 
         Args:
             subject: Return the prompts of this subject only; None returns those of all subjects.
+            variation: Variation of the prompts.
         """
         subjects = dict.fromkeys([self.defaults.subject, *self.subjects])
         chosen = subjects if subject is None else [_known("subject", subject, self.subjects)]
         scenes = dict.fromkeys([self.defaults.scene, *self.scenes])
-        return tuple(dict.fromkeys(self.prompt_for(*names) for names in product(chosen, scenes, self.motions)))
+        names = product(chosen, scenes, self.motions)
+        return tuple(dict.fromkeys(self.prompt_for(*each, variation) for each in names))
 
     def prompts_nearest_first(self, steering: Steering) -> tuple[str, ...]:
         """Return every prompt that actions can lead to, each once: first those that one action leads to from here."""
-        motions = [self.prompt_for(steering.subject, steering.scene, motion) for motion in self.motions]
-        scenes = [self.prompt_for(steering.subject, scene, steering.motion) for scene in self.scenes]
-        return tuple(dict.fromkeys((*motions, *scenes, *self.prompts(steering.subject), *self.prompts())))
+        subject, variation = steering.subject, steering.variation
+        motions = [self.prompt_for(subject, steering.scene, motion, variation) for motion in self.motions]
+        scenes = [self.prompt_for(subject, scene, steering.motion, variation) for scene in self.scenes]
+        later = (*self.prompts(subject, variation), *self.prompts(variation=variation))
+        return tuple(dict.fromkeys((*motions, *scenes, *later)))
 
     def start(
-        self, subject: str | None = None, scene: str | None = None, motion: str | None = None, prompt: str | None = None
+        self,
+        subject: str | None = None,
+        scene: str | None = None,
+        motion: str | None = None,
+        prompt: str | None = None,
+        variation: str | None = None,
+        seed: int | None = None,
     ) -> Steering:
         """Return the steering of block 0.
 
@@ -209,10 +236,14 @@ class ActionSet:
             scene: Name of the scene.
             motion: Name of the motion.
             prompt: Free text, which replaces the prompt of the three names.
+            variation: Words that the prompts of the names share; None draws them from `seed`.
+            seed: Seed of the rollout; without it, the default variation has no words.
         """
+        if variation is None:
+            variation = "" if seed is None else self.draw_variation(seed)
         given = {"subject": subject, "scene": scene, "motion": motion}
         names = vars(self.defaults) | {field: name for field, name in given.items() if name is not None}
-        steering = self._steering(**names)
+        steering = self._steering(**names, variation=variation)
         return steering if prompt is None else self.set_prompt(steering, prompt)
 
     def steer(
@@ -241,9 +272,9 @@ class ActionSet:
         newest = steering.prompt if shown_prompt is None else shown_prompt
         chosen = self.actions[action]
         if chosen.scene is not None:
-            steering = self._steering(steering.subject, chosen.scene, steering.motion)
+            steering = self._steering(steering.subject, chosen.scene, steering.motion, steering.variation)
         elif chosen.motion is not None and chosen.motion != steering.motion:
-            steering = self._steering(steering.subject, steering.scene, chosen.motion)
+            steering = self._steering(steering.subject, steering.scene, chosen.motion, steering.variation)
         if cut_requested or chosen.scene is not None:
             return steering, Transition.CUT
         return steering, Transition.CONTINUE if steering.prompt == newest else Transition.SWITCH
@@ -265,9 +296,10 @@ class ActionSet:
             steering, subject=subject or steering.subject, scene=scene or steering.scene, prompt=text, free_text=True
         )
 
-    def _steering(self, subject: str, scene: str, motion: str) -> Steering:
-        """Return the steering whose prompt is derived from the names."""
-        return Steering(subject, scene, motion, self.prompt_for(subject, scene, motion))
+    def _steering(self, subject: str, scene: str, motion: str, variation: str) -> Steering:
+        """Return the steering whose prompt is derived from names and variation."""
+        prompt = self.prompt_for(subject, scene, motion, variation)
+        return Steering(subject, scene, motion, prompt, variation=variation)
 
 
 def _known(kind: str, name: str, names: Iterable[str]) -> str:

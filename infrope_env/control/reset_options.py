@@ -9,7 +9,7 @@ from typing import Any
 from infrope_env.control.mentions import is_text
 from infrope_env.errors import shown
 
-TEXT_OPTIONS = ("subject", "scene", "motion", "prompt")
+TEXT_OPTIONS = ("subject", "scene", "motion", "prompt", "variation")
 OPTIONS = (*TEXT_OPTIONS, "image")
 
 
@@ -18,7 +18,7 @@ class ResetOptions:
     """The start of a rollout.
 
     Attributes:
-        texts: Names of subject, scene and motion and the prompt, those that were given, by option.
+        texts: Names of subject, scene and motion, prompt and variation, those that were given, by option.
         image: Picture to start from: a path or an array; None starts from noise.
     """
 
