@@ -32,7 +32,10 @@ def test_arguments_that_cannot_work_are_refused(tiny_weights, arguments, sentenc
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"scenery": "snow"}, "expected reset options to be among subject, .*, prompt, variation, image, got 'scenery'"),
+        (
+            {"scenery": "snow"},
+            "expected reset options to be among subject, .*, prompt, variation, image, got 'scenery'",
+        ),
         ({"scene": "moon"}, "expected scene to be one of meadow, .*, got 'moon'"),
         ({"subject": "cat"}, "expected subject to be one of robot"),
         ({"motion": 3}, "expected reset option 'motion' to be a string, got 3"),
