@@ -23,6 +23,8 @@ from examples.pocket_world.evaluate.measures import psnr
 from examples.pocket_world.train.run import start_processes
 from examples.pocket_world.world.play import FIRST_LATENT_PADDING, play_clip
 from infrope_env.atomic_file import write_atomically
+from infrope_env.models.options import LoadOptions
+from infrope_env.models.world_folder import CARD, load_world
 from infrope_env.output import run_program
 from infrope_env.pixels.patch_codec import PatchCodecConfig, PatchDecoder, PatchEncoder
 
@@ -37,8 +39,8 @@ class Options:
     Attributes:
         folder: Folder that receives codec.safetensors.
         clips: Number of clips to render and fit.
-        encoder: Run folder whose encoder is kept; only the decoder is fitted. Latents and generators made with that
-            encoder stay valid, which is useful after a small change of how the world looks.
+        encoder: Run folder or world folder whose encoder is kept; only the decoder is fitted. Latents and generators
+            made with that encoder stay valid, which is useful after a change of how the world looks.
         noise: Standard deviation of the latent noise assumed for the faintest channel, see `PatchDecoder.fit`. At 0.1
             clean clips gain about 1 dB, and generated frames show sparkle where the generator is wrong.
         seed: Seed of the clips.
@@ -67,7 +69,7 @@ def main(options: Options) -> None:
     if options.encoder is None:
         codec.encoder.fit(torch.cat([sample_patches(codec.encoder, as_video(clip)) for clip in clips]))
     else:
-        codec.encoder = load_codec(options.encoder).encoder
+        codec.encoder = load_encoder(options.encoder)
     print("encoder ready, fitting the decoder", flush=True)
     codec.decoder.fit(codec.encoder, map(as_video, clips), options.noise)
     write_atomically(options.folder / CODEC_FILE, lambda path: save_file(codec.state_dict(), path))
@@ -89,6 +91,20 @@ def load_codec(folder: Path) -> Codec:
     codec = Codec()
     codec.load_state_dict(load_file(folder / CODEC_FILE))
     return codec.eval().requires_grad_(False)
+
+
+def load_encoder(folder: Path) -> PatchEncoder:
+    """Load the encoder of a run folder or a world folder.
+
+    Raises:
+        ValueError: The world folder has no encoder.
+    """
+    if not (folder / CARD).exists():
+        return load_codec(folder).encoder
+    encoder = load_world(folder, LoadOptions(device="cpu", dtype="float32")).encoder
+    if encoder is None:
+        raise ValueError(f"{folder} has no encoder")
+    return encoder
 
 
 def as_video(clip: Tensor) -> Tensor:

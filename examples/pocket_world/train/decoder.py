@@ -20,6 +20,8 @@ from examples.pocket_world.train.generator import load_average, update, update_a
 from examples.pocket_world.train.rollouts import RecordedBlock, RecordedRollouts
 from examples.pocket_world.train.run import Muon, Run, autocast, rank, start_processes, training_device
 from examples.pocket_world.world.play import FIRST_LATENT_PADDING
+from infrope_env.models.options import LoadOptions
+from infrope_env.models.world_folder import CARD, load_world
 from infrope_env.output import run_program
 from infrope_env.pixels.conv_decoder import ConvDecoder, ConvDecoderConfig
 from infrope_env.pixels.patch_codec import PatchEncoder, channel_noise_scale
@@ -42,7 +44,7 @@ class Options:
         rollouts: Folder of the recorded rollouts.
         codec: Run folder of the codec.
         folder: Folder of the run.
-        initial: Run folder of a decoder whose averaged weights initialise this one.
+        initial: World folder, or run folder of a decoder, whose (averaged) weights initialise this one.
         iterations: Length of the run.
         minutes: Time limit of this process; the next one resumes the run.
         batch: Blocks per iteration and process.
@@ -104,12 +106,14 @@ def main(options: Options) -> None:
 
 
 def make_decoder(encoder: PatchEncoder, initial: Path | None = None) -> ConvDecoder:
-    """Make a decoder that inverts an encoder, or one with the averaged weights of a run."""
+    """Make a decoder that inverts an encoder, or one with the weights of a world folder or a run."""
     config = ConvDecoderConfig(encoder.config.latent_channels, encoder.config.side)
     decoder = ConvDecoder(config)
     decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if initial is None:
         decoder.invert(encoder)
+    elif (initial / CARD).exists():
+        decoder.load_state_dict(load_world(initial, LoadOptions(device="cpu", dtype="float32")).decoder.state_dict())
     else:
         decoder.load_state_dict(load_average(initial))
     return decoder

@@ -12,6 +12,8 @@ from examples.pocket_world.train.run import Muon, average_gradients
 from examples.pocket_world.world.captions import VOCABULARY
 from infrope_env.config import ModelConfig
 from infrope_env.dynamics.transformer import CausalWanTransformer, TextKV
+from infrope_env.models.options import LoadOptions
+from infrope_env.models.world_folder import CARD, load_world
 from infrope_env.text.encoder import PocketTextConfig, PocketTextEncoder
 
 POCKET_MODEL = ModelConfig(
@@ -27,6 +29,8 @@ POCKET_MODEL = ModelConfig(
     learned_grid=True,
 )
 POCKET_TEXT = PocketTextConfig(dim=192, num_layers=2, num_heads=4, text_len=24, text_dim=192)
+EMBEDDING = "embedding.weight"
+"""Name of the text encoder's word embedding."""
 EMA_DECAY = 0.99
 SUBJECT_COLUMNS, SUBJECT_WEIGHT = slice(7, 13), 0.75
 """Latent columns of the subject, and their loss weight: few poses exist, and they are learnt early."""
@@ -149,5 +153,26 @@ def update_average(average: nn.Module, model: nn.Module, iteration: int) -> None
 
 
 def load_average(folder: Path) -> dict[str, Tensor]:
-    """Load the averaged weights of a run folder."""
+    """Load the averaged weights of a run folder, or the weights of generator and text encoder of a world folder."""
+    if (folder / CARD).exists():
+        return world_weights(folder)
     return torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")["average"]
+
+
+def world_weights(folder: Path) -> dict[str, Tensor]:
+    """Return the weights of a world folder's generator and text encoder.
+
+    The rows of the word embedding follow `VOCABULARY`; words that the world does not know have random ones.
+    """
+    world = load_world(folder, LoadOptions(device="cpu", dtype="float32"))
+    encoder = world.text_encoder
+    assert isinstance(encoder, PocketTextEncoder)
+    model = PocketGenerator(world.transformer.config.dim)
+    rows, known = model.text.tokenizer.get_vocab(), encoder.tokenizer.get_vocab()
+    weights = {f"transformer.{name}": weight.clone() for name, weight in world.transformer.state_dict().items()}
+    weights |= {f"text.{name}": weight.clone() for name, weight in encoder.state_dict().items()}
+    embedding = model.text.state_dict()[EMBEDDING].clone()
+    for word, row in rows.items():
+        if word in known:
+            embedding[row] = weights[f"text.{EMBEDDING}"][known[word]]
+    return weights | {f"text.{EMBEDDING}": embedding}
