@@ -5,16 +5,38 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
+from examples.pocket_world.world.arrangement import Arrangement
 from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, WorldState, render_block
 
 LABEL_HEIGHT = 16
 SHEET_PHASES = {"stand": 0, "walk_left": 3, "walk_right": 3, "jump": 5, "crouch": 8, "wave": 3}
+SHEET_ARRANGEMENTS = (
+    Arrangement(),
+    Arrangement("red", south=True),
+    Arrangement("blue", autumn=True),
+    Arrangement("grey", rain=True),
+    Arrangement("clear", south=True, autumn=True, rain=True),
+    Arrangement("red", autumn=True),
+)
 
 
 def contact_sheet() -> Image.Image:
     """Draw every motion (columns) of every subject (rows), then every scene at six positions, at twice the size."""
     rows = [_subject_row(number, subject) for number, subject in enumerate(SUBJECTS)]
     rows += [_scene_row(number, scene) for number, scene in enumerate(SCENES)]
+    return Image.fromarray(np.concatenate(rows))
+
+
+def arrangement_sheet() -> Image.Image:
+    """Draw every scene (rows) in six arrangements, at the size of the picture."""
+    rows = []
+    for number, scene in enumerate(SCENES):
+        subjects = [SUBJECTS[(number + column) % len(SUBJECTS)] for column in range(len(SHEET_ARRANGEMENTS))]
+        states = [
+            WorldState(subject, scene, "stand", 0, 0, arrangement=arrangement)
+            for subject, arrangement in zip(subjects, SHEET_ARRANGEMENTS, strict=True)
+        ]
+        rows.append(np.concatenate([render_block(state, [0])[0] for state in states], axis=1))
     return Image.fromarray(np.concatenate(rows))
 
 

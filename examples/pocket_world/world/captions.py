@@ -7,6 +7,8 @@ from itertools import chain
 
 import numpy as np
 
+from examples.pocket_world.world.arrangement import ARRANGEMENTS, Arrangement
+
 SUBJECT_TEXTS = {
     "robot": "a red robot",
     "frog": "a green frog",
@@ -154,25 +156,37 @@ CROSSINGS = {
     "beach": ("along a sunny beach", "along the beach", "along the sea"),
     "cave": ("through a dark cave", "through the cave", "along a dark cave"),
 }
+MOST_WORDS = 24
+"""Most words of a caption, the rows of a prompt's embedding."""
 ARTICLES = ("a", "a", "a", "the")
 ORDERS = ("{subject} {motion} {place}", "{subject} {motion} {place}", "{place}, {subject} {motion}")
 
 
-def caption(subject: str, scene: str, motion: str, rng: np.random.Generator | None = None) -> str:
-    """Describe a state in lower case, in at most 20 words.
+def caption(
+    subject: str, scene: str, motion: str, rng: np.random.Generator | None = None, arrangement: str = ""
+) -> str:
+    """Describe a state in lower case, in at most `MOST_WORDS` words.
 
     Args:
         subject: Subject of the state.
         scene: Scene of the state.
         motion: Motion of the state.
         rng: Random generator of a paraphrase; None gives the phrase of the bundled action set.
+        arrangement: Words of the arrangement, which follow the phrase.
 
     Returns:
         For example "an orange fox walks to the right in a snowy field" or, with `rng`, "across the snow, a little fox
         strolls right".
     """
     if rng is None:
-        return f"{SUBJECT_TEXTS[subject]} {MOTION_TEXTS[motion]} in {SCENE_TEXTS[scene]}"
+        return f"{SUBJECT_TEXTS[subject]} {MOTION_TEXTS[motion]} in {SCENE_TEXTS[scene]} {arrangement}".strip()
+    while True:
+        text = f"{_paraphrase(subject, scene, motion, rng)} {arrangement}".strip()
+        if len(text.split()) <= MOST_WORDS:
+            return text
+
+
+def _paraphrase(subject: str, scene: str, motion: str, rng: np.random.Generator) -> str:
     places = PLACES[scene] + (CROSSINGS[scene] if motion in SIDES else ())
     return _draw(rng, ORDERS).format(
         subject=_subject_phrase(subject, rng),
@@ -201,6 +215,7 @@ def _motion_phrases(motion: str) -> tuple[str, ...]:
 def _all_phrases() -> Iterator[str]:
     """Yield every phrase that a caption can contain."""
     yield "a an the in"
+    yield from (Arrangement.numbered(number).words for number in range(ARRANGEMENTS))
     yield from (*SUBJECT_TEXTS.values(), *MOTION_TEXTS.values(), *SCENE_TEXTS.values(), *SIZES)
     for slots in (COLOURS, NOUNS, MOTIONS, PLACES, CROSSINGS):
         yield from chain.from_iterable(slots.values())

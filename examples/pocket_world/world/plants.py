@@ -9,21 +9,34 @@ from examples.pocket_world.world.drawing import Canvas, Fill, blobs_at, polygon_
 WOOD: Fill = ("#a9713f", "#83522c")
 
 
-def round_tree(canvas: Canvas, x: float) -> None:
-    """Draw a leafy tree with apples, 52 pixels high."""
+def round_tree(
+    canvas: Canvas,
+    x: float,
+    fill: Fill = ("#6cc25a", "#3f9d4b"),
+    light: str = "#85d26c",
+    ink: str = "#2c6b34",
+    fruit: str = "#f2574f",
+) -> None:
+    """Draw a leafy tree with fruit, 52 pixels high."""
     canvas.ink = "#4f3520"
     polygon_at(canvas, x, [(-2.5, 0), (3, 0), (2, 28), (-1.6, 28)], WOOD)
-    canvas.ink = "#2c6b34"
-    blobs_at(canvas, x, [(-10, 29, 10, 9), (10, 29, 10, 9), (0, 38, 13, 12)], ("#6cc25a", "#3f9d4b"))
+    canvas.ink = ink
+    blobs_at(canvas, x, [(-10, 29, 10, 9), (10, 29, 10, 9), (0, 38, 13, 12)], fill)
     canvas.ink = None
-    blobs_at(canvas, x, [(-4, 42, 6, 5)], "#85d26c")
+    blobs_at(canvas, x, [(-4, 42, 6, 5)], light)
     for dx, y in ((-9, 30), (8, 35), (2, 28)):
-        canvas.ellipse(x + dx, y, 2.1, 2.1, "#f2574f")
+        canvas.ellipse(x + dx, y, 2.1, 2.1, fruit)
 
 
-def bush(canvas: Canvas, x: float, fill: Fill = ("#74c95c", "#43a04c"), berry: str = "#ffd1ec") -> None:
+def bush(
+    canvas: Canvas,
+    x: float,
+    fill: Fill = ("#74c95c", "#43a04c"),
+    berry: str = "#ffd1ec",
+    ink: str = "#2c6b34",
+) -> None:
     """Draw a bush with pale flowers, 15 pixels high."""
-    canvas.ink = "#2c6b34"
+    canvas.ink = ink
     blobs_at(canvas, x, [(-9, 5, 8, 6), (9, 5, 8, 6), (0, 8, 9, 8)], fill)
     canvas.ink = None
     for dx, y in ((-9, 6), (-1, 11), (8, 7), (2, 5)):

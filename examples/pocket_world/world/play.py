@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from examples.pocket_world.world.arrangement import DEFAULT_ARRANGEMENT, Arrangement
 from examples.pocket_world.world.captions import caption
 from examples.pocket_world.world.scenes import NEAR_PERIOD, TILE
 from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, World, WorldState
@@ -15,6 +16,8 @@ from infrope_env.control.actions import Transition
 FIRST_LATENT_PADDING = 3
 """Copies of the first pixel frame in front of a clip, so that its first latent frame covers that frame alone."""
 
+WORDLESS_CHANCE, NEW_ARRANGEMENT_CHANCE = 0.15, 0.2
+"""Chances that a prompt has no words for the arrangement, and that a change of the prompt changes the arrangement."""
 CUT_CHANCE, SWITCH_CHANCE = 0.15, 0.4
 DRAWN_MOTIONS = (*MOTIONS, "walk_left", "walk_right")
 """Motions to draw from; walks, the hardest to learn because the scenery moves, are twice as likely."""
@@ -87,7 +90,7 @@ def play_endlessly(rng: np.random.Generator, change_rate: float = 1.0) -> Iterat
     """
     while True:
         world = World()
-        frames = world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))
+        frames = _start(world, rng)
         if not is_held_out(world.state):
             break
     blocks = [_captioned(rng, world.state, Transition.START)]
@@ -110,7 +113,7 @@ def is_held_out(state: WorldState) -> bool:
 
 def _play_episode(rng: np.random.Generator, num_blocks: int, skip_chance: float, single_prompt: bool) -> Clip:
     world = World()
-    frames = [world.reset(_pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))]
+    frames = [_start(world, rng)]
     blocks = [_captioned(rng, world.state, Transition.START)]
     time_skip = bool(rng.random() < skip_chance)
     if time_skip:
@@ -122,6 +125,16 @@ def _play_episode(rng: np.random.Generator, num_blocks: int, skip_chance: float,
     return Clip(np.concatenate([_padded(frames[0]), *frames[1:]]), tuple(blocks), time_skip)
 
 
+def _start(world: World, rng: np.random.Generator) -> np.ndarray:
+    """Begin a rollout with random names in a random arrangement, and render its first block."""
+    names = _pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS)
+    return world.reset(*names, arrangement=_draw_arrangement(rng))
+
+
+def _draw_arrangement(rng: np.random.Generator) -> Arrangement:
+    return DEFAULT_ARRANGEMENT if rng.random() < WORDLESS_CHANCE else Arrangement.drawn(rng)
+
+
 def _padded(frames: np.ndarray) -> np.ndarray:
     """Pad the nine frames of a first block to twelve."""
     return np.concatenate([np.repeat(frames[:1], FIRST_LATENT_PADDING, axis=0), frames])
@@ -131,12 +144,17 @@ def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock
     """Render the next block and append it: a cut, a switch, or a continuation, which keeps the caption unchanged."""
     draw = rng.random()
     if draw < change_rate * CUT_CHANCE:
-        frames = world.step(scene=_pick(rng, SCENES))
+        changed = _draw_arrangement(rng) if rng.random() < NEW_ARRANGEMENT_CHANCE else None
+        frames = world.step(scene=_pick(rng, SCENES), arrangement=changed)
         blocks.append(_captioned(rng, world.state, Transition.CUT))
     elif draw < change_rate * (CUT_CHANCE + SWITCH_CHANCE):
         others = [motion for motion in DRAWN_MOTIONS if motion != world.state.motion]
-        frames = world.step(motion=_pick(rng, others))
-        blocks.append(_captioned(rng, world.state, Transition.SWITCH))
+        if rng.random() < NEW_ARRANGEMENT_CHANCE:
+            frames = world.step(motion=_pick(rng, others), arrangement=Arrangement.drawn(rng))
+            blocks.append(_captioned(rng, world.state, Transition.SWITCH))
+        else:
+            frames = world.step(motion=_pick(rng, others))
+            blocks.append(_captioned(rng, world.state, Transition.SWITCH, wordless=rng.random() < WORDLESS_CHANCE))
     else:
         frames = world.step()
         blocks.append(PlayedBlock(blocks[-1].caption, world.state, Transition.CONTINUE))
@@ -148,14 +166,18 @@ def _skip_time(world: World, rng: np.random.Generator, same_prompt: bool) -> np.
     scroll = TILE * int(rng.integers(-MAX_SKIPPED_BLOCKS, MAX_SKIPPED_BLOCKS))
     now = world.state
     scene, motion = (now.scene, now.motion) if same_prompt else (_pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS))
-    world.reset(now.subject, scene, motion, scroll)
+    world.reset(now.subject, scene, motion, scroll, now.arrangement)
     world.state = replace(world.state, scene_blocks=int(rng.integers(MAX_SKIPPED_SCENE_BLOCKS)))
     return world.step()
 
 
-def _captioned(rng: np.random.Generator, state: WorldState, transition: Transition) -> PlayedBlock:
-    words = caption(state.subject, state.scene, state.motion, rng if rng.random() < 0.7 else None)
-    return PlayedBlock(words, state, transition)
+def _captioned(
+    rng: np.random.Generator, state: WorldState, transition: Transition, wordless: bool = False
+) -> PlayedBlock:
+    """Caption a block; `wordless` leaves out the words of the arrangement, which a block after a switch keeps."""
+    words = "" if wordless else state.arrangement.words
+    text = caption(state.subject, state.scene, state.motion, rng if rng.random() < 0.7 else None, words)
+    return PlayedBlock(text, state, transition)
 
 
 def _pick(rng: np.random.Generator, names: tuple[str, ...] | list[str]) -> str:

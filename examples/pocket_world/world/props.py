@@ -76,6 +76,74 @@ def street_lamp(canvas: Canvas, x: float) -> None:
     canvas.ellipse(x + 9, 45, 4.6, 3.4, ("#fffbe0", "#ffd75a"))
 
 
+def haystack(canvas: Canvas, x: float) -> None:
+    """Draw a round haystack, 24 pixels high."""
+    canvas.ink = "#8a6420"
+    polygon_at(canvas, x, [(-15, 0), (15, 0), (12, 13), (5, 22), (-5, 22), (-12, 13)], ("#ffe08a", "#dba53c"), 1.5)
+    canvas.ink = None
+    for points in ([(-9, 4), (-6, 15)], [(0, 3), (0, 19)], [(9, 4), (6, 15)], [(-12, 9), (12, 9)]):
+        canvas.limb([(x + dx, y) for dx, y in points], 1.2, "#b98428")
+
+
+def igloo(canvas: Canvas, x: float) -> None:
+    """Draw a house of snow blocks with a dark door, 22 pixels high."""
+    canvas.ink = "#5f7fb5"
+    polygon_at(
+        canvas, x, [(-18, 0), (18, 0), (17, 9), (11, 17), (0, 20.5), (-11, 17), (-17, 9)], ("#ffffff", "#c3d8f4"), 1.2
+    )
+    canvas.ink = None
+    for y, half in ((6, 17), (12, 14)):
+        canvas.limb([(x - half, y), (x + half, y)], 1.1, "#93aed8")
+    canvas.ink = "#5f7fb5"
+    polygon_at(canvas, x, [(-6, 0), (6, 0), (5, 8), (0, 10.5), (-5, 8)], "#34406a", 0.8)
+
+
+def post_box(canvas: Canvas, x: float) -> None:
+    """Draw a blue letter box on a post, 27 pixels high."""
+    canvas.ink = "#101a3c"
+    canvas.box(x - 2, 0, x + 2, 10, "#8a90b0")
+    canvas.box(x - 9, 9, x + 9, 26, ("#4fa3ff", "#2c62d0"), 2)
+    canvas.ink = None
+    canvas.box(x - 6, 20, x + 6, 22.5, "#12204a", 0.4)
+    canvas.box(x - 4, 13, x + 4, 17, "#fff3c4", 0.4)
+
+
+def crab(canvas: Canvas, x: float) -> None:
+    """Draw a crab with raised claws, 17 pixels high."""
+    canvas.ink = "#8c2a1e"
+    for side in (-1, 1):
+        canvas.limb([(x + 7 * side, 4), (x + 13 * side, 9)], 2.2, "#ff7a4d")
+        canvas.ellipse(x + 13.5 * side, 12.5, 4.2, 3.8, ("#ff9166", "#f05a36"))
+        canvas.limb([(x + 6 * side, 3), (x + 12 * side, 0.5)], 1.6, "#e85a36")
+    canvas.ellipse(x, 6, 10, 6, ("#ff9166", "#e8502e"))
+    canvas.ink = None
+    for side in (-1, 1):
+        canvas.ellipse(x + 3.4 * side, 10, 1.9, 2.2, "#ffffff")
+        canvas.ellipse(x + 3.4 * side, 10.3, 0.9, 1.1, "#2a1a2a")
+
+
+def beach_hut(canvas: Canvas, x: float) -> None:
+    """Draw a striped wooden hut with a pointed roof, 38 pixels high."""
+    canvas.ink = "#2a5a78"
+    canvas.box(x - 15, 0, x + 15, 22, ("#ffffff", "#e9f2f8"))
+    canvas.ink = None
+    for dx in (-11.5, -4, 3.5, 11):
+        canvas.box(x + dx - 1.8, 1, x + dx + 1.8, 21, ("#58c6e8", "#38a4d0"), 0.2)
+    canvas.ink = "#2a5a78"
+    polygon_at(canvas, x, [(-20, 21), (20, 21), (0, 37)], ("#ffd34f", "#f0a83a"), 1.2)
+    canvas.box(x - 5, 0, x + 5, 15, ("#3f6fa0", "#2f5780"))
+
+
+def lantern(canvas: Canvas, x: float) -> None:
+    """Draw a lantern that hangs from a bent pole, 34 pixels high."""
+    canvas.glow(x + 6, 20, 22, "#ffc46a", 0.7)
+    canvas.ink = "#1f160f"
+    canvas.limb([(x - 5, 0), (x - 5, 30), (x - 1, 33), (x + 6, 32), (x + 6, 27)], 2.2, "#7a5a3a")
+    canvas.box(x + 2, 14, x + 10, 26, ("#ffe9a0", "#ffb84a"), 1)
+    canvas.box(x + 1, 25, x + 11, 28, "#5a4028", 0.6)
+    canvas.box(x + 1, 12, x + 11, 14.5, "#5a4028", 0.6)
+
+
 def phone_booth(canvas: Canvas, x: float) -> None:
     """Draw a red telephone booth with lit panes, 36 pixels high."""
     canvas.ink = "#3a0d1c"
@@ -116,16 +184,18 @@ def traffic_light(canvas: Canvas, x: float) -> None:
     canvas.glow(x, 24.5, 9, "#5cff9a", 0.5)
 
 
-def parasol(canvas: Canvas, x: float) -> None:
+def parasol(
+    canvas: Canvas, x: float, fill: Fill = ("#ff7a7a", "#ef4d5e"), stripes: str = "#fff7ec", ink: str = "#9c2f44"
+) -> None:
     """Draw a striped beach umbrella, 40 pixels high."""
     canvas.ink = "#7a4a4a"
     canvas.limb([(x, 0), (x, 36)], 2, "#f7f0e0")
     arc = [(-20, 25), (-17, 31.5), (-10, 37), (0, 39.5), (10, 37), (17, 31.5), (20, 25)]
-    canvas.ink = "#9c2f44"
-    polygon_at(canvas, x, arc, ("#ff7a7a", "#ef4d5e"), 0.8)
+    canvas.ink = ink
+    polygon_at(canvas, x, arc, fill, 0.8)
     canvas.ink = None
-    polygon_at(canvas, x, [(-12.5, 25), (-10, 33), (-1, 39.2), (-5.5, 33), (-6.5, 25)], "#fff7ec", 0.2)
-    polygon_at(canvas, x, [(12.5, 25), (10, 33), (1, 39.2), (5.5, 33), (6.5, 25)], "#fff7ec", 0.2)
+    polygon_at(canvas, x, [(-12.5, 25), (-10, 33), (-1, 39.2), (-5.5, 33), (-6.5, 25)], stripes, 0.2)
+    polygon_at(canvas, x, [(12.5, 25), (10, 33), (1, 39.2), (5.5, 33), (6.5, 25)], stripes, 0.2)
 
 
 def beach_ball(canvas: Canvas, x: float) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
+from PIL import ImageColor
 
+from examples.pocket_world.world.arrangement import DEFAULT_ARRANGEMENT, Arrangement
 from examples.pocket_world.world.drawing import Canvas, vertical_gradient
 from examples.pocket_world.world.scenes import (
     COLUMNS,
@@ -17,11 +18,13 @@ from examples.pocket_world.world.scenes import (
     RECIPES,
     WIDTH,
     Painter,
-    Recipe,
 )
 
 SHADE, WARMTH = 0.2, 24
 """Relative darkening of the ground where it is darkest, and increase of red (of 255) where it is warmest."""
+TINT = 0.7
+"""Share of the other colour in a tinted layer."""
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,26 @@ class Layer:
     solid: int
     bottom: int
     period: int
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> Layer:
+        """Make a layer of one period of premultiplied RGBA pixels, uint8 (HEIGHT, period, 4)."""
+        period = pixels.shape[1]
+        pixels = np.concatenate([pixels, pixels[:, :WIDTH]], axis=1)
+        alpha = pixels[..., 3]
+        painted: np.ndarray = np.any(alpha, axis=1)
+        top, bottom = int(np.argmax(painted)), HEIGHT - int(np.argmax(painted[::-1]))
+        opaque: np.ndarray = np.all(alpha == 255, axis=1)
+        solid = bottom - int(np.argmin([*opaque[top:bottom][::-1], False]))
+        keep = np.round((255 - alpha.astype(float)) * 256 / 255).astype(np.uint16)
+        return cls(
+            np.ascontiguousarray(pixels[top:bottom, :, :3].astype(np.uint16)),
+            np.repeat(keep[top:bottom, :, None], 3, axis=2),
+            top,
+            solid,
+            bottom,
+            period,
+        )
 
     def draw_over(self, picture: np.ndarray, shift: int, upper: bool = True) -> None:
         """Draw the visible part of the layer over a picture, uint8 (HEIGHT, WIDTH, 3).
@@ -90,38 +113,77 @@ class Scenery:
 
 
 @cache
-def scenery(scene: str) -> Scenery:
-    """Paint a scene; the result is cached."""
-    recipe = RECIPES[scene]
+def scenery(scene: str, arrangement: Arrangement = DEFAULT_ARRANGEMENT) -> Scenery:
+    """Paint a scene in one of its arrangements; the result is cached."""
     return Scenery(
-        _paint_sky(recipe),
-        None if recipe.clouds is None else paint_layer(recipe.clouds, WIDTH),
-        paint_layer(partial(_paint_far, recipe), WIDTH),
-        paint_layer(partial(_paint_near, recipe), NEAR_PERIOD, tint_ground),
+        _sky(scene, arrangement.sky(scene), arrangement.south),
+        _clouds(scene),
+        _far(scene, arrangement.autumn, arrangement.south),
+        _near(scene, arrangement.rain, arrangement.landmarks(scene)),
     )
 
 
-def _paint_sky(recipe: Recipe) -> np.ndarray:
+@cache
+def _sky(scene: str, number: int, mirrored: bool) -> np.ndarray:
     canvas = Canvas(WIDTH, HEIGHT, (0, HEIGHT - GROUND))
-    recipe.lights(canvas)
-    lights = canvas.pixels().astype(float)
-    rows = vertical_gradient(HEIGHT, recipe.sky)[:, None]
+    RECIPES[scene].lights(canvas)
+    lights = canvas.pixels().astype(float)[:, :: -1 if mirrored else 1]
+    rows = vertical_gradient(HEIGHT, RECIPES[scene].skies[number])[:, None]
     blended: np.ndarray = np.round(rows * (1 - lights[..., 3:] / 255) + lights[..., :3])
     return blended.astype(np.uint8)
 
 
-def _paint_far(recipe: Recipe, canvas: Canvas) -> None:
-    recipe.far(canvas)
-    recipe.middle(canvas)
+@cache
+def _clouds(scene: str) -> Layer | None:
+    clouds = RECIPES[scene].clouds
+    return None if clouds is None else Layer.of(paint(clouds, WIDTH))
 
 
-def _paint_near(recipe: Recipe, canvas: Canvas) -> None:
-    for landmark, column in zip(recipe.landmarks, COLUMNS, strict=True):
-        landmark(canvas, column)
-    recipe.ground(canvas)
+@cache
+def _far(scene: str, tinted: bool, mirrored: bool) -> Layer:
+    def painter(canvas: Canvas) -> None:
+        recipe.far(canvas)
+        recipe.middle(canvas)
+
+    recipe = RECIPES[scene]
+    pixels = paint(painter, WIDTH)[:, :: -1 if mirrored else 1]
+    return Layer.of(tint(pixels, recipe.far_tint) if tinted else pixels)
 
 
-def tint_ground(pixels: np.ndarray) -> np.ndarray:
+@cache
+def _near(scene: str, tinted: bool, landmarks: tuple[bool, ...]) -> Layer:
+    recipe = RECIPES[scene]
+    pixels = np.zeros((HEIGHT, NEAR_PERIOD, 4), np.uint8)
+    for place, other in enumerate(landmarks):
+        pixels = _over(_landmark(scene, place, other), pixels)
+    ground = paint(recipe.ground, NEAR_PERIOD)
+    return Layer.of(encode_position(_over(tint(ground, recipe.ground_tint) if tinted else ground, pixels)))
+
+
+@cache
+def _landmark(scene: str, place: int, other: bool) -> np.ndarray:
+    """Paint one landmark alone, premultiplied RGBA uint8 (HEIGHT, NEAR_PERIOD, 4)."""
+    recipe = RECIPES[scene]
+    landmark = (recipe.other_landmarks if other else recipe.landmarks)[place]
+    return paint(lambda canvas: landmark(canvas, COLUMNS[place]), NEAR_PERIOD)
+
+
+def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Compose premultiplied RGBA pixels, uint8."""
+    composed: np.ndarray = np.round(above + below * (1 - above[..., 3:] / 255))
+    return composed.astype(np.uint8)
+
+
+def tint(pixels: np.ndarray, colour: str) -> np.ndarray:
+    """Move the colours of premultiplied RGBA pixels, uint8, towards shades of one colour."""
+    target = np.array(ImageColor.getrgb(colour), float)
+    brightness, alpha = pixels[..., :3] @ LUMA, pixels[..., 3:]
+    shades = brightness[..., None] * target / target.max()
+    mixed = np.round((1 - TINT) * pixels[..., :3] + TINT * shades)
+    return np.concatenate([mixed.astype(np.uint8), alpha], axis=2)
+
+
+def encode_position(pixels: np.ndarray) -> np.ndarray:
     """Modulate brightness and warmth of the ground along the near layer, premultiplied RGBA uint8.
 
     Brightness runs in four waves per period and warmth in three, so the ground's colour identifies the position: a
@@ -135,23 +197,8 @@ def tint_ground(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([pixels[: HEIGHT - GROUND], np.dstack([lit, pixels[HEIGHT - GROUND :, :, 3]])])
 
 
-def paint_layer(painter: Painter, period: int, finish: Callable[[np.ndarray], np.ndarray] | None = None) -> Layer:
-    """Paint one period of a layer; `finish` changes its premultiplied RGBA pixels."""
+def paint(painter: Painter, period: int) -> np.ndarray:
+    """Paint one period of a layer, premultiplied RGBA uint8 (HEIGHT, period, 4)."""
     canvas = Canvas(period, HEIGHT, (0, HEIGHT - GROUND), period)
     painter(canvas)
-    pixels = canvas.pixels() if finish is None else finish(canvas.pixels())
-    pixels = np.concatenate([pixels, pixels[:, :WIDTH]], axis=1)
-    alpha = pixels[..., 3]
-    painted: np.ndarray = np.any(alpha, axis=1)
-    top, bottom = int(np.argmax(painted)), HEIGHT - int(np.argmax(painted[::-1]))
-    opaque: np.ndarray = np.all(alpha == 255, axis=1)
-    solid = bottom - int(np.argmin([*opaque[top:bottom][::-1], False]))
-    keep = np.round((255 - alpha.astype(float)) * 256 / 255).astype(np.uint16)
-    return Layer(
-        np.ascontiguousarray(pixels[top:bottom, :, :3].astype(np.uint16)),
-        np.repeat(keep[top:bottom, :, None], 3, axis=2),
-        top,
-        solid,
-        bottom,
-        period,
-    )
+    return canvas.pixels()

@@ -33,21 +33,27 @@ class Recipe:
     """The parts of a scene.
 
     Attributes:
-        sky: Colours of the sky from top to bottom.
+        skies: Colours of the sky from top to bottom, in each light, that of the scene's own first.
         lights: Painter of sun, moon and stars.
         far: Painter of the far layer.
         middle: Painter of the middle layer, in front of the far one.
         ground: Painter of the ground.
         landmarks: Objects and plants along the walk, at `COLUMNS`.
+        other_landmarks: Those of the other half of the arrangements.
+        far_tint: Colour of the far layer in half of the arrangements.
+        ground_tint: Colour of the ground in half of the arrangements.
         clouds: Painter of the drifting clouds; None in the cave and at night.
     """
 
-    sky: Sequence[str]
+    skies: tuple[tuple[str, ...], ...]
     lights: Painter
     far: Painter
     middle: Painter
     ground: Painter
     landmarks: tuple[Landmark, ...]
+    other_landmarks: tuple[Landmark, ...]
+    far_tint: str
+    ground_tint: str
     clouds: Painter | None = None
 
 
@@ -284,47 +290,151 @@ LANDMARKS: dict[str, tuple[Landmark, ...]] = {
     ),
 }
 
+OTHER_LANDMARKS: dict[str, tuple[Landmark, ...]] = {
+    "meadow": (
+        partial(plants.round_tree, fill=("#ffb347", "#e0702f"), light="#ffcf6e", ink="#8a4318", fruit="#c23b2a"),
+        partial(props.rocks, fill=("#b9b4ae", "#8b8680"), ink="#55504c", cap="#d8d4cc"),
+        props.signpost,
+        props.haystack,
+        partial(plants.mushroom, cap=("#7fa8ff", "#4a6fe0"), ink="#2a3a7a", size=1.25),
+    ),
+    "desert": (
+        plants.palm,
+        partial(plants.cactus, height=32),
+        props.treasure,
+        partial(props.rocks, fill=("#9a6a8c", "#70486a"), ink="#4a2c48", cap="#c092b0"),
+        partial(plants.bush, fill=("#c9a05a", "#94703a"), berry="#fff0c0", ink="#5f4420"),
+    ),
+    "snow": (
+        props.street_lamp,
+        partial(props.crystals, light="#9ae8ff", dark="#4fa8e8", ink="#2a5a9a", size=0.95),
+        props.signpost,
+        props.igloo,
+        partial(plants.pine, height=36, fill=("#6f8fd0", "#47609c"), ink="#2a3a6a"),
+    ),
+    "city": (
+        partial(plants.round_tree, fill=("#4fae8a", "#2a7a66"), light="#6fcaa4", ink="#123c3a", fruit="#ffd36b"),
+        props.post_box,
+        props.phone_booth,
+        partial(plants.bush, fill=("#5fb080", "#2f7a5c"), berry="#ff9ae8", ink="#123c3a"),
+        props.lantern,
+    ),
+    "beach": (
+        partial(props.parasol, fill=("#6fa8ff", "#3f74e8"), ink="#22408c"),
+        props.crab,
+        props.beach_hut,
+        partial(props.rocks, fill=("#a8a29c", "#7a7570"), ink="#4a4642", cap="#cfe8d0"),
+        props.signpost,
+    ),
+    "cave": (
+        partial(props.crystals, light="#b4ff7a", dark="#5fc83a", ink="#2a6a1a", size=1.15),
+        partial(plants.mushroom, cap=("#c78bff", "#8a4fe0"), ink="#3a1f6a", size=1.3),
+        partial(props.crystals, light="#ffe07a", dark="#f0a02f", ink="#7a4a12", size=0.95),
+        props.lantern,
+        partial(props.rocks, fill=("#7a8494", "#555f70"), ink="#2c343f", cap="#9aa6b6"),
+    ),
+}
+"""The landmarks at the same places in the other half of the arrangements, see `Arrangement.landmarks`."""
+
 RECIPES: dict[str, Recipe] = {
     "meadow": Recipe(
-        ("#5cb8f5", "#a8ddfb", "#e4f6fb"),
+        (
+            ("#5cb8f5", "#a8ddfb", "#e4f6fb"),
+            ("#7a6fd0", "#f08fae", "#ffd9a0"),
+            ("#2f4f9c", "#4f7fc4", "#9fc8e0"),
+            ("#9fb8a8", "#cfdcc0", "#f4f0cc"),
+        ),
         _sun(26, 66, "#fff3b0", "#fff8d8"),
         _meadow_far,
         _meadow_middle,
         _meadow_ground,
         LANDMARKS["meadow"],
+        OTHER_LANDMARKS["meadow"],
+        "#e8906a",
+        "#d8b04a",
         _day_clouds((32, 60, 1.0), (106, 54, 0.8)),
     ),
     "desert": Recipe(
-        ("#f7a072", "#fbc88e", "#fdeab8"),
+        (
+            ("#f7a072", "#fbc88e", "#fdeab8"),
+            ("#4a3a80", "#a8508c", "#f09070"),
+            ("#b8a890", "#dccdb0", "#f4e8cc"),
+            ("#4fb0ee", "#9fd8f6", "#f2f0d8"),
+        ),
         _sun(124, 62, "#fffbe0", "#fff2c0"),
         _desert_far,
         _desert_middle,
         _desert_ground,
         LANDMARKS["desert"],
+        OTHER_LANDMARKS["desert"],
+        "#9a6fc0",
+        "#e07a5a",
         _day_clouds((50, 66, 0.7), (132, 58, 0.6), fill=("#fff3dc", "#fde0b8")),
     ),
     "snow": Recipe(
-        ("#a9bdea", "#cddcf6", "#f1f6fd"),
+        (
+            ("#a9bdea", "#cddcf6", "#f1f6fd"),
+            ("#f0a8b8", "#fbd0cc", "#fff0e0"),
+            ("#22386e", "#3f6090", "#7fb0b8"),
+            ("#7f8ca4", "#a8b2c0", "#d0d6dc"),
+        ),
         lambda canvas: None,
         _snow_far,
         _snow_middle,
         _snow_ground,
         LANDMARKS["snow"],
+        OTHER_LANDMARKS["snow"],
+        "#e0a0c8",
+        "#a8b8ff",
         _day_clouds((46, 66, 0.9), (120, 70, 0.8), fill=("#ffffff", "#e2ebfa")),
     ),
     "city": Recipe(
-        ("#141642", "#2c2a6e", "#5d4796"), _city_lights, _city_far, _city_middle, _city_ground, LANDMARKS["city"]
+        (
+            ("#141642", "#2c2a6e", "#5d4796"),
+            ("#4a1f50", "#8f3f68", "#d87a68"),
+            ("#1f3f80", "#4a70b4", "#a0b8e0"),
+            ("#0c3040", "#1a5a66", "#3f8f88"),
+        ),
+        _city_lights,
+        _city_far,
+        _city_middle,
+        _city_ground,
+        LANDMARKS["city"],
+        OTHER_LANDMARKS["city"],
+        "#3f8fa8",
+        "#5fa890",
     ),
     "beach": Recipe(
-        ("#2fa4f2", "#7fd0fa", "#d2f2fc"),
+        (
+            ("#2fa4f2", "#7fd0fa", "#d2f2fc"),
+            ("#f07f5c", "#fbb478", "#ffe6a8"),
+            ("#3a3f8c", "#8060b0", "#f0a0b8"),
+            ("#7fa8b0", "#b4ccc8", "#e8ece0"),
+        ),
         _sun(30, 66, "#ffe95c", "#fff5b8"),
         _beach_far,
         _beach_middle,
         _beach_ground,
         LANDMARKS["beach"],
+        OTHER_LANDMARKS["beach"],
+        "#7fd0a0",
+        "#f0a890",
         _day_clouds((40, 62, 0.9), (118, 52, 0.7)),
     ),
     "cave": Recipe(
-        ("#1b252e", "#2a3d47", "#3a5560"), _cave_lights, _cave_far, _cave_middle, _cave_ground, LANDMARKS["cave"]
+        (
+            ("#1b252e", "#2a3d47", "#3a5560"),
+            ("#331d16", "#5a3524", "#80543a"),
+            ("#2c1b36", "#472a55", "#6a4478"),
+            ("#16301f", "#2a5038", "#467a56"),
+        ),
+        _cave_lights,
+        _cave_far,
+        _cave_middle,
+        _cave_ground,
+        LANDMARKS["cave"],
+        OTHER_LANDMARKS["cave"],
+        "#a86fd0",
+        "#6f8fb0",
     ),
 }

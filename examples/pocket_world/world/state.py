@@ -7,11 +7,12 @@ frames.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from examples.pocket_world.world.arrangement import DEFAULT_ARRANGEMENT, Arrangement
 from examples.pocket_world.world.scenery import scenery
 from examples.pocket_world.world.scenes import GROUND, HEIGHT, WIDTH
 from examples.pocket_world.world.sprites import (
@@ -50,6 +51,7 @@ class WorldState:
         scroll: Camera position before the block, in pixels; at phase p it is `scroll + speed * (p + 1)`.
         motion_blocks: Blocks that the motion has lasted before this one.
         scene_blocks: Blocks that the scene has lasted before this one; clouds drift with it.
+        arrangement: Version of the world.
     """
 
     subject: str
@@ -58,6 +60,7 @@ class WorldState:
     scroll: int
     motion_blocks: int
     scene_blocks: int = 0
+    arrangement: Arrangement = DEFAULT_ARRANGEMENT
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown name."""
@@ -87,19 +90,33 @@ class FrameTruth:
     facing: int
 
 
-def spawn(subject: str, scene: str, motion: str = "stand", scroll: int = 0) -> WorldState:
+def spawn(
+    subject: str,
+    scene: str,
+    motion: str = "stand",
+    scroll: int = 0,
+    arrangement: Arrangement = DEFAULT_ARRANGEMENT,
+) -> WorldState:
     """Return the state of a rollout's first block, which shows the phases from FIRST_PHASE on."""
-    return WorldState(subject, scene, motion, scroll, 0)
+    return WorldState(subject, scene, motion, scroll, 0, arrangement=arrangement)
 
 
-def advance(state: WorldState, motion: str | None = None, scene: str | None = None) -> WorldState:
-    """Return the state of the next block; None keeps motion or scene. A scene, even the same one, cuts to scroll 0."""
+def advance(
+    state: WorldState, motion: str | None = None, scene: str | None = None, arrangement: Arrangement | None = None
+) -> WorldState:
+    """Return the state of the next block; None keeps motion, scene or arrangement.
+
+    A scene, even the same one, cuts to scroll 0.
+    """
+    state = replace(state, arrangement=arrangement or state.arrangement)
     next_motion = state.motion if motion is None else motion
     if scene is not None:
-        return WorldState(state.subject, scene, next_motion, 0, 0)
+        return replace(state, scene=scene, motion=next_motion, scroll=0, motion_blocks=0, scene_blocks=0)
     scroll = state.scroll + WALKING_SPEED.get(state.motion, 0) * BLOCK_FRAMES
     motion_blocks = state.motion_blocks + 1 if next_motion == state.motion else 0
-    return WorldState(state.subject, state.scene, next_motion, scroll, motion_blocks, state.scene_blocks + 1)
+    return replace(
+        state, motion=next_motion, scroll=scroll, motion_blocks=motion_blocks, scene_blocks=state.scene_blocks + 1
+    )
 
 
 def ground_truth(state: WorldState, phases: Iterable[int] = range(BLOCK_FRAMES)) -> tuple[FrameTruth, ...]:
@@ -130,7 +147,7 @@ def render_block(
     phases = tuple(phases)
     frames = np.empty((len(phases), HEIGHT, WIDTH, 3), np.uint8)
     for frame, phase, truth in zip(frames, phases, ground_truth(state, phases), strict=True):
-        frame[:] = scenery(state.scene).draw(truth.scroll, truth.drift, landmarks)
+        frame[:] = scenery(state.scene, state.arrangement).draw(truth.scroll, truth.drift, landmarks)
         left = (WIDTH - CELL_WIDTH) // 2
         paste(frame, shadow_sprite(truth.jump_height), FEET - 4, left)
         if subject:
@@ -144,26 +161,36 @@ class World:
 
     state: WorldState
 
-    def reset(self, subject: str, scene: str, motion: str = "stand", scroll: int = 0) -> np.ndarray:
+    def reset(
+        self,
+        subject: str,
+        scene: str,
+        motion: str = "stand",
+        scroll: int = 0,
+        arrangement: Arrangement = DEFAULT_ARRANGEMENT,
+    ) -> np.ndarray:
         """Begin a rollout and render phases 3 to 11, uint8 (9, HEIGHT, WIDTH, 3)."""
-        self.state = spawn(subject, scene, motion, scroll)
+        self.state = spawn(subject, scene, motion, scroll, arrangement)
         return render_block(self.state, range(FIRST_PHASE, BLOCK_FRAMES))
 
-    def step(self, motion: str | None = None, scene: str | None = None) -> np.ndarray:
+    def step(
+        self, motion: str | None = None, scene: str | None = None, arrangement: Arrangement | None = None
+    ) -> np.ndarray:
         """Advance by a block, see `advance`, and render it, uint8 (12, HEIGHT, WIDTH, 3)."""
-        self.state = advance(self.state, motion, scene)
+        self.state = advance(self.state, motion, scene, arrangement)
         return render_block(self.state)
 
 
-def main(sheet: Path) -> None:
+def main(sheet: Path, arrangements: bool = False) -> None:
     """Write a labelled contact sheet of every subject, motion and scene, at twice the size.
 
     Args:
         sheet: File of the picture.
+        arrangements: Draw every scene in six arrangements instead.
     """
-    from examples.pocket_world.evaluate.contact_sheet import contact_sheet
+    from examples.pocket_world.evaluate.contact_sheet import arrangement_sheet, contact_sheet
 
-    contact_sheet().save(sheet)
+    (arrangement_sheet() if arrangements else contact_sheet()).save(sheet)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Arrangements: 32 versions of the world, named by the words of the prompt: light, view, season and weather.
+
+Each of the four changes the backdrop of every scene, where it is in view all the time, and decides what some of the
+landmarks are. So the visible frame still determines the next one. A prompt without such words keeps what is visible; at
+the start and after a cut it means every scene's own light, and none of the other changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LIGHTS = ("clear", "red", "blue", "grey")
+OWN_LIGHT = {
+    "meadow": "clear",
+    "desert": "red",
+    "snow": "clear",
+    "city": "clear",
+    "beach": "clear",
+    "cave": "clear",
+}
+"""Light of every scene that a prompt without words for it has."""
+ARRANGEMENTS = 8 * len(LIGHTS)
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """One version of the world, in all scenes.
+
+    Attributes:
+        light: One of `LIGHTS`, the colours of the sky; None is every scene's own.
+        south: Sky and far layer are mirrored.
+        autumn: The far layer has other colours.
+        rain: The ground has another colour.
+    """
+
+    light: str | None = None
+    south: bool = False
+    autumn: bool = False
+    rain: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown light."""
+        if self.light is not None and self.light not in LIGHTS:
+            raise ValueError(f"expected light to be one of {', '.join(LIGHTS)}, got {self.light!r}")
+
+    @classmethod
+    def numbered(cls, number: int) -> Arrangement:
+        """Return arrangement `number`, 0 to 31, of those with a light."""
+        light, rest = number % len(LIGHTS), number // len(LIGHTS)
+        return cls(LIGHTS[light], *(bool(rest >> i & 1) for i in range(3)))
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Arrangement:
+        """Draw one of the arrangements with a light; all are equally likely."""
+        return cls.numbered(int(rng.integers(ARRANGEMENTS)))
+
+    @property
+    def words(self) -> str:
+        """Words of the prompt, for example "in red light facing south after rain"; none without a light."""
+        if self.light is None:
+            return ""
+        changes = (
+            (self.south, "facing south"),
+            (self.autumn, "in autumn"),
+            (self.rain, "after rain"),
+        )
+        return " ".join([f"in {self.light} light", *(words for changed, words in changes if changed)])
+
+    def sky(self, scene: str) -> int:
+        """Return which of a scene's four skies it shows; 0 is that of the scene's own light."""
+        own = OWN_LIGHT[scene]
+        return (LIGHTS.index(self.light or own) - LIGHTS.index(own)) % len(LIGHTS)
+
+    def landmarks(self, scene: str) -> tuple[bool, ...]:
+        """Return whether each of a scene's five places has its other landmark; the first two are seen at the start."""
+        return self.south, self.autumn, self.rain, bool(self.sky(scene) & 1), bool(self.sky(scene) & 2)
+
+
+DEFAULT_ARRANGEMENT = Arrangement()
+"""The arrangement of prompts without words for it."""

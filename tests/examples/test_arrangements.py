@@ -1,0 +1,116 @@
+"""Arrangements: named by words of the prompt, visible wherever the subject stands, and kept until other words come."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from examples.pocket_world.world.arrangement import ARRANGEMENTS, LIGHTS, Arrangement
+from examples.pocket_world.world.captions import MOST_WORDS, VOCABULARY, caption
+from examples.pocket_world.world.play import PlayedBlock, play_clip, play_endlessly
+from examples.pocket_world.world.scenes import COLUMNS, NEAR_PERIOD, TILE, WIDTH
+from examples.pocket_world.world.state import SCENES, WorldState, advance, render_block, spawn
+from infrope_env.control.actions import Transition
+
+ALL = [Arrangement.numbered(number) for number in range(ARRANGEMENTS)]
+
+
+def test_there_are_32_and_each_has_words_of_its_own() -> None:
+    assert len(set(ALL)) == len({each.words for each in ALL}) == ARRANGEMENTS == 32
+    assert Arrangement("red", south=True, rain=True).words == "in red light facing south after rain"
+    assert Arrangement().words == ""
+    assert {word for each in ALL for word in each.words.split()} <= set(VOCABULARY)
+    with pytest.raises(ValueError, match="expected light to be one of clear, red, blue, grey, got 'green'"):
+        Arrangement("green")
+
+
+def test_a_caption_with_the_most_words_fits_into_an_embedding() -> None:
+    rng, longest = np.random.default_rng(0), max((each.words for each in ALL), key=lambda words: len(words.split()))
+    captions = [caption("robot", "meadow", "jump", rng, longest) for _ in range(200)]
+    assert max(len(text.split()) for text in captions) <= MOST_WORDS
+    assert all(text.endswith(f" {longest}") for text in captions)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_any_two_arrangements_differ_clearly_wherever_one_stands(scene: str) -> None:
+    for scroll in range(0, NEAR_PERIOD, 5 * TILE):
+        state = WorldState("fox", scene, "stand", scroll, 1)
+        frames = [render_block(replace(state, arrangement=each), [0])[0].astype(int) for each in ALL]
+        for one, other in itertools.combinations(frames, 2):
+            assert (np.abs(one - other).sum(-1) > 20).mean() > 0.04
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_without_words_a_scene_has_its_own_light_and_no_other_change(scene: str) -> None:
+    equal = [
+        each
+        for each in ALL
+        if np.array_equal(render_block(spawn("fox", scene, arrangement=each)), render_block(spawn("fox", scene)))
+    ]
+    assert len(equal) == 1 and not (equal[0].south or equal[0].autumn or equal[0].rain)
+    assert {each.sky(scene) for each in ALL} == set(range(len(LIGHTS)))
+
+
+def changed_landmarks(scene: str, arrangement: Arrangement) -> set[int]:
+    """Return the places whose landmark is another one than without words, by the shapes against the backdrop."""
+    changed = set()
+    for place, column in enumerate(COLUMNS):
+        shapes = []
+        for each in (Arrangement(), arrangement):
+            state = WorldState("fox", scene, "stand", column - WIDTH // 4, 1, arrangement=each)
+            complete, bare = (render_block(state, [0], landmarks=shown)[0].astype(int) for shown in (True, False))
+            shapes.append((np.abs(complete - bare).sum(-1) > 60)[:, WIDTH // 4 - 20 : WIDTH // 4 + 20])
+        if (shapes[0] != shapes[1]).sum() > 60:
+            changed.add(place)
+    return changed
+
+
+@pytest.mark.parametrize("scene", ["beach", "snow"])
+def test_view_season_and_weather_select_one_landmark_each_and_light_the_other_two(scene: str) -> None:
+    assert changed_landmarks(scene, Arrangement("clear", south=True)) == {0}
+    assert changed_landmarks(scene, Arrangement("clear", autumn=True)) == {1}
+    assert changed_landmarks(scene, Arrangement("clear", rain=True)) == {2}
+    assert [changed_landmarks(scene, Arrangement(light)) for light in LIGHTS] == [set(), {3}, {4}, {3, 4}]
+
+
+def played(seed: int, blocks: int) -> list[PlayedBlock]:
+    return [block for block, _ in itertools.islice(play_endlessly(np.random.default_rng(seed)), blocks)]
+
+
+def test_captions_name_the_arrangement_and_without_words_what_is_visible_stays() -> None:
+    changes = wordless = 0
+    for before, block in itertools.pairwise(itertools.chain.from_iterable(played(seed, 60) for seed in range(4))):
+        now = block.state.arrangement
+        named = block.caption.endswith(now.words) and bool(now.words)
+        if block.transition in (Transition.START, Transition.CUT):
+            assert named or now == Arrangement()
+        elif not named:
+            assert now == before.state.arrangement
+            wordless += now != Arrangement()
+        if block.transition is not Transition.START:
+            changes += now != before.state.arrangement
+        if block.transition is Transition.CONTINUE:
+            assert now == before.state.arrangement
+    assert changes > 5 and wordless > 5
+
+
+def test_random_play_shows_every_arrangement_and_that_without_words() -> None:
+    shown = {played(seed, 1)[0].state.arrangement for seed in range(400)}
+    assert shown == {*ALL, Arrangement()}
+
+
+def test_a_cut_keeps_the_arrangement_unless_it_is_given_another() -> None:
+    state = spawn("fox", "snow", arrangement=Arrangement("grey", rain=True))
+    state = advance(advance(advance(state, "walk_right"), scene="city"), "jump")
+    assert state.arrangement == Arrangement("grey", rain=True)
+    assert advance(state, arrangement=Arrangement("blue")).arrangement == Arrangement("blue")
+
+
+def test_a_clip_is_captioned_as_play_is() -> None:
+    blocks = [block for seed in range(12) for block in play_clip(np.random.default_rng(seed), 5).blocks]
+    named = [block for block in blocks if block.state.arrangement.words]
+    assert len(named) > 30
+    assert sum(block.caption.endswith(block.state.arrangement.words) for block in named) > 0.7 * len(named)
