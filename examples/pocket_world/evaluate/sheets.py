@@ -2,10 +2,8 @@
 
     python -m examples.pocket_world.evaluate.sheets --out build/sheets
     python -m examples.pocket_world.evaluate.sheets --readme examples/results/readme.png
-    python -m examples.pocket_world.evaluate.sheets --worlds examples/results/worlds.jpg
 
-The first command writes three contact sheets, the second only the picture of the README, the third only the worlds of
-24 seeds.
+The first command writes three contact sheets, the second only the picture of the README.
 """
 
 from __future__ import annotations
@@ -21,15 +19,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from examples.pocket_world.evaluate.contact_sheet import SHEET_PHASES
-from examples.pocket_world.train.arrangement_noise import ArrangementNoise
 from examples.pocket_world.world.captions import caption
-from examples.pocket_world.world.state import HEIGHT, MOTIONS, SCENES, SUBJECTS, WIDTH, WorldState
+from examples.pocket_world.world.state import HEIGHT, MOTIONS, SCENES, SUBJECTS, WIDTH
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.output import run_program
 
 GROUND, INK, FAINT = "#16171d", "#f4f4f6", "#9a9ca8"
-WORLDS, WORLD_COLUMNS = 24, 4
-"""Seeds of the sheet of worlds, and how many stand side by side."""
 AROUND_A_CHANGE = ((0, 5), (0, 11), (1, 0), (1, 2), (1, 5), (1, 8), (1, 11), (2, 5))
 """(block, frame) of the frames in a row: two before the change, five of the first block after it, one later."""
 
@@ -42,16 +37,12 @@ class Options:
         weights: Name of a bundled model, or a world folder.
         out: Folder that receives subjects.png, switches.png and cuts.png.
         readme: File that receives the README's picture; if given, only that picture is made.
-        worlds: File that receives first blocks of 24 seeds in one scene; if given, only that picture is made.
-        scene: Scene of that picture.
         seed: Seed of the first rollout.
     """
 
     weights: str = "pocket"
     out: Path = Path("build/sheets")
     readme: Path | None = None
-    worlds: Path | None = None
-    scene: str = "meadow"
     seed: int = 20
 
 
@@ -74,21 +65,11 @@ class FrameSource:
 
     def play(self, seed: int, subject: str, scene: str, motion: str, actions: Sequence[str]) -> list[np.ndarray]:
         """Play a rollout, and return its first block and one block per action, t H W 3 each."""
+        inner = self.env.unwrapped
+        assert isinstance(inner, InfinityRopeEnv)
         options = {"subject": subject, "scene": scene, "motion": motion}
         blocks = [self.env.reset(seed=seed, options=options)[0]]
-        return blocks + [self.env.step(self.inner.action_set.index(action))[0] for action in actions]
-
-    @property
-    def inner(self) -> InfinityRopeEnv:
-        """The environment without its wrappers."""
-        assert isinstance(self.env.unwrapped, InfinityRopeEnv)
-        return self.env.unwrapped
-
-    def arranged(self, state: WorldState, seed: int) -> WorldState:
-        """Return a first state with the arrangement that the seed of its rollout selects."""
-        encoder = self.inner.model.encoder
-        assert encoder is not None
-        return ArrangementNoise(encoder).arranged(self.inner.model, state, seed)
+        return blocks + [self.env.step(inner.action_set.index(action))[0] for action in actions]
 
 
 def main(options: Options) -> None:
@@ -98,21 +79,9 @@ def main(options: Options) -> None:
     if options.readme is not None:
         save(draw(readme_rows(source, options.seed), (280, 168), gap=16), options.readme)
         return
-    if options.worlds is not None:
-        rows = list(world_rows(source, options.seed, options.scene))
-        save(draw(rows, (280, 168), gap=6), options.worlds)
-        return
     size = (2 * WIDTH, 2 * HEIGHT)
     for name, rows in (("subjects", subject_rows), ("switches", switch_rows), ("cuts", cut_rows)):
         save(draw(list(rows(source, options.seed)), size, gap=6), options.out / f"{name}.png")
-
-
-def world_rows(source: FrameSource, seed: int, scene: str) -> Iterator[SheetRow]:
-    """Yield 24 first blocks of a scene, one per seed."""
-    for first in range(0, WORLDS, WORLD_COLUMNS):
-        seeds = range(seed + first, seed + first + WORLD_COLUMNS)
-        frames = [source.play(each, SUBJECTS[each % len(SUBJECTS)], scene, "stand", [])[0][-1] for each in seeds]
-        yield SheetRow("", frames, [f"seed {each}" for each in seeds])
 
 
 def subject_rows(source: FrameSource, seed: int) -> Iterator[SheetRow]:
