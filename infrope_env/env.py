@@ -158,7 +158,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.action_set = ActionSet.from_dict(actions) if isinstance(actions, Mapping) else ActionSet.load(actions)
         self.action_names = self.action_set.names
         self.start = start_texts(subject=subject, scene=scene, motion=motion, prompt=prompt, variation=variation)
-        self.steering = self.action_set.start(**self.start)
+        self.steering = self.action_set.start(**self.start, seed=None)
         limit_threads()
         compiles = compile in (True, GRAPHS)
         options = LoadOptions(
