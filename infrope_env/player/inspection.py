@@ -127,6 +127,12 @@ def measure_attention(env: object, on: bool) -> None:
     env.measure_attention(on)
 
 
+def stop_measuring(env: object) -> None:
+    """Let an environment measure attention no longer, if it can at all."""
+    if isinstance(env, InspectableEnv):
+        env.measure_attention(False)
+
+
 def _kind(frame: int, index: int, sink: int) -> Kind:
     """Return the kind of a visible cached frame, given its index among them."""
     return "memory" if frame < 0 else "sink" if index < sink else "context"
