@@ -7,23 +7,20 @@ each other, as behind a RoPE Cut; frames that a KV Flush dropped are crossed out
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pygame
 
 from infrope_env.control.frames import Frames
-from infrope_env.dynamics.context_strip import ContextStrip
-from infrope_env.player.inspection import Inspection
+from infrope_env.player.inspection import Cell, Inspection, Kind
 from infrope_env.player.text import BRIGHT, DIM, KEY, TRANSITIONS, WARNING, Colour, Line, TextRenderer, text_size
 
-SINK, MEMORY, CONTEXT, OWN, DROPPED = "sink", "memory", "context", "block", "dropped"
-COLOURS: dict[str, Colour] = {
-    SINK: KEY,
-    MEMORY: (200, 170, 255),
-    CONTEXT: (120, 210, 180),
-    OWN: BRIGHT,
-    DROPPED: WARNING,
+COLOURS: dict[Kind, Colour] = {
+    "sink": KEY,
+    "memory": (200, 170, 255),
+    "context": (120, 210, 180),
+    "block": BRIGHT,
+    "dropped": WARNING,
 }
 EMPTY: Colour = (45, 47, 52)
 FULL_BAR = 0.5
@@ -33,42 +30,6 @@ HEADER = 8.5
 """Width of the column with the names of the rows, in sizes of the text."""
 SMALLEST = (200, 160)
 """Width and height in pixels below which a window has no room for the strip."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A frame of the strip.
-
-    Attributes:
-        frame: Id of the frame; negative for memory tokens.
-        kind: SINK, MEMORY, CONTEXT, OWN or DROPPED.
-        coordinate: Temporal coordinate; None for a frame that was dropped.
-        mass: Attention mass; None if it was not measured.
-        jump: Whether the coordinate does not follow that of the frame before.
-    """
-
-    frame: int
-    kind: str
-    coordinate: int | None = None
-    mass: float | None = None
-    jump: bool = False
-
-
-def cells_of(strip: ContextStrip) -> list[Cell]:
-    """Return the frames of a strip from left to right: visible ones, the block's own, and between them dropped ones."""
-    kinds = [_kind(frame, index, strip.sink) for index, frame in enumerate(strip.visible)] + [OWN] * len(strip.own)
-    masses: list[float | None] = [*strip.mass] if strip.mass else [None] * len(kinds)
-    seen = [Cell(*each) for each in zip(strip.frames, kinds, strip.coordinates, masses, strict=True)]
-    pairs = pairwise([None, *strip.coordinates])
-    jumps = [before is not None and after != before + 1 for before, after in pairs if after is not None]
-    seen = [replace(cell, jump=jump) for cell, jump in zip(seen, jumps, strict=True)]
-    dropped = [Cell(frame, DROPPED) for frame in strip.dropped]
-    cells: list[Cell] = []
-    for cell in seen:
-        while dropped and cell.kind != SINK and cell.frame > dropped[0].frame:
-            cells.append(dropped.pop(0))
-        cells.append(cell)
-    return cells
 
 
 class Inspector:
@@ -118,12 +79,11 @@ class StripPanel:
             width: Width of the panel in pixels.
             most_height: Height of a picture in pixels, at most.
         """
-        self._strip, self._thumbnails, self._text = inspection.strip, inspection.thumbnails, text
-        self._cells = cells_of(inspection.strip)
+        self._inspection, self._cells, self._text = inspection, inspection.cells, text
         self._width, self._padding = width, text.size // 2
         self._left = self._padding + round(HEADER * text.size)
         self._gap, self._jump = text.size // 2, 2 * text.size
-        picture = self._thumbnails[inspection.strip.own[0]]
+        picture = inspection.thumbnails[self._cells[-1].frame]
         gaps = sum(self._gap_before(cell) for cell in self._cells[1:])
         room = (width - self._left - self._padding - gaps) // len(self._cells)
         self._cell = max(4, min(room, most_height * picture.shape[1] // picture.shape[0]))
@@ -163,12 +123,12 @@ class StripPanel:
             left += gap + self._cell
 
     def _draw_header(self, panel: pygame.Surface) -> None:
-        strip, text = self._strip, self._text
-        name = strip.transition.value
-        flush = "KV Flush" if strip.dropped else ""
+        inspection, text = self._inspection, self._text
+        name = inspection.transition
+        flush = "KV Flush" if any(cell.kind == "dropped" for cell in self._cells) else ""
         cut = "RoPE Cut" if name == "cut" else ""
         lines: list[Line] = [
-            [(f"block {strip.index}", BRIGHT)],
+            [(f"block {inspection.block}", BRIGHT)],
             [(name, TRANSITIONS.get(name, DIM))],
             *[[(idea, TRANSITIONS.get(name, DIM))] for idea in (cut, flush) if idea],
         ]
@@ -177,7 +137,7 @@ class StripPanel:
             text.draw(panel, line, self._padding, self._top + row * text.step)
         text.draw(panel, [("coordinate", DIM)], self._padding, self._axis)
         text.draw(panel, [("attention mass", DIM)], self._padding, self._bars)
-        if strip.mass:
+        if inspection.is_measured:
             text.draw(panel, [("line: equal share", DIM)], self._padding, self._bars + text.step)
         else:
             text.draw(panel, [("not measured for this block", DIM)], self._left, self._bars)
@@ -189,18 +149,18 @@ class StripPanel:
         for index, following in pairwise([*first, len(places)]):
             cell, left, _ = places[index]
             right = places[following][1] if following < len(places) else self._width
-            caption = f"block {self._strip.index}, its own frames" if cell.kind == OWN else cell.kind
+            caption = f"block {self._inspection.block}, its own frames" if cell.kind == "block" else cell.kind
             line: Line = [(caption, COLOURS[cell.kind])]
             if self._text.width(line) <= right - left:
                 self._text.draw(panel, line, left, self._top)
 
     def _draw_picture(self, panel: pygame.Surface, cell: Cell, left: int) -> None:
         rect = pygame.Rect(left, self._pictures, self._cell, self._picture_height)
-        if (picture := self._thumbnails.get(cell.frame)) is None:
+        if (picture := self._inspection.thumbnails.get(cell.frame)) is None:
             pygame.draw.rect(panel, EMPTY, rect)
         else:
-            panel.blit(_scaled(picture, rect.size, faded=cell.kind == DROPPED), rect)
-        if cell.kind == DROPPED:
+            panel.blit(_scaled(picture, rect.size, faded=cell.kind == "dropped"), rect)
+        if cell.kind == "dropped":
             pygame.draw.line(panel, WARNING, rect.topleft, (rect.right - 1, rect.bottom - 1), 2)
             pygame.draw.line(panel, WARNING, (rect.left, rect.bottom - 1), (rect.right - 1, rect.top), 2)
         pygame.draw.rect(panel, COLOURS[cell.kind], rect.inflate(2, 2), 1)
@@ -218,7 +178,7 @@ class StripPanel:
         pygame.draw.rect(panel, EMPTY, bar)
         height = round(bar.height * min(1.0, cell.mass / FULL_BAR))
         pygame.draw.rect(panel, COLOURS[cell.kind], (bar.left, bar.bottom - height, bar.width, height))
-        equal = bar.bottom - round(bar.height * min(1.0, 1 / len(self._strip.frames) / FULL_BAR))
+        equal = bar.bottom - round(bar.height * min(1.0, 1 / len(self._inspection.visible) / FULL_BAR))
         pygame.draw.line(panel, (0, 0, 0), (bar.left, equal), (bar.right - 1, equal))
         pygame.draw.line(panel, DIM, (bar.left, equal - 1), (bar.right - 1, equal - 1))
         self._centre(panel, f"{100 * cell.mass:.0f} %", COLOURS[cell.kind], left, self._numbers)
@@ -230,11 +190,6 @@ class StripPanel:
         room, needed = width or self._cell, self._text.width([(text, colour)])
         if needed <= room:
             self._text.draw(panel, [(text, colour)], left + (room - needed) // 2, top)
-
-
-def _kind(frame: int, index: int, sink: int) -> str:
-    """Return the kind of a visible frame, given its index among them."""
-    return MEMORY if frame < 0 else SINK if index < sink else CONTEXT
 
 
 def _scaled(picture: Frames, size: tuple[int, int], faded: bool) -> pygame.Surface:

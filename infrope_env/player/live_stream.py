@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from infrope_env.control.keyboard import Receipt
-from infrope_env.player.playback import Info, ShownFrame
+from infrope_env.player.inspection import Inspection
+from infrope_env.player.playback import BlockFrames, Info, ShownFrame
 
 
 class LiveStream(Protocol):
@@ -57,6 +58,9 @@ class LiveStream(Protocol):
 
     def inspect(self, on: bool) -> Future[None]:
         """Measure the attention mass of the blocks from the next one on, or stop."""
+
+    def inspection_of(self, block: BlockFrames) -> Inspection | None:
+        """Return what a block saw; None where that is not known."""
 
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on."""

@@ -212,7 +212,8 @@ class PlaySession:
     def _draw_over(self, surface: pygame.Surface, now: float) -> None:
         """Draw the overlay, and below it the inspector."""
         if self.inspector_on:
-            top = self._inspector.draw(surface, None if self.shown is None else self.shown.block.inspection)
+            inspection = None if self.shown is None else self.stream.inspection_of(self.shown.block)
+            top = self._inspector.draw(surface, inspection)
             surface = surface.subsurface((0, 0, surface.get_width(), top))
         draw = self._overlay.draw if self.overlay_on else self._overlay.draw_essentials
         draw(surface, self.readout(), now)

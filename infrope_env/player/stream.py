@@ -20,7 +20,7 @@ from infrope_env.control.controller import Controller
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.player.history import History, PlayedBlock
-from infrope_env.player.inspection import inspect_newest, measure_attention
+from infrope_env.player.inspection import Inspection, inspect_newest, measure_attention
 from infrope_env.player.pace import MARGIN_S, Pace
 from infrope_env.player.playback import BlockFrames, Info, Playback, ShownFrame
 from infrope_env.text.turns import interrupt
@@ -212,6 +212,10 @@ class Stream:
         What a block saw is known without it.
         """
         return self._enqueue(lambda: measure_attention(self._playable, on))
+
+    def inspection_of(self, block: BlockFrames) -> Inspection | None:
+        """Return what a block saw; None where that is not known."""
+        return block.inspection
 
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on; ValueError when the text encoder cannot read it.

@@ -10,7 +10,9 @@
     metrics.py            what a server measures
     frame_encoding.py     pixel frames as H.264 packets, JPEG files or raw bytes
     outbox.py             what waits to be sent to one client; a slow viewer loses whole blocks
+    strips.py             what a block saw, with its pictures, for the inspectors of clients
     feed.py               the blocks of a rollout: numbered, encoded once, sent to everybody who looks
+    attention_demand.py   attention is measured while a client asks for it
     live_play.py          a player's rollout, just in time, on the player package's stream
     agent_play.py         an agent's rollout, one block for each command
     session.py            one client over all its connections
@@ -26,6 +28,8 @@
     decoding.py           pixel frames from the body of a block
     jitter.py             blocks from a network, shown one after the other behind a small buffer
     keyboard.py           sends the keys of a player and keeps their receipts
+    inspecting.py         asks for what blocks saw
+    answers.py            answers of a server as the Futures that a session expects
     stream.py             a server's blocks as the stream of a play session: infrope play --connect
     page/                 the page for browsers: main.js joins the others, session.js is a live session
 

@@ -13,8 +13,11 @@ import gymnasium
 
 from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
+from infrope_env.player.inspection import Inspection, inspect_newest, measure_attention
 from infrope_env.player.playback import BlockFrames
+from infrope_env.remote.attention_demand import AttentionDemand
 from infrope_env.remote.client_messages import Command, EncodePrompts, Forget, Reset, Restore, Save, SetPrompt, Step
+from infrope_env.remote.feed import BlockFeed
 from infrope_env.remote.limits import MOST_ENCODED, MOST_STATES, LimitError
 from infrope_env.remote.metrics import Metrics
 
@@ -37,13 +40,16 @@ class AgentPlay:
 
     Attributes:
         saved: Number of saved states.
+        attention: Measures attention while a viewer asks for it.
     """
 
-    def __init__(self, env: gymnasium.Env[Frames, Any], metrics: Metrics) -> None:
+    def __init__(self, env: gymnasium.Env[Frames, Any], feed: BlockFeed, metrics: Metrics) -> None:
         """Prepare. Nothing else may use `env` until `close` is done."""
         self._env, self._player, self._metrics = env, playable(env), metrics
-        self._states: dict[str, Any] = {}
+        self._states: dict[str, tuple[Any, Inspection | None]] = {}
+        self._inspection: Inspection | None = None  # of the newest block
         self._worker = ThreadPoolExecutor(1, "infrope agent")
+        self.attention = AttentionDemand(feed, lambda on: self._worker.submit(measure_attention, self._player, on))
 
     @property
     def saved(self) -> int:
@@ -52,6 +58,7 @@ class AgentPlay:
 
     def command(self, message: Command, picture: Frames | None = None) -> Future[AgentAnswer]:
         """Run a command in the thread of the rollout, after those before it; returns the Future of its answer."""
+        self.attention.update()  # viewers that asked may have left
         future = self._worker.submit(self._do, message, picture)
         if isinstance(message, Reset | Step):
             self._worker.submit(self._commit)
@@ -103,8 +110,9 @@ class AgentPlay:
         return AgentAnswer(self._block(observation, info, began_s), ends | {"timings": self._timings()})
 
     def _block(self, observation: Frames, info: dict[str, Any], began_s: float) -> BlockFrames:
-        block = BlockFrames(valid_frames(observation, info), info, immediate=True)
         work_s = time.monotonic() - began_s
+        self._inspection = inspect_newest(self._player, observation, self._inspection if info["block"] else None)
+        block = self._newest_block(observation, info)
         self._metrics.count("blocks")
         self._metrics.observe("block_seconds", work_s)
         self._metrics.add_work(len(block.frames) / self._env.metadata["render_fps"], work_s)
@@ -114,14 +122,20 @@ class AgentPlay:
         if len(self._states) >= MOST_STATES:
             raise LimitError(f"expected at most {MOST_STATES} saved states, got one more: drop some first")
         handle = uuid.uuid4().hex
-        self._states[handle] = self._player.save_state()
+        self._states[handle] = self._player.save_state(), self._inspection
         return AgentAnswer(fields={"handle": handle})
 
     def _restore(self, handle: str) -> AgentAnswer:
         if handle not in self._states:
             raise ValueError("expected the handle of a state that was saved in this session and not dropped")
-        observation, info = self._player.restore_state(self._states[handle])
-        return AgentAnswer(BlockFrames(valid_frames(observation, info), info, immediate=True))
+        state, inspection = self._states[handle]
+        observation, info = self._player.restore_state(state)
+        self._inspection = inspection
+        return AgentAnswer(self._newest_block(observation, info))
+
+    def _newest_block(self, observation: Frames, info: dict[str, Any]) -> BlockFrames:
+        frames = valid_frames(observation, info)
+        return BlockFrames(frames, info, immediate=True, inspection=self._inspection)
 
     def _timings(self) -> dict[str, float]:
         parts = getattr(self._env.unwrapped, "timings", {})

@@ -15,7 +15,7 @@ import numpy as np
 from infrope_env import __version__
 from infrope_env.control.frames import Frames
 from infrope_env.pixels.picture_file import check_size, decode_picture
-from infrope_env.remote.client_messages import Ack, Command, Hello, Key, Leave, Pong, ReleaseAll, Reset, Shown
+from infrope_env.remote.client_messages import Ack, Command, Hello, Inspect, Key, Leave, Pong, ReleaseAll, Reset, Shown
 from infrope_env.remote.limits import (
     BYTES_AT_ONCE,
     BYTES_PER_S,
@@ -242,11 +242,13 @@ class ClientHandler:
                     self._handle(session, message, body)
 
     def _handle(self, session: Session, message: Message, body: bytes) -> None:
-        """Handle a message of a player or agent."""
+        """Handle a message of a player or agent, or of a viewer who asks what blocks saw."""
         owner = session.rollout.owner is session
         if isinstance(message, Key | ReleaseAll):
             if owner and isinstance(session.rollout.play, LivePlay) and session.accepts(message.seq):
                 session.rollout.play.handle_key(message)
+        elif isinstance(message, Inspect) and session.seat != "agent":
+            session.execute(message, session.rollout.inspect(session, message))
         elif isinstance(message, Command):
             if not owner:
                 refusal = "Only the player can do that: you are watching."

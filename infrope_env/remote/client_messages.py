@@ -167,6 +167,18 @@ class Rewind(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Inspect(Command):
+    """Send what every block saw, with its attention mass, or no longer. Viewers may ask, too.
+
+    Attributes:
+        on: Whether to send it.
+    """
+
+    type: ClassVar[str] = "inspect"
+    on: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forget(Command):
     """Discard saved states of an agent.
 
@@ -257,6 +269,6 @@ class Leave(Message):
 
 
 FROM_CLIENT: tuple[type[Message], ...] = (
-    *(Hello, Key, ReleaseAll, SetPrompt, Withdraw, Pause, SingleStep, NewWorld, Reset, Save, Restore, Rewind, Forget),
-    *(Step, EncodePrompts, Ack, Shown, Pong, Leave),
+    *(Hello, Key, ReleaseAll, SetPrompt, Withdraw, Pause, SingleStep, NewWorld, Reset, Save, Restore, Rewind),
+    *(Inspect, Forget, Step, EncodePrompts, Ack, Shown, Pong, Leave),
 )

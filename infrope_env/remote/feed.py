@@ -14,7 +14,8 @@ from infrope_env.player.playback import BlockFrames
 from infrope_env.remote.frame_encoding import Packets, encode_frames, to_mp4
 from infrope_env.remote.message import Encoding
 from infrope_env.remote.outbox import Outbox, OutgoingBlock
-from infrope_env.remote.server_messages import Block
+from infrope_env.remote.server_messages import Block, Strip
+from infrope_env.remote.strips import EncodedStrip, encode_strip
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +30,13 @@ class Watcher(Protocol):
         encoding: Encoding of its blocks.
         outbox: Where they go.
         steers: Whether its key presses are the ones that blocks answer.
+        inspects: Whether it asks for what blocks saw.
     """
 
     encoding: Encoding
     outbox: Outbox
     steers: bool
+    inspects: bool
 
 
 @dataclass(eq=False)
@@ -48,6 +51,7 @@ class PublishedBlock:
         answers: Key presses that it answers.
         timings: Milliseconds by part.
         packets: Its bytes in every encoding that was needed.
+        strip: What it saw; None until a client asks for it, and where that is not known.
     """
 
     seq: int
@@ -57,6 +61,7 @@ class PublishedBlock:
     answers: list[dict[str, Any]] = field(default_factory=list)
     timings: Mapping[str, float] = field(default_factory=dict)
     packets: dict[Encoding, Packets] = field(default_factory=dict)
+    strip: EncodedStrip | None = None
 
 
 class BlockFeed:
@@ -111,6 +116,21 @@ class BlockFeed:
         self.watchers.discard(watcher)
         self._joining.discard(watcher)
 
+    @property
+    def is_inspected(self) -> bool:
+        """Whether a client asks for what blocks saw."""
+        return any(watcher.inspects for watcher in (*self.watchers, *self._joining))
+
+    async def newest_strip(self) -> tuple[Strip, bytes] | None:
+        """Return what the newest block saw, as a message and its body; None where that is not known."""
+        if (newest := self._newest) is None:
+            return None
+        await self._inspect(newest)
+        if newest.strip is None:
+            return None
+        message = Strip(seq=newest.seq, info=dict(newest.block.info), strip=newest.strip.fields)
+        return message, newest.strip.picture
+
     async def clip(self, seconds: float) -> bytes:
         """Return the last seconds, in whole blocks, as an mp4; empty before the first block."""
         wanted: list[Packets] = []
@@ -144,6 +164,7 @@ class BlockFeed:
         """Send the newest block to a client that has just come."""
         if self._newest is not None:
             await self._encode(self._newest, watcher.encoding)
+            await self._inspect(self._newest)
         if watcher in self._joining:
             self._joining.remove(watcher)
             self.watchers.add(watcher)
@@ -152,6 +173,7 @@ class BlockFeed:
 
     async def _send(self, block: PublishedBlock) -> None:
         watchers = sorted(self.watchers, key=lambda watcher: not watcher.steers)
+        await self._inspect(block)
         for encoding in dict.fromkeys(watcher.encoding for watcher in watchers):
             await self._encode(block, encoding)
             for watcher in watchers:
@@ -168,7 +190,16 @@ class BlockFeed:
             block.packets[encoding] = await run(self._executor, encode_frames, frames, encoding, self._frame_rate)
         return block.packets[encoding]
 
+    async def _inspect(self, block: PublishedBlock) -> None:
+        """Encode what a block saw, if a client asks for it."""
+        inspection = block.block.inspection
+        if self.is_inspected and inspection is not None and block.strip is None:
+            run = asyncio.get_running_loop().run_in_executor
+            block.strip = await run(self._executor, encode_strip, inspection)
+
     def _put(self, block: PublishedBlock, watcher: Watcher, immediate: bool = False) -> None:
+        packets = block.packets[watcher.encoding]
+        strip = block.strip if watcher.inspects else None
         header = Block(
             seq=block.seq,
             rollout=self.rollout,
@@ -177,9 +208,11 @@ class BlockFeed:
             due_ms=0.0,
             frame_ms=round(1000 * block.frame_s, 2),
             encoding=watcher.encoding,
-            sizes=[len(packet) for packet in block.packets[watcher.encoding]],
+            sizes=[len(packet) for packet in packets],
             answers=block.answers if watcher.steers else [],
             timings={name: round(ms, 1) for name, ms in block.timings.items()},
             dropped=0,
+            strip=None if strip is None else strip.fields,
         )
-        watcher.outbox.put_block(OutgoingBlock(header, block.packets[watcher.encoding], block.due_s))
+        parts = packets if strip is None else (*packets, strip.picture)
+        watcher.outbox.put_block(OutgoingBlock(header, parts, block.due_s))

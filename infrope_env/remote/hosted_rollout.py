@@ -12,10 +12,12 @@ from typing import Any
 import gymnasium
 
 from infrope_env.control.frames import Frames
+from infrope_env.control.playable import playable
 from infrope_env.control.reset_options import TEXT_OPTIONS
 from infrope_env.errors import shown
+from infrope_env.player.inspection import stop_measuring
 from infrope_env.remote.agent_play import AgentAnswer, AgentPlay
-from infrope_env.remote.client_messages import Command, Reset
+from infrope_env.remote.client_messages import Command, Inspect, Reset
 from infrope_env.remote.feed import BlockFeed
 from infrope_env.remote.frame_encoding import encode_frames
 from infrope_env.remote.live_play import LivePlay
@@ -86,7 +88,7 @@ class HostedRollout:
         if session is not self.owner:  # it has gone in the meantime
             return
         if session.role == "agent":
-            self.play = AgentPlay(env, self._metrics)
+            self.play = AgentPlay(env, self.feed, self._metrics)
             return
         self.play = LivePlay(env, self.feed, self._metrics, self._fail)
         first = self.play.start(self._start.seed, self._start.options)
@@ -103,6 +105,8 @@ class HostedRollout:
             await asyncio.to_thread(play.close)
         elif play is not None:
             await play.close()
+        if self.env is not None and play is not None and play.attention.has_begun:
+            stop_measuring(playable(self.env))  # the next player may not ask
         self.owner = None
 
     async def close(self) -> None:
@@ -155,10 +159,24 @@ class HostedRollout:
             self.announce()
             return Result(id=command.id, info=dict(info or {})), None
         except Exception as error:
-            if not isinstance(error, ValueError | TypeError | RuntimeError | gymnasium.error.Error):
-                logger.exception("the command %r failed", command.type)
-            sentence = " ".join(str(error).split()) or type(error).__name__
-            return Result(id=command.id, error=sentence, kind=type(error).__name__), None
+            return _refusal(command, error)
+
+    async def inspect(self, session: Session, command: Inspect) -> Answer:
+        """Send a client what blocks see from now on, and what the newest one saw, or no longer.
+
+        The answer has the reason where attention is not measured; the frames and coordinates are sent nevertheless.
+        """
+        if session.connection is not None:
+            session.connection.inspects = command.on
+        measuring = None if self.play is None else self.play.attention.update()
+        try:
+            if command.on and (newest := await self.feed.newest_strip()) is not None:
+                session.send(*newest)
+            if measuring is not None:
+                await _outcome(measuring)
+            return Result(id=command.id), None
+        except Exception as error:
+            return _refusal(command, error)
 
     def _agent_answer(self, command: Command, answer: AgentAnswer) -> Answer:
         if answer.block is None:
@@ -178,6 +196,14 @@ class HostedRollout:
     def _fail(self, reason: str) -> None:
         if self.owner is not None and self.owner.connection is not None:
             self.owner.connection.end(Error(code="failed", text=reason, retry=False))
+
+
+def _refusal(command: Command, error: Exception) -> Answer:
+    """Return the answer to a command that was refused, or that failed, which the log tells."""
+    if not isinstance(error, ValueError | TypeError | RuntimeError | gymnasium.error.Error):
+        logger.error("the command %r failed", command.type, exc_info=error)
+    sentence = " ".join(str(error).split()) or type(error).__name__
+    return Result(id=command.id, error=sentence, kind=type(error).__name__), None
 
 
 def _require_texts(options: Mapping[str, str]) -> None:

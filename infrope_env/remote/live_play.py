@@ -21,6 +21,7 @@ from infrope_env.control.keyboard import KeyboardController
 from infrope_env.control.playable import playable
 from infrope_env.player.playback import BlockFrames
 from infrope_env.player.stream import Stream, StreamError
+from infrope_env.remote.attention_demand import AttentionDemand
 from infrope_env.remote.client_messages import (
     Command,
     Key,
@@ -80,6 +81,7 @@ class LivePlay:
     Attributes:
         paused: Whether the player has paused it.
         saved: Index of the block of the saved state; None without one.
+        attention: Measures attention while a client asks for it.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class LivePlay:
             on_replaced=self._keyboard.forget_unshown,
             on_block=self._block_from_worker,
         )
+        self.attention = AttentionDemand(feed, self._stream.inspect)
         self._loop = asyncio.get_running_loop()
         self._outbox: Outbox | None = None  # the player's; None while it is away
         self._seqs: dict[float, int] = {}  # sequence number of every press, by its time
@@ -289,6 +292,7 @@ class LivePlay:
             return
         if self._timer is not None:
             self._timer.cancel()
+        self.attention.update()  # clients that asked may have left
         is_behind = self._player_is_behind()
         if not is_behind:
             self._show()

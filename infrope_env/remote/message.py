@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypedDict
+
+from infrope_env.player.inspection import Kind
 
 MOST_NAME_CHARACTERS = 100
 MOST_PROMPT_CHARACTERS = 2000
@@ -25,6 +27,28 @@ Prompt = Annotated[str, Most(MOST_PROMPT_CHARACTERS)]
 Role = Literal["player", "viewer", "agent"]
 SeatName = Literal["player", "viewer", "agent", "queued"]
 Encoding = Literal["h264", "jpeg", "raw"]
+
+
+class CellFields(TypedDict):
+    """A frame that a block saw, or that a flush dropped; `infrope_env.player.inspection.Cell` describes its fields."""
+
+    frame: int
+    kind: Kind
+    coordinate: int | None
+    mass: float | None
+    jump: bool
+
+
+class StripFields(TypedDict):
+    """What a block saw.
+
+    Attributes:
+        cells: The frames from left to right.
+        thumbnails: Ids of the frames that the picture shows side by side, a JPEG file at the end of the body.
+    """
+
+    cells: list[CellFields]
+    thumbnails: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)

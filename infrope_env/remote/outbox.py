@@ -26,7 +26,7 @@ class OutgoingBlock:
 
     Attributes:
         header: Its message.
-        packets: Bytes of every pixel frame; clients share them.
+        packets: Bytes of every pixel frame, and of the picture of its strip; clients share them.
         due_s: When it is due, on the clock of the server.
     """
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 from infrope_env.control.mentions import is_text
 from infrope_env.errors import shown
@@ -162,6 +162,11 @@ def _check_of(kind: Any) -> Callable[[Any], bool]:
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return lambda value: True
+    if is_typeddict(kind):
+        fields = {name: _check_of(field) for name, field in get_type_hints(kind, include_extras=True).items()}
+        return lambda value: (
+            isinstance(value, dict) and all(name in value and check(value[name]) for name, check in fields.items())
+        )
     if origin is Literal:
         return lambda value: isinstance(value, str) and value in arguments
     if origin is Annotated:
@@ -182,6 +187,9 @@ def _check_of(kind: Any) -> Callable[[Any], bool]:
 def _words_for(kind: Any) -> str:
     """Return what a type annotation accepts, as an error says it."""
     origin, arguments = get_origin(kind), get_args(kind)
+    if is_typeddict(kind):
+        fields = get_type_hints(kind, include_extras=True).items()
+        return f"an object with {', '.join(f'{name} ({_words_for(field)})' for name, field in fields)}"
     if origin is Literal:
         return f"one of {', '.join(arguments)}"
     if origin is Annotated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from infrope_env.remote.message import Encoding, Message, SeatName
+from infrope_env.remote.message import Encoding, Message, SeatName, StripFields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +128,7 @@ class Block(Message):
         answers: Key presses of the receiver that the block answers: seq, action, name.
         timings: Milliseconds by part.
         dropped: Blocks dropped for this client since the one before.
+        strip: What the block saw, if the client asks for it and it is known. The body ends with its picture.
     """
 
     type: ClassVar[str] = "block"
@@ -143,6 +144,24 @@ class Block(Message):
     answers: list[dict[str, Any]]
     timings: dict[str, float]
     dropped: int
+    strip: StripFields | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip(Message):
+    """What a block saw that was sent before the client asked; the body is its picture.
+
+    Attributes:
+        seq: Sequence number of the block.
+        info: Info of the block.
+        strip: What it saw.
+    """
+
+    type: ClassVar[str] = "strip"
+    has_body: ClassVar[bool] = True
+    seq: int
+    info: dict[str, Any]
+    strip: StripFields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,4 +235,4 @@ class Ping(Message):
     rtt_ms: float
 
 
-FROM_SERVER: tuple[type[Message], ...] = (Welcome, Seat, State, Block, Result, Notice, Error, Ping)
+FROM_SERVER: tuple[type[Message], ...] = (Welcome, Seat, State, Block, Strip, Result, Notice, Error, Ping)

@@ -27,6 +27,7 @@ class Connection:
         encoding: Encoding of the blocks that it gets.
         outbox: What waits to be sent.
         steers: Whether it is the connection of a player.
+        inspects: Whether the client asks for what blocks saw.
         rtt_ms: Milliseconds of the newest round trip; 0 before the first.
         ended: Future of the last message, with which the server ends it.
     """
@@ -34,6 +35,7 @@ class Connection:
     def __init__(self, encoding: Encoding, seat: SeatName) -> None:
         self.encoding: Encoding = encoding
         self.outbox = Outbox()
+        self.inspects = False
         self.rtt_ms = 0.0
         self.ended: asyncio.Future[Error] = asyncio.get_running_loop().create_future()
         self.set_seat(seat)

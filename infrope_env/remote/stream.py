@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from infrope_env.control.actions import ActionSet
+from infrope_env.player.inspection import Inspection
 from infrope_env.player.playback import BlockFrames, Info, ShownFrame
 from infrope_env.player.stream import StreamError
 from infrope_env.remote.address import ServerAddress
+from infrope_env.remote.answers import info_of, refused
 from infrope_env.remote.client import Answer, RemoteConnection
 from infrope_env.remote.client_messages import (
     Command,
+    Inspect,
     Key,
     NewWorld,
     Pause,
@@ -30,10 +33,11 @@ from infrope_env.remote.client_messages import (
     SingleStep,
 )
 from infrope_env.remote.decoding import BlockDecoder
+from infrope_env.remote.inspecting import RemoteInspector
 from infrope_env.remote.jitter import JitterBuffer
 from infrope_env.remote.keyboard import RemoteKeyboard
 from infrope_env.remote.message import Encoding, Message
-from infrope_env.remote.server_messages import Block, Notice, State, Welcome
+from infrope_env.remote.server_messages import Block, Notice, State, Strip, Welcome
 
 ENCODINGS: tuple[Encoding, ...] = ("h264", "jpeg")
 
@@ -93,6 +97,7 @@ class RemoteStream:
         self.paused = False
         self._clock, self._lock = clock, threading.Lock()
         self._buffer, self._decoder = JitterBuffer(), BlockDecoder()
+        self._inspector = RemoteInspector(lambda on: self._request(Inspect, on=on))
         self._shown: ShownFrame | None = None
         self._next_seq = 1
         self._reason, self._notice, self._is_away = "", "", False
@@ -187,11 +192,21 @@ class RemoteStream:
 
     def rewind(self) -> Future[Info]:
         """Step back to the block before the one on show; ValueError when the server is too old to do that."""
-        return self._request(Rewind) if self._may_rewind else _refused("the server cannot step back: update it")
+        return self._request(Rewind) if "rewind" in self._known else refused("the server cannot step back: update it")
 
     def inspect(self, on: bool) -> Future[None]:
-        """Refuse: a server does not tell what its model sees."""
-        return _refused("a server does not tell what its model sees: play without --connect")
+        """Ask for what blocks saw from now on, with their attention mass, or no longer.
+
+        It is refused where the server does not tell, or cannot measure attention.
+        """
+        if "inspector" not in self._known:
+            return refused("the server does not tell what its model sees")
+        return self._inspector.switch(on)
+
+    def inspection_of(self, block: BlockFrames) -> Inspection | None:
+        """Return what a block saw; None where that is not known."""
+        seq = block.seq if isinstance(block, RemoteBlock) else 0
+        return block.inspection or self._inspector.late(seq)
 
     def set_prompt(self, text: str, cut: bool = False, wanted: Callable[[], bool] = lambda: True) -> Future[None]:
         """Put free text in force from the next block on.
@@ -204,7 +219,7 @@ class RemoteStream:
         """
         answer = self.connection.request(SetPrompt, text=text, cut=cut)
         self._prompts.append((answer, wanted))
-        return _info_of(answer)
+        return info_of(answer)
 
     def _withdraw_prompts(self) -> None:
         """Take back the prompts that are not wanted any more."""
@@ -217,13 +232,15 @@ class RemoteStream:
 
     def _request(self, kind: type[Command], body: bytes | None = None, **fields: Any) -> Future[Any]:
         """Send a command; return the Future of the info in its result, or of the reason of a refusal."""
-        return _info_of(self.connection.request(kind, body, **fields))
+        return info_of(self.connection.request(kind, body, **fields))
 
     # Called by the thread of the connection.
 
     def _take(self, message: Message, body: bytes) -> None:
         if isinstance(message, Block):
             self._add(message, body)
+        elif isinstance(message, Strip):
+            self._add_strip(message, body)
         elif isinstance(message, Welcome):
             self._begin(message)
         elif isinstance(message, State):
@@ -236,9 +253,10 @@ class RemoteStream:
         self._expect_gap(welcome.paused, False)
         if self._is_open:
             self.keyboard.press_held_again(self._clock())  # the server let all keys go when the connection was lost
+            self._inspector.ask_again()
             return
         self._is_open, self.title = True, welcome.env
-        self._may_rewind = any(command.get("name") == Rewind.type for command in welcome.commands)
+        self._known = {command.get("name") for command in welcome.commands}
         self.action_set = ActionSet.from_dict(welcome.actions, source="action set of the server")
         self.frame_size = (welcome.block_shape[1], welcome.block_shape[2])
         self.keyboard = RemoteKeyboard(self.action_set, self._send_key, self._send_release_all, self._report_shown)
@@ -251,15 +269,22 @@ class RemoteStream:
     def _add(self, message: Block, body: bytes) -> None:
         try:
             frames = self._decoder.decode(message.encoding, body, message.sizes, self.frame_size)
+            inspection = self._inspector.read(message, body)
         except (ValueError, OSError) as error:
             self._notice = f"A block could not be decoded: {error}"
             return
         if message.immediate:
             self.keyboard.forget_unshown()
         self.keyboard.answer(message.answers, message.info["block"])
-        block = RemoteBlock(frames, message.info, message.immediate, message.seq)
+        block = RemoteBlock(frames, message.info, message.immediate, message.seq, inspection=inspection)
         with self._lock:
             self._buffer.add(block, message.frame_ms / 1000, self._clock())
+
+    def _add_strip(self, message: Strip, body: bytes) -> None:
+        try:
+            self._inspector.add_late(message, body)
+        except (ValueError, OSError) as error:
+            self._notice = f"What a block saw could not be decoded: {error}"
 
     def _note_connection(self, is_connected: bool, reason: str) -> None:
         self._reason = "" if is_connected else reason or "The connection is lost."
@@ -287,24 +312,3 @@ class RemoteStream:
             latencies_ms = [1000 * each for each in latencies_s]
             late_ms = 1000 * self._buffer.late_s
             self.connection.send(Shown(seq=block.seq, key_to_pixel_ms=latencies_ms, late_ms=late_ms))
-
-
-def _info_of(answer: Future[Answer]) -> Future[Any]:
-    """Return the Future of the info in the result of a command, or of the reason of a refusal."""
-    future: Future[Any] = Future()
-
-    def complete(done: Future[Answer]) -> None:
-        if (error := done.exception()) is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(done.result()[0].info)
-
-    answer.add_done_callback(complete)
-    return future
-
-
-def _refused(reason: str) -> Future[Any]:
-    """Return the Future of a command that is refused."""
-    future: Future[Any] = Future()
-    future.set_exception(ValueError(reason))
-    return future

@@ -12,6 +12,7 @@ from infrope_env.control.actions import Action, ActionSet
 from infrope_env.control.frames import Frames
 from infrope_env.control.key_names import WINDOW_COMMANDS, command_keys
 from infrope_env.control.playable import playable
+from infrope_env.player.inspection import InspectableEnv
 from infrope_env.remote.frame_encoding import codec_string, encode_frames
 from infrope_env.remote.live_play import button_key
 
@@ -30,6 +31,7 @@ class WorldFacts:
         window: Every field of the attention window.
         pictures: Whether a rollout can start from a picture.
         codec: Name of its H.264 for WebCodecs.
+        is_inspectable: Whether it tells what its blocks see.
     """
 
     env: str
@@ -39,6 +41,7 @@ class WorldFacts:
     window: dict[str, Any]
     pictures: bool
     codec: str
+    is_inspectable: bool
 
     @classmethod
     def of(cls, env: gymnasium.Env[Frames, Any]) -> WorldFacts:
@@ -54,6 +57,7 @@ class WorldFacts:
             window=asdict(player.window),
             pictures=getattr(model, "encoder", None) is not None,
             codec=codec_string(encode_frames(grey, "h264", fps)),
+            is_inspectable=isinstance(player, InspectableEnv),
         )
 
     def for_welcome(self) -> dict[str, Any]:
@@ -81,7 +85,7 @@ class WorldFacts:
                 "effect": command.effect,
             }
             for command in WINDOW_COMMANDS
-            if command.name != "inspector"  # it needs the model in the same process
+            if command.name != "inspector" or self.is_inspectable
         ]
 
     def _presets(self) -> list[str]:

@@ -56,7 +56,7 @@ def main(state_file: str, fps: float, arguments: list[str]) -> int:
         names = ("typed", "paused", "notice", "prompt")
         facts = {name: getattr(readout, name) for name in names} | {"info": dict(shown.block.info)}
         if (seen := shown.block.inspection) is not None:
-            facts |= {"coordinates": seen.strip.coordinates, "mass": seen.strip.mass}
+            facts |= {name: [getattr(cell, name) for cell in seen.visible] for name in ("coordinate", "mass")}
         if (line := json.dumps(facts)) != written:
             written = line
             with open(state_file, "a") as file:

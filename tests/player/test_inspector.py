@@ -1,6 +1,7 @@
 """The inspector: what it draws of a block, what it costs, and real keys in a real window."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from infrope_env.dynamics.attention_mass import AttentionProbe
 from infrope_env.dynamics.context_strip import ContextStrip
 from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.env import InfinityRopeEnv
-from infrope_env.player.inspection import Inspection
-from infrope_env.player.inspector import Cell, Inspector, cells_of
+from infrope_env.player.inspection import Cell, Inspection, cells_of
+from infrope_env.player.inspector import Inspector
 from infrope_env.player.session import PlaySession, keyboard_for
 from infrope_env.player.stream import Stream
 from infrope_env.player.window import DisplayWindow
@@ -38,13 +39,18 @@ def strip(transition: Transition, cached: tuple[int, ...] = CACHED, window: Wind
 def inspection(transition: Transition, **changes: object) -> Inspection:
     seen = strip(transition, **changes)  # type: ignore[arg-type]
     pictures = {frame: np.full((96, 160, 3), 40 + 3 * frame, np.uint8) for frame in (*seen.cached, *seen.own)}
-    return Inspection(seen, pictures)
+    return Inspection(5, transition.value, cells_of(seen), pictures)
+
+
+def with_masses(content: Inspection, *masses: float | None) -> Inspection:
+    cells = [replace(cell, mass=mass) for cell, mass in zip(content.visible, masses, strict=True)]
+    return replace(content, cells=tuple(cells))
 
 
 def test_the_cells_are_the_layout_with_dropped_frames_between_and_a_mark_where_a_cut_put_the_block() -> None:
     walk, flush, cut = (cells_of(strip(each)) for each in (Transition.CONTINUE, Transition.SWITCH, Transition.CUT))
     assert [(cell.frame, cell.coordinate) for cell in walk] == list(zip((0, 11, 12, 15, 16, 17), range(6), strict=True))
-    assert flush[:3] == [Cell(0, "sink", 0, 0.2), Cell(11, "dropped"), Cell(12, "context", 1, 0.2)]
+    assert flush[:3] == (Cell(0, "sink", 0, 0.2), Cell(11, "dropped"), Cell(12, "context", 1, 0.2))
     assert [cell.coordinate for cell in cut] == [0, None, 1, 45, 46, 47]
     assert [cell.jump for cell in cut] == [False, False, False, True, False, False]
     assert not any(cell.jump for cell in (*walk, *flush))
@@ -74,10 +80,9 @@ def test_walk_flush_and_cut_are_three_pictures_below_the_middle(window: DisplayW
 
 def test_the_bars_follow_the_attention_mass(window: DisplayWindow) -> None:
     even = inspection(Transition.CONTINUE)
-    uneven = ContextStrip(**(vars(even.strip) | {"mass": (0.4, 0.1, 0.1, 0.2, 0.1, 0.1)}))
-    unmeasured = ContextStrip(**(vars(even.strip) | {"mass": ()}))
-    strips = (even.strip, uneven, unmeasured)
-    assert len({drawn(window, Inspection(each, even.thumbnails)).tobytes() for each in strips}) == 3
+    uneven, unmeasured = with_masses(even, 0.4, 0.1, 0.1, 0.2, 0.1, 0.1), with_masses(even, *[None] * 6)
+    assert even.is_measured and not unmeasured.is_measured
+    assert len({drawn(window, each).tobytes() for each in (even, uneven, unmeasured)}) == 3
 
 
 @pytest.mark.parametrize("size", [(1, 1), (160, 96), (220, 170), (320, 192), (900, 200), (960, 576), (1920, 1080)])
@@ -146,7 +151,7 @@ def test_a_step_back_shows_again_what_the_block_saw(env: InfinityRopeEnv) -> Non
     stream.run_due()
     assert back.result()["block"] == newest.info["block"] - 1
     again = stream.frame_to_show()
-    assert again is not None and again.block.inspection is seen and seen is not None and seen.strip.mass
+    assert again is not None and again.block.inspection is seen and seen is not None and seen.is_measured
 
 
 def test_an_environment_that_cannot_be_inspected_says_so(window: DisplayWindow) -> None:
@@ -168,12 +173,12 @@ def test_the_key_i_shows_and_hides_the_strip_in_a_real_window(tiny_weights: Path
         game = PlayedWindow(display, tmp_path, "--weights", str(tiny_weights), "--seed", "7", fps=48)
         try:
             game.keys("i")
-            game.until(lambda: game.state["mass"], "the attention mass")
+            game.until(lambda: game.state["mass"][0] is not None, "the attention mass")
             game.keys("4")
             game.until_shown(scene="city", transition="cut")
-            assert game.state["coordinates"] == [0, 1, 45, 46, 47]
+            assert game.state["coordinate"] == [0, 1, 45, 46, 47]
             assert sum(game.state["mass"]) == pytest.approx(1, abs=1e-4)
             game.keys("i")
-            game.until(lambda: not game.state["mass"], "blocks that are not measured")
+            game.until(lambda: game.state["mass"][0] is None, "blocks that are not measured")
         finally:
             game.close()

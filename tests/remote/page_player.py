@@ -129,7 +129,7 @@ class Player:
         """Free the seat at once and close the page; nothing in it may have failed."""
         self.page.evaluate("infrope.connection.send({ type: 'leave' })")
         self.page.close()
-        assert self.errors == []
+        assert self.errors == [], self.errors
 
     def keep(self, name: str) -> None:
         """Keep a screenshot where the user asked for them."""

@@ -137,7 +137,7 @@ class Player:
         """Return the pixel frames of a raw block."""
         block, body, _ = self.blocks[index]
         height, width = self.connection.welcome.block_shape[1:3]
-        return np.frombuffer(body, np.uint8).reshape(block.info["num_frames"], height, width, 3)
+        return np.frombuffer(body[: sum(block.sizes)], np.uint8).reshape(block.info["num_frames"], height, width, 3)
 
     def _take(self, message: Message, body: bytes) -> None:
         with self._changed:

@@ -56,6 +56,8 @@ def main(state_file: str, url: str) -> int:
             "receipts": receipts,
             "info": dict(shown.block.info),
         }
+        if (seen := session.stream.inspection_of(shown.block)) is not None:
+            facts["cells"] = [vars(cell) for cell in seen.cells]
         if (line := json.dumps(facts)) != written:
             written = line
             with open(state_file, "a") as file:

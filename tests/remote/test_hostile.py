@@ -221,6 +221,7 @@ def test_a_socket_that_says_no_hello_is_closed(url: str) -> None:
         (b"\xff\xff\xff\xffxx", "expected a header of 4294967295 bytes"),
         ('{"type": "exec"}', "expected the type of a message to be one of"),
         ('{"type": "ack", "seq": "1"}', "expected 'seq' of 'ack' to be an integer"),
+        ('{"type": "inspect", "id": 1, "on": [true]}', "expected 'on' of 'inspect' to be true or false"),
         ("[" * 50_000, "expected the header to be JSON"),
         (encode(Hello(version=VERSION)), "expected one hello"),
         (encode(Ack(seq=1), b"x" * 1000), "expected no body"),

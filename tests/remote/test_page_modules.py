@@ -148,3 +148,35 @@ def test_receipts_measure_from_the_key_to_the_pixel(page: Page) -> None:
         }""",
     )
     assert visible == [[300], [["walk right", 5, 300], ["wave", None, None]], 0, 300]
+
+
+CLOSED_PICTURE = """async ({ Inspector, readStrip }, cells) => {
+    const ids = ["inspector", "inspect", "inspected", "inspected-transition", "inspected-ideas", "inspector-note"];
+    document.body.innerHTML = [...ids, "cells"].map(id => `<div id="${id}"></div>`).join("");
+    const jpeg = await new OffscreenCanvas(48, 8).getContext("2d").canvas.convertToBlob({ type: "image/jpeg" });
+    const strip = await readStrip({ cells, thumbnails: cells.map(({ frame }) => frame) }, jpeg);
+    const inspector = new Inspector(async () => {});
+    inspector.toggle();
+    inspector.show({ seq: 7, info: { block: 4, transition: "cut" }, strip });
+    const sizes = () => [...document.querySelectorAll("canvas")].map(({ width }) => width);
+    const open = sizes();
+    strip.sheet.close(); // as when the next block is about to be shown
+    inspector.toggle();
+    inspector.toggle();
+    return [open, sizes(), [...document.querySelectorAll(".cell")].map(cell => cell.getAttribute("aria-label"))];
+}"""
+
+
+def test_the_inspector_draws_a_block_whose_pictures_are_closed_without_them(page: Page) -> None:
+    cells = [
+        {"frame": 0, "kind": "sink", "coordinate": 0, "mass": 0.25, "jump": False},
+        {"frame": 11, "kind": "dropped", "coordinate": None, "mass": None, "jump": False},
+        {"frame": 12, "kind": "block", "coordinate": 45, "mass": 0.75, "jump": True},
+    ]
+    open_widths, closed_widths, labels = call(page, "inspector.js", CLOSED_PICTURE, cells)
+    assert (open_widths, closed_widths) == ([16, 16, 16], [160, 160, 160])
+    assert labels == [
+        "frame 0, sink, coordinate 0, attention mass 25 %",
+        "frame 11, dropped",
+        "frame 12, block, coordinate 45, attention mass 75 %",
+    ]

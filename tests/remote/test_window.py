@@ -10,6 +10,7 @@ from tests.remote.network import Proxy, proxy_to
 from tests.remote.page_player import recorded_world
 from tests.remote.remote_window import RemoteWindow
 from tests.remote.served import serving
+from tests.remote.strips import facts_of, laid_out
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,23 @@ def test_save_and_restore_and_pause_and_step_back(game: RemoteWindow) -> None:
     game.until(lambda: not game.state["paused"], "the end of the pause")
     game.keys("BackSpace", "BackSpace")
     game.until(lambda: game.state["notice"].startswith("stepped back to block"), "the earlier block")
+
+
+def test_the_key_i_shows_what_the_servers_model_saw(game: RemoteWindow) -> None:
+    assert "cells" not in game.state
+    game.keys("i")
+    game.until(lambda: game.state.get("cells", [{}])[0].get("mass"), "the attention mass")
+    game.keys("5")
+    game.until_shown(scene="beach", transition="cut")
+    game.until(lambda: "cells" in game.state, "what the block saw")
+    told = [state for state in game.states if "cells" in state]
+    assert {"continue", "cut"} <= {state["info"]["transition"] for state in told}
+    for state in told:
+        assert [list(cell) for cell in facts_of(state["cells"])] == [list(cell) for cell in laid_out(state["info"])]
+    assert [cell["coordinate"] for cell in told[-1]["cells"]][-3:] in ([45, 46, 47], [2, 3, 4], [3, 4, 5])
+    assert sum(cell["mass"] or 0 for cell in told[-1]["cells"]) == pytest.approx(1, abs=1e-3)
+    game.keys("i")
+    game.until(lambda: "cells" not in game.state, "blocks without a strip")
 
 
 def test_a_cut_connection_is_said_and_comes_back_without_a_stuck_key(

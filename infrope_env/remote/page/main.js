@@ -45,6 +45,7 @@ const buttons = {
   clip: () => keepVideo("clip.mp4", { seconds: LAST_SECONDS }),
   recording: () => keepVideo("recording.mp4", {}),
   "open-picture": () => element("picture-file").click(),
+  inspect: () => session.inspector.toggle(),
   overlay: toggleOverlay,
   fullscreen: toggleFullscreen,
   help: () => element("keys").showModal(),
@@ -92,6 +93,9 @@ function describe(welcome) {
     ...welcome.buttons.map(({ keys, label }) => [keys, label]),
     ...welcome.commands.filter(({ name }) => name !== "quit").map(command => [keysOf(command), command.effect]),
   ];
+  const inspector = welcome.commands.find(({ name }) => name === "inspector");
+  element("inspect").hidden = !inspector;
+  element("inspect").title = inspector ? [inspector.effect, ...keysOf(inspector).map(key => `(${keyLabel(key)})`)].join(" ") : "";
   element("bindings").replaceChildren(...rows.filter(([keys]) => keys.length).flatMap(([keys, effect]) => {
     const term = document.createElement("dt");
     term.append(...keys.map(key => Object.assign(document.createElement("kbd"), { textContent: keyLabel(key) })));
@@ -115,9 +119,11 @@ const commands = {
     session.releaseAll();
     prompt.input.focus();
   },
+  inspector: () => session.inspector.toggle(),
   overlay: toggleOverlay,
   fullscreen: toggleFullscreen,
 };
+const FOR_VIEWERS = ["inspector", "overlay", "fullscreen"];
 
 /** Whether a key belongs to what has the focus: a text line, an open dialog, or a button that it presses. */
 function belongsElsewhere(event) {
@@ -133,7 +139,7 @@ addEventListener("keydown", event => {
   if (!session.keys.isBound(name) || command === "quit") return;
   event.preventDefault();
   if (event.repeat) return;
-  if (command && (session.mayPlay || command === "overlay" || command === "fullscreen")) commands[command](event);
+  if (command && (session.mayPlay || FOR_VIEWERS.includes(command))) commands[command](event);
   if (!command) session.press(session.keys.press(event), event.timeStamp);
 });
 
@@ -153,7 +159,7 @@ function toggleOverlay() {
 
 function toggleFullscreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else stage.requestFullscreen?.().catch(() => toast("The browser does not allow a full screen here.", true));
+  else element("stage").requestFullscreen?.().catch(() => toast("The browser does not allow a full screen here.", true));
 }
 
 function showViewerLink() {

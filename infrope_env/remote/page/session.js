@@ -3,10 +3,12 @@
 import { Connection } from "./connection.js";
 import { Controls, keyLabel } from "./controls.js";
 import { makeDecoder } from "./decoder.js";
+import { Inspector, readStrip } from "./inspector.js";
 import { KeyReader } from "./keys.js";
 import { Playback } from "./playback.js";
 import { Receipts } from "./receipts.js";
 import { Screen, showPhase, toast } from "./screen.js";
+import { behind } from "./wire.js";
 
 const LATE_MS = 20; // a picture that was held for less is not seen to be late
 const SAME_PRESS_MS = 300; // an Enter this soon after the last one is the same one
@@ -15,6 +17,7 @@ export class Session {
   screen = new Screen();
   playback = new Playback();
   receipts = new Receipts();
+  inspector = new Inspector(on => this.connection.ask({ type: "inspect", on }));
   shown = null; // {block, index}
   welcome = null;
   state = { paused: false, saved: null, viewers: 0, away: false };
@@ -157,6 +160,7 @@ export class Session {
     this.receipts.forgetUnshown(true);
     this.#setState({ ...this.state, paused: welcome.paused, saved: welcome.saved });
     for (const key of this.mayPlay ? this.#held.keys() : []) this.connection.key(key, true, performance.now());
+    this.inspector.askAgain();
   }
 
   #arrange(height, width) {
@@ -172,6 +176,7 @@ export class Session {
 
   #take(header, body) {
     if (header.type === "block") this.#receive(header, body);
+    else if (header.type === "strip") this.inspector.takeLate(header, body);
     else if (header.type === "seat") this.#setSeat(header);
     else if (header.type === "state") this.#setState(header);
     else if (header.type === "ping" && header.rtt_ms) this.#rttMs = header.rtt_ms;
@@ -197,9 +202,10 @@ export class Session {
     const decoder = this.#decoder;
     this.#decoding = this.#decoding.then(async () => {
       const frames = await decoder.decode(body, block.sizes).catch(() => null);
+      const strip = await readStrip(block.strip, behind(body, block.sizes));
       if (generation !== this.#generation) return;
       if (frames === null) toast(`A block could not be decoded (${block.encoding}).`, true);
-      else this.#queue({ ...block, frames, frameMs: block.frame_ms, close: () => frames.forEach(one => one.close()) });
+      else this.#queue({ ...block, frames, strip, frameMs: block.frame_ms, close: () => closeAll(frames, strip) });
     });
   }
 
@@ -232,6 +238,7 @@ export class Session {
     this.connection.send({ type: "shown", seq: block.seq, key_to_pixel_ms: keyToPixelMs, late_ms: lateMs });
     this.#controls.seen(block.info.scene, this.screen.canvas);
     this.screen.shine(block.frames[0]);
+    this.inspector.show(block);
     this.#lost += block.dropped + (lateMs > LATE_MS);
     this.screen.measure({
       latencyMs: this.receipts.medianMs,
@@ -272,4 +279,9 @@ export class Session {
     document.documentElement.classList.toggle("viewer", seat === "viewer");
     document.documentElement.classList.toggle("paused", paused);
   }
+}
+
+/** Free the bitmaps of a block. */
+function closeAll(frames, strip) {
+  for (const bitmap of [...frames, strip?.sheet]) bitmap?.close();
 }

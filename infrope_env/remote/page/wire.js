@@ -25,3 +25,8 @@ export function split(body, sizes) {
   let start = 0;
   return sizes.map(size => body.subarray(start, (start += size)));
 }
+
+/** The bytes of a body behind those of its frames. */
+export function behind(body, sizes) {
+  return body.subarray(sizes.reduce((sum, size) => sum + size, 0));
+}
