@@ -4,8 +4,13 @@ import math
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 
+from infrope_env.dynamics.rollout import Rollout
 from infrope_env.dynamics.rope import RotaryTable, interpolation, rotate
+from infrope_env.models.compile import compile_layers
+from tests.dynamics.small_engine import START, play, small_model
 
 HEAD_DIM = 32  # 16 pairs: 6 for time, 5 for rows, 5 for columns
 
@@ -94,6 +99,23 @@ def test_a_compiler_sees_real_arithmetic_that_equals_the_complex_product():
     torch._dynamo.reset()
     assert len(graphs) == 1 and "mul" in graphs[0] and "complex" not in graphs[0]
     assert torch.allclose(compiled, rotate(x, rotation), atol=1e-6)
+
+
+def test_compiled_layers_multiply_no_complex_numbers():
+    operations: list[set[str]] = []
+
+    def collect(graph: torch.fx.GraphModule, _: object) -> object:
+        operations.append({str(node.target) for node in graph.graph.nodes if node.op == "call_function"})
+        return make_boxed_func(graph.forward)
+
+    model = small_model()
+    compile_layers(model, aot_autograd(fw_compiler=collect, inference_compiler=collect))
+    play(Rollout(model), [START])
+    torch._dynamo.reset()
+    assert len(operations) == 2  # to denoise and to commit
+    for each in operations:
+        assert {"aten.mul.Tensor", "aten.sub.Tensor", "aten.stack.default"} <= each
+        assert not [name for name in each if "complex" in name]
 
 
 def test_frequencies_that_complete_a_period_in_training_are_not_interpolated():

@@ -1,5 +1,6 @@
 """The network alone: its parts, and the official parameter names."""
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from infrope_env.config import WAN_1_3B, WAN_14B
 from infrope_env.dynamics.cache import CacheShape, ContextBuffers, KeyValueCache
@@ -105,6 +107,35 @@ def test_a_modulated_norm_is_normalised_then_scaled_then_shifted(rows):
     mean, variance = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, correction=0)
     expected = (x - mean) / (variance + 1e-6).sqrt() * scale + shift
     assert torch.allclose(modulated_norm(x, shift, scale), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_one_row_of_modulation_is_normalised_scaled_and_shifted_by_one_kernel():
+    x, (shift, scale) = torch.randn(2, 5, 48), torch.randn(2, 1, 1, 48)
+    with Operations() as operations:
+        modulated_norm(x, shift, scale)
+    assert operations.computed == ["aten.native_layer_norm.default"]
+
+
+class Operations(TorchDispatchMode):
+    """Collects the names of operations, without views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.computed: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if not func.is_view:
+            self.computed.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_pass_adds_no_modulation_to_its_timestep(model):
+    model, text = copy.deepcopy(model), model.project_text(prompt(0))
+    time = model.modulate(torch.tensor([625.0]))
+    before = model(_latents(), time, text, _first_block()[1])
+    for module in (*model.blocks, model.head):
+        module.modulation.fill_(torch.nan)
+    assert torch.equal(model(_latents(), time, text, _first_block()[1]), before)
 
 
 def test_a_modulation_is_that_of_the_timestep_plus_the_layer_s_with_one_added_to_scales(model):
