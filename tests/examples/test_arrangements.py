@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from examples.pocket_world.train.generator import EMBEDDING, PocketGenerator, load_average
 
 from examples.pocket_world.world.arrangement import ARRANGEMENTS, LIGHTS, Arrangement
-from examples.pocket_world.world.captions import MOST_WORDS, VOCABULARY, caption
+from examples.pocket_world.world.captions import ARRANGEMENT_WORDS, MOST_WORDS, VOCABULARY, caption
 from examples.pocket_world.world.play import PlayedBlock, play_clip, play_endlessly
 from examples.pocket_world.world.scenes import COLUMNS, NEAR_PERIOD, TILE, WIDTH
 from examples.pocket_world.world.state import SCENES, WorldState, advance, render_block, spawn
 from infrope_env.control.actions import Transition
 
+POCKET = Path(__file__).parents[2] / "infrope_env/assets/pocket"
 ALL = [Arrangement.numbered(number) for number in range(ARRANGEMENTS)]
 
 
@@ -22,7 +27,7 @@ def test_there_are_32_and_each_has_words_of_its_own() -> None:
     assert len(set(ALL)) == len({each.words for each in ALL}) == ARRANGEMENTS == 32
     assert Arrangement("red", south=True, rain=True).words == "in red light facing south after rain"
     assert Arrangement().words == ""
-    assert {word for each in ALL for word in each.words.split()} <= set(VOCABULARY)
+    assert {word for each in ALL for word in each.words.split()} == set(ARRANGEMENT_WORDS)
     with pytest.raises(ValueError, match="expected light to be one of clear, red, blue, grey, got 'green'"):
         Arrangement("green")
 
@@ -77,7 +82,8 @@ def test_view_season_and_weather_select_one_landmark_each_and_light_the_other_tw
 
 
 def played(seed: int, blocks: int) -> list[PlayedBlock]:
-    return [block for block, _ in itertools.islice(play_endlessly(np.random.default_rng(seed)), blocks)]
+    play = play_endlessly(np.random.default_rng(seed), arrangements=True)
+    return [block for block, _ in itertools.islice(play, blocks)]
 
 
 def test_captions_name_the_arrangement_and_without_words_what_is_visible_stays() -> None:
@@ -110,7 +116,27 @@ def test_a_cut_keeps_the_arrangement_unless_it_is_given_another() -> None:
 
 
 def test_a_clip_is_captioned_as_play_is() -> None:
-    blocks = [block for seed in range(12) for block in play_clip(np.random.default_rng(seed), 5).blocks]
+    blocks = [
+        block for seed in range(12) for block in play_clip(np.random.default_rng(seed), 5, arrangements=True).blocks
+    ]
     named = [block for block in blocks if block.state.arrangement.words]
     assert len(named) > 30
     assert sum(block.caption.endswith(block.state.arrangement.words) for block in named) > 0.7 * len(named)
+
+
+def test_without_the_option_play_has_one_arrangement_and_no_words_for_it() -> None:
+    blocks = [block for seed in range(6) for block in play_clip(np.random.default_rng(seed), 5).blocks]
+    blocks += [block for block, _ in itertools.islice(play_endlessly(np.random.default_rng(0)), 40)]
+    assert {block.state.arrangement for block in blocks} == {Arrangement()}
+    assert not any("light" in block.caption.split() for block in blocks)
+
+
+def test_a_generator_of_a_world_folder_learns_new_words_beside_its_own() -> None:
+    torch.manual_seed(0)
+    known = load_average(POCKET)
+    more = load_average(POCKET, arrangements=True)
+    plain, wider = PocketGenerator.from_weights(known), PocketGenerator.from_weights(more)
+    assert set(wider.text.known_words) - set(plain.text.known_words) == set(ARRANGEMENT_WORDS) - set(VOCABULARY)
+    text = [caption("fox", "snow", "jump")]
+    assert torch.equal(plain.text(text), wider.text(text))
+    assert {name for name in known if not torch.equal(known[name], more[name])} == {f"text.{EMBEDDING}"}

@@ -38,6 +38,7 @@ class Options:
         seed: Seed of the clips.
         single_prompt: Render clips in which motion and scene never change. A model trained on them is the control that
             shows what training on changes contributes.
+        arrangements: Draw arrangements of the world and name them in the captions.
     """
 
     codec: Path = Path("runs/codec")
@@ -46,6 +47,7 @@ class Options:
     clips_per_shard: int = 64
     seed: int = 1
     single_prompt: bool = False
+    arrangements: bool = False
 
 
 WALK_WEIGHT = FIRST_BLOCK_WEIGHT = 3.5
@@ -99,7 +101,8 @@ def main(options: Options) -> None:
         path = options.folder / f"clips_{shard:03d}.safetensors"
         if not path.exists():
             rng = np.random.default_rng([options.seed, shard])
-            clips = [play_clip(rng, single_prompt=options.single_prompt) for _ in range(options.clips_per_shard)]
+            kind = {"single_prompt": options.single_prompt, "arrangements": options.arrangements}
+            clips = [play_clip(rng, **kind) for _ in range(options.clips_per_shard)]
             write_shard(path, codec, clips)
             print(f"shard {shard + 1} of {options.shards}", flush=True)
 

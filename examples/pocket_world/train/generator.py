@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from examples.pocket_world.train.run import Muon, average_gradients
-from examples.pocket_world.world.captions import VOCABULARY
+from examples.pocket_world.world.captions import ARRANGEMENT_WORDS, VOCABULARY
 from infrope_env.config import ModelConfig
 from infrope_env.dynamics.transformer import CausalWanTransformer, TextKV
 from infrope_env.models.options import LoadOptions
@@ -54,12 +54,18 @@ def generator_config(width: int) -> ModelConfig:
 
 
 class PocketGenerator(nn.Module):
-    """Generator and text encoder, trained together; `width` is the generator's, see `generator_config`."""
+    """Generator and text encoder, trained together.
 
-    def __init__(self, width: int = POCKET_MODEL.dim) -> None:
+    Args:
+        width: Width of the generator, see `generator_config`.
+        arrangements: Whether the vocabulary has the words of arrangements.
+    """
+
+    def __init__(self, width: int = POCKET_MODEL.dim, arrangements: bool = False) -> None:
         super().__init__()
         self.transformer = CausalWanTransformer(generator_config(width))
-        self.text = PocketTextEncoder.from_words(VOCABULARY, POCKET_TEXT)
+        words = (*VOCABULARY, *ARRANGEMENT_WORDS) if arrangements else VOCABULARY
+        self.text = PocketTextEncoder.from_words(words, POCKET_TEXT)
         for module in self.transformer.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -68,8 +74,11 @@ class PocketGenerator(nn.Module):
 
     @classmethod
     def from_weights(cls, weights: dict[str, Tensor]) -> PocketGenerator:
-        """Make a generator as wide as its weights, and load them."""
-        model = cls(weights["transformer.head.modulation"].shape[-1])
+        """Make a generator with the width and the vocabulary of its weights, and load them."""
+        width = weights["transformer.head.modulation"].shape[-1]
+        model = cls(width)
+        if len(weights[f"text.{EMBEDDING}"]) != model.text.tokenizer.get_vocab_size():
+            model = cls(width, arrangements=True)
         model.load_state_dict(weights)
         return model
 
@@ -152,22 +161,25 @@ def update_average(average: nn.Module, model: nn.Module, iteration: int) -> None
         averaged.lerp_(current, 1 - decay)
 
 
-def load_average(folder: Path) -> dict[str, Tensor]:
-    """Load the averaged weights of a run folder, or the weights of generator and text encoder of a world folder."""
+def load_average(folder: Path, arrangements: bool = False) -> dict[str, Tensor]:
+    """Load the averaged weights of a run folder, or the weights of generator and text encoder of a world folder.
+
+    `arrangements` adds the words of arrangements to the vocabulary of a world folder.
+    """
     if (folder / CARD).exists():
-        return world_weights(folder)
+        return world_weights(folder, arrangements)
     return torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")["average"]
 
 
-def world_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the weights of a world folder's generator and text encoder.
+def world_weights(folder: Path, arrangements: bool) -> dict[str, Tensor]:
+    """Return the weights of a world folder's generator and text encoder, for the vocabulary of a `PocketGenerator`.
 
-    The rows of the word embedding follow `VOCABULARY`; words that the world does not know have random ones.
+    Words that the world does not know have random rows in the word embedding.
     """
     world = load_world(folder, LoadOptions(device="cpu", dtype="float32"))
     encoder = world.text_encoder
     assert isinstance(encoder, PocketTextEncoder)
-    model = PocketGenerator(world.transformer.config.dim)
+    model = PocketGenerator(world.transformer.config.dim, arrangements)
     rows, known = model.text.tokenizer.get_vocab(), encoder.tokenizer.get_vocab()
     weights = {f"transformer.{name}": weight.clone() for name, weight in world.transformer.state_dict().items()}
     weights |= {f"text.{name}": weight.clone() for name, weight in encoder.state_dict().items()}

@@ -44,6 +44,7 @@ class Options:
         shards: Number of shards.
         steps: Blocks of every row in a shard.
         rows: Rollouts that are made together.
+        arrangements: Whether the prompts name arrangements of the world.
         seed: Seed of actions and noise.
         device: Device of the generator; None means the GPU if there is one.
     """
@@ -53,6 +54,7 @@ class Options:
     shards: int = 12
     steps: int = 48
     rows: int = 8
+    arrangements: bool = False
     seed: int = 3
     device: str | None = None
 
@@ -66,7 +68,7 @@ def main(options: Options) -> None:
         path = options.folder / f"rollouts_{shard:03d}.safetensors"
         if not path.exists():
             seed = [options.seed, shard]
-            rows = RecordedRows(world, options.rows, np.random.default_rng(seed))
+            rows = RecordedRows(world, options.rows, np.random.default_rng(seed), options.arrangements)
             tensors = rows.record(options.steps)
             write_atomically(path, lambda part, tensors=tensors: save_file(tensors, part))  # type: ignore[misc]
             print(f"shard {shard + 1} of {options.shards}", flush=True)
@@ -75,8 +77,8 @@ def main(options: Options) -> None:
 class RecordedRows:
     """Rollouts in random play that are made together; each begins anew after some blocks."""
 
-    def __init__(self, world: WorldModel, rows: int, rng: np.random.Generator) -> None:
-        self._rng, self._prompts = rng, world.make_prompt_cache()
+    def __init__(self, world: WorldModel, rows: int, rng: np.random.Generator, arrangements: bool = False) -> None:
+        self._rng, self._prompts, self._arrangements = rng, world.make_prompt_cache(), arrangements
         rollouts = [Rollout(world.transformer, world.window, world.sampler) for _ in range(rows)]
         self._batch = RolloutBatch(rollouts)
         self._plays: list[Iterator[tuple[PlayedBlock, np.ndarray]]] = [iter(()) for _ in rollouts]
@@ -108,7 +110,7 @@ class RecordedRows:
         """Return a row's next block and its frames; a row whose rollout is over begins another one."""
         played = next(self._plays[row], None)
         if played is None:
-            play = play_endlessly(np.random.default_rng(self._rng.integers(2**62)))
+            play = play_endlessly(np.random.default_rng(self._rng.integers(2**62)), arrangements=self._arrangements)
             length = int(self._rng.integers(LEAST_BLOCKS, MOST_BLOCKS))
             self._plays[row] = (block for _, block in zip(range(length), play, strict=False))
             self._batch.rollouts[row].reset(seed=int(self._rng.integers(2**31)))

@@ -147,11 +147,11 @@ class Target:
     weight: float
 
 
-def targets(encoder: PatchEncoder, rng: np.random.Generator) -> Iterator[Target]:
+def targets(encoder: PatchEncoder, rng: np.random.Generator, arrangements: bool = False) -> Iterator[Target]:
     """Yield the blocks of one rollout after another, without end; each rollout begins with START."""
     while True:
         change_rate, blocks = float(rng.choice(CHANGE_RATES)), int(rng.geometric(1 / MEAN_ROLLOUT_BLOCKS))
-        for block, frames in islice(play_endlessly(rng, change_rate), blocks):
+        for block, frames in islice(play_endlessly(rng, change_rate, arrangements), blocks):
             video = as_video(torch.from_numpy(frames))
             with torch.no_grad():
                 latents = encoder.encode_whole(video)

@@ -49,6 +49,7 @@ class Options:
         teacher_forcing_batch: Clips per iteration and process in the teacher-forcing loss.
         scheduled_sampling_probability: Probability of committing the rendered block instead of the generated one. It
             corrects rollouts whose position in the scenery is wrong.
+        arrangements: Whether clips and rollouts have captions that name arrangements.
         lr: Peak learning rate.
         seed: Seed of rollouts, clips and noise.
         device: Device to train on; None means the GPU if there is one.
@@ -64,6 +65,7 @@ class Options:
     blocks: int = 7
     teacher_forcing_batch: int = 1
     scheduled_sampling_probability: float = 0.2
+    arrangements: bool = False
     lr: float = 1.2e-3
     seed: int = 1
     device: str | None = None
@@ -74,15 +76,16 @@ def main(options: Options) -> None:
     start_processes()
     torch.manual_seed(options.seed)
     device = training_device(options.device)
-    model = PocketGenerator.from_weights(load_average(options.teacher)).to(device)
-    average = PocketGenerator.from_weights(load_average(options.teacher)).to(device).requires_grad_(False)
+    weights = load_average(options.teacher, options.arrangements)
+    model = PocketGenerator.from_weights(weights).to(device)
+    average = PocketGenerator.from_weights(weights).to(device).requires_grad_(False)
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
     clips = load_clips(options.clips)
     encoder = load_codec(options.codec).encoder
     forcing = TeacherForcing.on(device, LossWeights.of(encoder.variances, device))
     rollouts = [
-        StudentRollout(model, forcing, encoder, [options.seed, run.iteration, rank(), number])
+        StudentRollout(model, forcing, encoder, [options.seed, run.iteration, rank(), number], options.arrangements)
         for number in range(options.batch)
     ]
     for iteration in run:
@@ -105,11 +108,18 @@ def main(options: Options) -> None:
 class StudentRollout:
     """A self-rollout with its targets; it continues from one iteration to the next."""
 
-    def __init__(self, model: PocketGenerator, forcing: TeacherForcing, encoder: PatchEncoder, seed: list[int]) -> None:
+    def __init__(
+        self,
+        model: PocketGenerator,
+        forcing: TeacherForcing,
+        encoder: PatchEncoder,
+        seed: list[int],
+        arrangements: bool = False,
+    ) -> None:
         self._rng, self._forcing = np.random.default_rng(seed), forcing
         generator = torch.Generator(forcing.device).manual_seed(int(self._rng.integers(2**62)))
         self._rollout = SelfRollout(model, forcing.planner, generator)
-        self._targets = targets(encoder, self._rng)
+        self._targets = targets(encoder, self._rng, arrangements)
 
     def backward_block(self, scale: float, scheduled_sampling_probability: float) -> float:
         """Generate the next block, back-propagate its loss, and commit the generated or the rendered block.

@@ -54,6 +54,7 @@ class Options:
         batch: Clips per iteration and process.
         lr: Peak learning rate.
         width: Channels of the generator, a multiple of 64.
+        arrangements: Whether the clips have captions that name arrangements.
         at_steps: Share of the noise levels below 1 that equal the sampler's own; the rest covers all levels.
         seed: Seed of initial weights, clips and noise.
         device: Device to train on; None means the GPU if there is one.
@@ -68,6 +69,7 @@ class Options:
     batch: int = 2
     lr: float = 2e-3
     width: int = POCKET_MODEL.dim
+    arrangements: bool = False
     at_steps: float = 0.85
     seed: int = 0
     device: str | None = None
@@ -78,10 +80,12 @@ def main(options: Options) -> None:
     start_processes()
     torch.manual_seed(options.seed)
     device = training_device(options.device)
-    model = PocketGenerator(options.width).to(device)
-    average = PocketGenerator(options.width).to(device).requires_grad_(False)
+    model = PocketGenerator(options.width, options.arrangements).to(device)
+    average = PocketGenerator(options.width, options.arrangements).to(device).requires_grad_(False)
     if options.initial is not None:
-        model.load_state_dict(widen(load_average(options.initial), model.state_dict(), POCKET_MODEL.head_dim))
+        model.load_state_dict(
+            widen(load_average(options.initial, options.arrangements), model.state_dict(), POCKET_MODEL.head_dim)
+        )
     average.load_state_dict(model.state_dict())
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)

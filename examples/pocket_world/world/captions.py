@@ -215,7 +215,6 @@ def _motion_phrases(motion: str) -> tuple[str, ...]:
 def _all_phrases() -> Iterator[str]:
     """Yield every phrase that a caption can contain."""
     yield "a an the in"
-    yield from (Arrangement.numbered(number).words for number in range(ARRANGEMENTS))
     yield from (*SUBJECT_TEXTS.values(), *MOTION_TEXTS.values(), *SCENE_TEXTS.values(), *SIZES)
     for slots in (COLOURS, NOUNS, MOTIONS, PLACES, CROSSINGS):
         yield from chain.from_iterable(slots.values())
@@ -223,4 +222,8 @@ def _all_phrases() -> Iterator[str]:
 
 
 VOCABULARY: tuple[str, ...] = tuple(sorted({word for phrase in _all_phrases() for word in phrase.split()}))
-"""All words of all captions, sorted; without the comma."""
+"""All words of all captions that name no arrangement, sorted; without the comma."""
+ARRANGEMENT_WORDS = tuple(
+    sorted({word for number in range(ARRANGEMENTS) for word in Arrangement.numbered(number).words.split()})
+)
+"""All words by which captions name arrangements."""

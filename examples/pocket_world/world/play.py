@@ -62,7 +62,11 @@ class Clip:
 
 
 def play_clip(
-    rng: np.random.Generator, num_blocks: int = 7, skip_chance: float = 0.5, single_prompt: bool = False
+    rng: np.random.Generator,
+    num_blocks: int = 7,
+    skip_chance: float = 0.5,
+    single_prompt: bool = False,
+    arrangements: bool = False,
 ) -> Clip:
     """Play a random clip without held-out combinations.
 
@@ -71,33 +75,37 @@ def play_clip(
         num_blocks: Length of the clip.
         skip_chance: Probability that a time skip follows block 0, so that block 1 may be anywhere along the walk.
         single_prompt: Keep motion and scene for the whole clip.
+        arrangements: Draw arrangements of the world and name them in captions; else there is one, without words.
     """
     while True:
-        clip = _play_episode(rng, num_blocks, skip_chance, single_prompt)
+        clip = _play_episode(rng, num_blocks, skip_chance, single_prompt, arrangements)
         if not any(is_held_out(block.state) for block in clip.blocks):
             return clip
 
 
-def play_endlessly(rng: np.random.Generator, change_rate: float = 1.0) -> Iterator[tuple[PlayedBlock, np.ndarray]]:
+def play_endlessly(
+    rng: np.random.Generator, change_rate: float = 1.0, arrangements: bool = False
+) -> Iterator[tuple[PlayedBlock, np.ndarray]]:
     """Play without end from scroll 0, without held-out combinations.
 
     Args:
         rng: Random generator of all choices.
         change_rate: Rate of switches and cuts relative to clips.
+        arrangements: As in `play_clip`.
 
     Yields:
         A block and its 12 frames, t H W 3 uint8; those of the first block begin with `FIRST_LATENT_PADDING` copies.
     """
     while True:
         world = World()
-        frames = _start(world, rng)
+        frames = _start(world, rng, arrangements)
         if not is_held_out(world.state):
             break
     blocks = [_captioned(rng, world.state, Transition.START)]
     yield blocks[-1], _padded(frames)
     while True:
         before = world.state
-        frames = _play_block(world, rng, blocks, change_rate)
+        frames = _play_block(world, rng, blocks, change_rate, arrangements)
         if is_held_out(world.state):
             world.state = before
             blocks.pop()
@@ -111,9 +119,11 @@ def is_held_out(state: WorldState) -> bool:
     return (state.subject, state.scene, state.motion) in HELD_OUT_COMBINATIONS
 
 
-def _play_episode(rng: np.random.Generator, num_blocks: int, skip_chance: float, single_prompt: bool) -> Clip:
+def _play_episode(
+    rng: np.random.Generator, num_blocks: int, skip_chance: float, single_prompt: bool, arrangements: bool
+) -> Clip:
     world = World()
-    frames = [_start(world, rng)]
+    frames = [_start(world, rng, arrangements)]
     blocks = [_captioned(rng, world.state, Transition.START)]
     time_skip = bool(rng.random() < skip_chance)
     if time_skip:
@@ -121,14 +131,14 @@ def _play_episode(rng: np.random.Generator, num_blocks: int, skip_chance: float,
         same_caption = PlayedBlock(blocks[0].caption, world.state, Transition.CONTINUE)
         blocks.append(same_caption if single_prompt else _captioned(rng, world.state, Transition.CONTINUE))
     while len(blocks) < num_blocks:
-        frames.append(_play_block(world, rng, blocks, change_rate=0.0 if single_prompt else 1.0))
+        frames.append(_play_block(world, rng, blocks, 0.0 if single_prompt else 1.0, arrangements))
     return Clip(np.concatenate([_padded(frames[0]), *frames[1:]]), tuple(blocks), time_skip)
 
 
-def _start(world: World, rng: np.random.Generator) -> np.ndarray:
-    """Begin a rollout with random names in a random arrangement, and render its first block."""
+def _start(world: World, rng: np.random.Generator, arrangements: bool) -> np.ndarray:
+    """Begin a rollout with random names, and render its first block."""
     names = _pick(rng, SUBJECTS), _pick(rng, SCENES), _pick(rng, DRAWN_MOTIONS)
-    return world.reset(*names, arrangement=_draw_arrangement(rng))
+    return world.reset(*names, arrangement=_draw_arrangement(rng) if arrangements else DEFAULT_ARRANGEMENT)
 
 
 def _draw_arrangement(rng: np.random.Generator) -> Arrangement:
@@ -140,21 +150,24 @@ def _padded(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([np.repeat(frames[:1], FIRST_LATENT_PADDING, axis=0), frames])
 
 
-def _play_block(world: World, rng: np.random.Generator, blocks: list[PlayedBlock], change_rate: float) -> np.ndarray:
+def _play_block(
+    world: World, rng: np.random.Generator, blocks: list[PlayedBlock], change_rate: float, arrangements: bool
+) -> np.ndarray:
     """Render the next block and append it: a cut, a switch, or a continuation, which keeps the caption unchanged."""
     draw = rng.random()
     if draw < change_rate * CUT_CHANCE:
-        changed = _draw_arrangement(rng) if rng.random() < NEW_ARRANGEMENT_CHANCE else None
+        changed = _draw_arrangement(rng) if arrangements and rng.random() < NEW_ARRANGEMENT_CHANCE else None
         frames = world.step(scene=_pick(rng, SCENES), arrangement=changed)
         blocks.append(_captioned(rng, world.state, Transition.CUT))
     elif draw < change_rate * (CUT_CHANCE + SWITCH_CHANCE):
         others = [motion for motion in DRAWN_MOTIONS if motion != world.state.motion]
-        if rng.random() < NEW_ARRANGEMENT_CHANCE:
-            frames = world.step(motion=_pick(rng, others), arrangement=Arrangement.drawn(rng))
-            blocks.append(_captioned(rng, world.state, Transition.SWITCH))
-        else:
-            frames = world.step(motion=_pick(rng, others))
-            blocks.append(_captioned(rng, world.state, Transition.SWITCH, wordless=rng.random() < WORDLESS_CHANCE))
+        motion, changed, wordless = _pick(rng, others), None, False
+        if arrangements and rng.random() < NEW_ARRANGEMENT_CHANCE:
+            changed = Arrangement.drawn(rng)
+        elif arrangements:
+            wordless = rng.random() < WORDLESS_CHANCE
+        frames = world.step(motion=motion, arrangement=changed)
+        blocks.append(_captioned(rng, world.state, Transition.SWITCH, wordless))
     else:
         frames = world.step()
         blocks.append(PlayedBlock(blocks[-1].caption, world.state, Transition.CONTINUE))
