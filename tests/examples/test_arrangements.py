@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from examples.pocket_world.train.generator import EMBEDDING, PocketGenerator, load_average
-
 from examples.pocket_world.world.arrangement import ARRANGEMENTS, LIGHTS, Arrangement
 from examples.pocket_world.world.captions import ARRANGEMENT_WORDS, MOST_WORDS, VOCABULARY, caption
 from examples.pocket_world.world.play import PlayedBlock, play_clip, play_endlessly
