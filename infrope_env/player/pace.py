@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 MARGIN_S, HISTORY = 0.015, 8  # chosen by simulation of idle, noisy and suddenly loaded machines
 
+MOST_PEAK = 1.5
+"""Longest block that is expected to come again, relative to the time that blocks hardly exceed."""
+
 
 class Pace:
     """Statistics of recent block times, and the timing that follows from them.
@@ -17,12 +20,15 @@ class Pace:
     Attributes:
         fps: Pixel frames per second at most.
         margin_s: Seconds by which a block should be ready before it is due.
+        peak_decay: Factor per block by which the excess of the longest block is forgotten; 0 remembers none. A
+            remembered one is expected to come again: blocks are begun earlier, and fewer are late on a machine whose
+            block times vary.
     """
 
-    def __init__(self, fps: float, margin_s: float = MARGIN_S, history: int = HISTORY) -> None:
+    def __init__(self, fps: float, margin_s: float = MARGIN_S, history: int = HISTORY, peak_decay: float = 0.0) -> None:
         """Start without measurements; keep those of the newest `history` blocks."""
-        self.fps = fps
-        self.margin_s = margin_s
+        self.fps, self.margin_s, self.peak_decay = fps, margin_s, peak_decay
+        self._peak_s = 0.0
         self._recent_s: deque[float] = deque(maxlen=history)
         self._recent_commits_s: deque[float] = deque(maxlen=history)
         self._first_s: float | None = None
@@ -39,6 +45,9 @@ class Pace:
             self._first_s = duration_s
         else:
             self._recent_s.append(duration_s)
+            if self.peak_decay:
+                faded_s = self.expected_s + (self._peak_s - self.expected_s) * self.peak_decay
+                self._peak_s = min(max(duration_s, faded_s), MOST_PEAK * self.expected_s)
 
     def add_commit(self, duration_s: float) -> None:
         """Add the time that a block's commit pass took after its frames were ready, in seconds."""
@@ -51,13 +60,14 @@ class Pace:
 
     @property
     def period_s(self) -> float:
-        """Seconds from the start of one block to the earliest start of the next: lead and commit pass."""
-        return self.lead_s + (_second_longest(self._recent_commits_s) if self._recent_commits_s else 0.0)
+        """Seconds from the start of one block to the earliest start of the next: block, margin and commit pass."""
+        commit_s = _second_longest(self._recent_commits_s) if self._recent_commits_s else 0.0
+        return self.expected_s + self.margin_s + commit_s
 
     @property
     def lead_s(self) -> float:
         """Seconds before a block is due at which its generation begins."""
-        return self.expected_s + self.margin_s
+        return max(self.expected_s, self._peak_s) + self.margin_s
 
     def frame_s(self, num_frames: int) -> float:
         """Return the seconds to show each pixel frame of a block: 1 / fps, or more if the next block needs longer."""

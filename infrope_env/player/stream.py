@@ -21,7 +21,7 @@ from infrope_env.control.frames import Frames, valid_frames
 from infrope_env.control.playable import playable
 from infrope_env.player.history import History, PlayedBlock
 from infrope_env.player.inspection import Inspection, inspect_newest, measure_attention
-from infrope_env.player.pace import MARGIN_S, Pace
+from infrope_env.player.pace import Pace
 from infrope_env.player.playback import BlockFrames, Info, Playback, ShownFrame
 from infrope_env.text.turns import interrupt
 
@@ -54,7 +54,7 @@ class Stream:
         blocks: int | None = None,
         written: int | None = None,
         fps: float | None = None,
-        margin_s: float = MARGIN_S,
+        pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_replaced: Callable[[], None] = lambda: None,
         on_block: Callable[[BlockFrames], None] = lambda block: None,
@@ -69,13 +69,13 @@ class Stream:
                 `blocks`, the stream ends with the last of them in the world on show: the player's reset begins it
                 again, and a restored state goes on with the rest. None without a script.
             fps: Pixel frames per second where the model is fast enough; by default the environment's.
-            margin_s: Seconds by which a block should be ready before it is due.
+            pace: Timing of blocks and frames, without measurements; by default that of a window at `fps`.
             clock: Returns seconds.
             on_replaced: Called by the worker when a reset or a restore by the player has replaced the blocks that are
                 not on show yet, before the next action is chosen.
             on_block: Called by the worker with every block as soon as it is made, or restored by the player.
         """
-        self.pace = Pace(fps or env.metadata["render_fps"], margin_s)
+        self.pace = pace or Pace(fps or env.metadata["render_fps"])
         self.paused = self.generating = False
         self._env, self._playable = env, playable(env)
         self._controller = controller

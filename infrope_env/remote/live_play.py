@@ -19,6 +19,7 @@ from infrope_env.control.actions import ActionSet
 from infrope_env.control.frames import Frames
 from infrope_env.control.keyboard import KeyboardController
 from infrope_env.control.playable import playable
+from infrope_env.player.pace import Pace
 from infrope_env.player.playback import BlockFrames
 from infrope_env.player.stream import Stream, StreamError
 from infrope_env.remote.attention_demand import AttentionDemand
@@ -44,6 +45,8 @@ from infrope_env.remote.outbox import Outbox
 
 MARGIN_S = 0.03
 """Seconds by which a block should be ready: twice a window's, because a late block enlarges every client's buffer."""
+PEAK_DECAY = 0.98
+"""For the same reason a server expects a long block to come again, half as long for half a minute."""
 CHECK_S = 1.0  # longest time after which a failure of the worker is noticed
 MOST_PRESSES = 256  # presses that wait for their answer
 
@@ -108,7 +111,7 @@ class LivePlay:
         self._stream = Stream(
             env,
             self._keyboard,
-            margin_s=MARGIN_S,
+            pace=Pace(env.metadata["render_fps"], MARGIN_S, peak_decay=PEAK_DECAY),
             on_replaced=self._keyboard.forget_unshown,
             on_block=self._block_from_worker,
         )

@@ -96,6 +96,33 @@ def test_the_lead_follows_the_load_of_the_machine_within_seconds() -> None:
     assert leads[30 + 8] == pytest.approx(0.5 + pace.margin_s)
 
 
+def late_blocks(peak_decay: float, seed: int = 0, count: int = 2000) -> tuple[int, float]:
+    """Return how many blocks of a machine with varying block times are late, and the mean lead in seconds."""
+    times = 0.3 + np.random.default_rng(seed).gamma(2.0, 0.02, count)
+    pace, late, leads = Pace(fps=16, margin_s=0.03, peak_decay=peak_decay), 0, []
+    for made_s in times:
+        leads.append(pace.lead_s)
+        late += made_s > pace.lead_s + 0.025
+        pace.add(float(made_s))
+    return late, float(np.mean(leads[20:]))
+
+
+def test_a_remembered_peak_leaves_a_third_of_the_late_blocks_for_60_ms_of_lead() -> None:
+    (late, lead_s), (late_then, lead_then_s) = late_blocks(0.0), late_blocks(0.98)
+    assert late > 20 and late_then < late / 3
+    assert 0 < lead_then_s - lead_s < 0.06
+
+
+def test_a_remembered_peak_fades_and_never_slows_the_frames() -> None:
+    pace = Pace(fps=16, peak_decay=0.98)
+    for made_s in [0.5] * 10 + [5.0]:
+        pace.add(made_s)
+    assert pace.lead_s == pytest.approx(0.75 + pace.margin_s) and pace.frame_s(12) == FRAME_S
+    for _ in range(400):
+        pace.add(0.5)
+    assert pace.lead_s == pytest.approx(0.5 + pace.margin_s, abs=0.005)
+
+
 def test_a_late_block_prolongs_the_last_picture_and_the_next_blocks_are_on_time() -> None:
     times = iter([0.5] * 30 + [2.0] + [0.5] * 40)
     simulation = Simulation(times).run(40)
