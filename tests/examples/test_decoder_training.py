@@ -11,7 +11,7 @@ from examples.pocket_world.evaluate.truth import TruthErrors, body_mask
 from examples.pocket_world.train import decoder as decoder_stage
 from examples.pocket_world.train import export as export_stage
 from examples.pocket_world.train import rollouts as rollouts_stage
-from examples.pocket_world.train.codec import CODEC_FILE, load_codec
+from examples.pocket_world.train.codec import CODEC_FILE, load_codec, load_encoder
 from examples.pocket_world.train.decoder import decoder_losses, draw_batch, make_decoder
 from examples.pocket_world.train.rollouts import RecordedRollouts
 from examples.pocket_world.world.state import advance, render_block, spawn
@@ -119,3 +119,12 @@ def test_the_body_and_the_band_around_it_are_apart() -> None:
     errors = TruthErrors()
     errors.add(changed, state)
     assert errors.psnr("body") < 20 and errors.psnr("band") > 100
+
+
+def test_training_goes_on_from_the_encoder_and_the_decoder_of_a_world_folder() -> None:
+    encoder = load_encoder(WORLD)
+    world = load_world(WORLD, LoadOptions(device="cpu", dtype="float32"))
+    assert torch.equal(make_decoder(encoder, WORLD).pixels.weight, world.decoder.pixels.weight)
+    assert world.encoder is not None
+    video = torch.rand(1, 4, 3, 96, 160, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(encoder.encode_whole(video), world.encoder.encode_whole(video))

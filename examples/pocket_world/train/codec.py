@@ -97,13 +97,13 @@ def load_encoder(folder: Path) -> PatchEncoder:
     """Load the encoder of a run folder or a world folder.
 
     Raises:
-        ValueError: The world folder has no encoder.
+        ValueError: The world folder has no encoder of this kind.
     """
     if not (folder / CARD).exists():
         return load_codec(folder).encoder
     encoder = load_world(folder, LoadOptions(device="cpu", dtype="float32")).encoder
-    if encoder is None:
-        raise ValueError(f"{folder} has no encoder")
+    if not isinstance(encoder, PatchEncoder):
+        raise ValueError(f"{folder} has no encoder of patches")
     return encoder
 
 

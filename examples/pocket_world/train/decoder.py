@@ -113,7 +113,9 @@ def make_decoder(encoder: PatchEncoder, initial: Path | None = None) -> ConvDeco
     if initial is None:
         decoder.invert(encoder)
     elif (initial / CARD).exists():
-        decoder.load_state_dict(load_world(initial, LoadOptions(device="cpu", dtype="float32")).decoder.state_dict())
+        initialised = load_world(initial, LoadOptions(device="cpu", dtype="float32")).decoder
+        assert isinstance(initialised, ConvDecoder)
+        decoder.load_state_dict(initialised.state_dict())
     else:
         decoder.load_state_dict(load_average(initial))
     return decoder
