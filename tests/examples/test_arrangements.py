@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from examples.pocket_world.train.generator import EMBEDDING, PocketGenerator, load_average
-from examples.pocket_world.world.arrangement import ARRANGEMENTS, LIGHTS, Arrangement
+from examples.pocket_world.world.arrangement import ARRANGEMENTS, LIGHTS, OWN_LIGHT, Arrangement
 from examples.pocket_world.world.captions import ARRANGEMENT_WORDS, MOST_WORDS, VOCABULARY, caption
 from examples.pocket_world.world.play import PlayedBlock, play_clip, play_endlessly
-from examples.pocket_world.world.scenes import COLUMNS, NEAR_PERIOD, TILE, WIDTH
+from examples.pocket_world.world.scenery import near_layer
+from examples.pocket_world.world.scenes import COLUMNS, HEIGHT, NEAR_PERIOD, TILE
 from examples.pocket_world.world.state import SCENES, WorldState, advance, render_block, spawn
 from infrope_env.control.actions import Transition
 
@@ -58,26 +59,31 @@ def test_without_words_a_scene_has_its_own_light_and_no_other_change(scene: str)
     assert {each.sky(scene) for each in ALL} == set(range(len(LIGHTS)))
 
 
-def changed_landmarks(scene: str, arrangement: Arrangement) -> set[int]:
-    """Return the places whose landmark is another one than without words, by the shapes against the backdrop."""
-    changed = set()
-    for place, column in enumerate(COLUMNS):
-        shapes = []
-        for each in (Arrangement(), arrangement):
-            state = WorldState("fox", scene, "stand", column - WIDTH // 4, 1, arrangement=each)
-            complete, bare = (render_block(state, [0], landmarks=shown)[0].astype(int) for shown in (True, False))
-            shapes.append((np.abs(complete - bare).sum(-1) > 60)[:, WIDTH // 4 - 20 : WIDTH // 4 + 20])
-        if (shapes[0] != shapes[1]).sum() > 60:
-            changed.add(place)
-    return changed
-
-
-@pytest.mark.parametrize("scene", ["beach", "snow"])
+@pytest.mark.parametrize("scene", SCENES)
 def test_view_season_and_weather_select_one_landmark_each_and_light_the_other_two(scene: str) -> None:
-    assert changed_landmarks(scene, Arrangement("clear", south=True)) == {0}
-    assert changed_landmarks(scene, Arrangement("clear", autumn=True)) == {1}
-    assert changed_landmarks(scene, Arrangement("clear", rain=True)) == {2}
-    assert [changed_landmarks(scene, Arrangement(light)) for light in LIGHTS] == [set(), {3}, {4}, {3, 4}]
+    def others(arrangement: Arrangement) -> set[int]:
+        return {place for place, other in enumerate(arrangement.landmarks(scene)) if other}
+
+    own = OWN_LIGHT[scene]
+    assert others(Arrangement(own, south=True)) == {0}
+    assert others(Arrangement(own, autumn=True)) == {1}
+    assert others(Arrangement(own, rain=True)) == {2}
+    lights = sorted(LIGHTS, key=lambda light: Arrangement(light).sky(scene))
+    assert [others(Arrangement(light)) for light in lights] == [set(), {3}, {4}, {3, 4}]
+
+
+@pytest.mark.parametrize("place", range(len(COLUMNS)))
+def test_a_landmark_that_is_selected_stands_at_its_place(place: int) -> None:
+    """Nothing but the landmark differs: the ground and what is behind it are the same."""
+    chosen = [False] * len(COLUMNS)
+    pictures = np.zeros((2, HEIGHT, NEAR_PERIOD, 3), np.uint16)
+    for other in (False, True):
+        chosen[place] = other
+        layer = near_layer("beach", False, tuple(chosen))
+        pictures[int(other), layer.top : layer.bottom] = layer.colour[:, :NEAR_PERIOD]
+    changed = (pictures[0] != pictures[1]).any(axis=(0, 2))
+    distance = np.abs((np.flatnonzero(changed) - COLUMNS[place] + NEAR_PERIOD // 2) % NEAR_PERIOD - NEAR_PERIOD // 2)
+    assert len(distance) > 10 and distance.max() <= 24
 
 
 def played(seed: int, blocks: int) -> list[PlayedBlock]:

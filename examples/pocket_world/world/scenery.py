@@ -119,7 +119,7 @@ def scenery(scene: str, arrangement: Arrangement = DEFAULT_ARRANGEMENT) -> Scene
         _sky(scene, arrangement.sky(scene), arrangement.south),
         _clouds(scene),
         _far(scene, arrangement.autumn, arrangement.south),
-        _near(scene, arrangement.rain, arrangement.landmarks(scene)),
+        near_layer(scene, arrangement.rain, arrangement.landmarks(scene)),
     )
 
 
@@ -151,7 +151,8 @@ def _far(scene: str, tinted: bool, mirrored: bool) -> Layer:
 
 
 @cache
-def _near(scene: str, tinted: bool, landmarks: tuple[bool, ...]) -> Layer:
+def near_layer(scene: str, tinted: bool, landmarks: tuple[bool, ...]) -> Layer:
+    """Paint ground and landmarks of a scene; `landmarks` says at each place whether the other one stands there."""
     recipe = RECIPES[scene]
     pixels = np.zeros((HEIGHT, NEAR_PERIOD, 4), np.uint8)
     for place, other in enumerate(landmarks):
