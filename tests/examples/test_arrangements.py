@@ -83,7 +83,7 @@ def test_a_landmark_that_is_selected_stands_at_its_place(place: int) -> None:
         pictures[int(other), layer.top : layer.bottom] = layer.colour[:, :NEAR_PERIOD]
     changed = (pictures[0] != pictures[1]).any(axis=(0, 2))
     distance = np.abs((np.flatnonzero(changed) - COLUMNS[place] + NEAR_PERIOD // 2) % NEAR_PERIOD - NEAR_PERIOD // 2)
-    assert len(distance) > 10 and distance.max() <= 24
+    assert len(distance) > 10 and distance.max() <= 32
 
 
 def played(seed: int, blocks: int) -> list[PlayedBlock]:
