@@ -32,7 +32,7 @@ from tests.page import (
 README = Page.read(ROOT / "README.md")
 BESIDE_CODE = [path for folder in ("infrope_env", "examples") for path in sorted((ROOT / folder).rglob("README.md"))]
 PAGES = {str(path.relative_to(ROOT)): Page.read(path) for path in (ROOT / "README.md", *BESIDE_CODE)}
-WORDS = {"README.md": 1700, "infrope_env/README.md": 1150}
+WORDS = {"README.md": 1700, "infrope_env/README.md": 1190}
 PIECES = {"README.md": 4}
 """Smallest number of pieces of code on a page that has more than one."""
 PRINTED = {"README.md": "switch to an orange fox walks to the right in a snowy field\n"}

