@@ -74,6 +74,7 @@ class HostedRollout:
         self._make_env, self._start, self._metrics, self._fps = make_env, start, metrics, fps
         self._problem: str | None = None
         self._loading = asyncio.Lock()
+        self._opened = asyncio.Event()  # set when the owner can play, or cannot at all
 
     async def load(self) -> Env:
         """Return the environment; it is made, in a thread, when there is none."""
@@ -84,9 +85,15 @@ class HostedRollout:
 
     async def open_for(self, session: Session) -> None:
         """Begin to play for a session, which has become the owner."""
-        env = await self.load()
-        if session is not self.owner:  # it has gone in the meantime
-            return
+        try:
+            env = await self.load()
+            if session is self.owner:  # it may have gone in the meantime
+                self._begin(env, session)
+        finally:
+            if session is self.owner:
+                self._opened.set()
+
+    def _begin(self, env: Env, session: Session) -> None:
         if session.role == "agent":
             self.play = AgentPlay(env, self.feed, self._metrics)
             return
@@ -101,6 +108,7 @@ class HostedRollout:
     async def free(self) -> None:
         """Stop to play; the place can be opened for another session."""
         play, self.play = self.play, None
+        self._opened.clear()
         if isinstance(play, AgentPlay):
             await asyncio.to_thread(play.close)
         elif play is not None:
@@ -151,6 +159,8 @@ class HostedRollout:
             if isinstance(command, Reset):
                 _require_texts(command.options)
             picture = await asyncio.to_thread(load_picture) if isinstance(command, Reset) else None
+            if self.owner is not None and self.owner.role == "agent":
+                await self._opened.wait()  # its first command may come before its play has begun
             if self.play is None:
                 raise ValueError("the rollout is not ready yet: wait for its first block")
             if isinstance(self.play, AgentPlay):

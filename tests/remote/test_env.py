@@ -1,5 +1,6 @@
 """The environment over the network is the one on the server: the same pixels, infos, states and errors."""
 
+import asyncio
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +20,9 @@ from infrope_env.models.resolve import load_model
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 from infrope_env.remote.client_errors import RemoteError
 from infrope_env.remote.env import RemoteEnv
+from infrope_env.remote.hosted_rollout import HostedRollout
 from infrope_env.remote.server import PlayServer
+from infrope_env.remote.session import Session
 from infrope_env.wrappers import FrameByFrame
 from tests.remote.served import TOKEN, serving
 from tests.tiny_world import TINY_DECODER
@@ -116,6 +119,19 @@ def test_errors_are_those_of_the_local_environment(remote: RemoteEnv, tmp_path: 
         remote.encode_prompts(["a red robot", "xyzzy"])
     remote.encode_prompts(["a red robot waves hello in a dark cave"])
     assert remote.step(WALK)[4]["block"] == 1
+
+
+def test_the_first_reset_waits_until_the_server_is_ready(server: PlayServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_for = HostedRollout.open_for
+
+    async def open_late(rollout: HostedRollout, session: Session) -> None:
+        await asyncio.sleep(0.5)
+        await open_for(rollout, session)
+
+    monkeypatch.setattr(HostedRollout, "open_for", open_late)
+    env = RemoteEnv(server.url)
+    assert env.reset(seed=1)[1]["block"] == 0
+    env.close()
 
 
 def test_it_passes_gymnasiums_checks(server: PlayServer) -> None:
