@@ -263,8 +263,7 @@ def test_a_phone_shows_it_between_picture_and_buttons_also_after_a_lost_connecti
         assert phone.page.evaluate("document.querySelector('#cells').scrollWidth") <= PHONE["width"]
         assert phone.page.locator("#inspect").bounding_box()["width"] >= 44  # type: ignore[index]
         network.cut()
-        phone.until("!infrope.mayPlay")
-        phone.until("infrope.mayPlay")
+        phone.until("infrope.welcome.resumed && infrope.mayPlay")
         before = phone.info["block"]
         phone.until("before => infrope.shown.block.info.block > before + 2", before)
         until_measured(phone)
