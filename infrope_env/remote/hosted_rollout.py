@@ -74,7 +74,7 @@ class HostedRollout:
         self._make_env, self._start, self._metrics, self._fps = make_env, start, metrics, fps
         self._problem: str | None = None
         self._loading = asyncio.Lock()
-        self._opened = asyncio.Event()  # set when the owner can play, or cannot at all
+        self._opened = asyncio.Event()  # set when the owner can play, or has gone; every owner has its own
 
     async def load(self) -> Env:
         """Return the environment; it is made, in a thread, when there is none."""
@@ -108,7 +108,8 @@ class HostedRollout:
     async def free(self) -> None:
         """Stop to play; the place can be opened for another session."""
         play, self.play = self.play, None
-        self._opened.clear()
+        self._opened.set()
+        self._opened = asyncio.Event()
         if isinstance(play, AgentPlay):
             await asyncio.to_thread(play.close)
         elif play is not None:
@@ -159,9 +160,10 @@ class HostedRollout:
             if isinstance(command, Reset):
                 _require_texts(command.options)
             picture = await asyncio.to_thread(load_picture) if isinstance(command, Reset) else None
-            if self.owner is not None and self.owner.role == "agent":
+            owner = self.owner
+            if owner is not None and owner.role == "agent":
                 await self._opened.wait()  # its first command may come before its play has begun
-            if self.play is None:
+            if self.play is None or self.owner is not owner:
                 raise ValueError("the rollout is not ready yet: wait for its first block")
             if isinstance(self.play, AgentPlay):
                 return self._agent_answer(command, await _outcome(self.play.command(command, picture)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import gymnasium
 import numpy as np
@@ -19,8 +20,10 @@ from infrope_env import env as env_module
 from infrope_env.models.resolve import load_model
 from infrope_env.pixels.taehv import TAEHV, TAEHVEncoder
 from infrope_env.remote.client_errors import RemoteError
+from infrope_env.remote.client_messages import Reset
 from infrope_env.remote.env import RemoteEnv
 from infrope_env.remote.hosted_rollout import HostedRollout
+from infrope_env.remote.metrics import Metrics
 from infrope_env.remote.server import PlayServer
 from infrope_env.remote.session import Session
 from infrope_env.wrappers import FrameByFrame
@@ -132,6 +135,22 @@ def test_the_first_reset_waits_until_the_server_is_ready(server: PlayServer, mon
     env = RemoteEnv(server.url)
     assert env.reset(seed=1)[1]["block"] == 0
     env.close()
+
+
+def test_a_command_that_waits_is_refused_when_its_agent_leaves() -> None:
+    """The next owner's play must not execute it."""
+
+    async def leave_early() -> str:
+        rollout = HostedRollout("a", Mock(), Mock(), Metrics(), 16)
+        rollout.owner = Mock(role="agent")
+        command = asyncio.create_task(rollout.execute(Reset(id=1), lambda: None))
+        await asyncio.sleep(0.05)
+        assert not command.done()
+        await rollout.free()
+        rollout.owner, rollout.play = Mock(role="agent"), Mock()
+        return (await asyncio.wait_for(command, 5))[0].error
+
+    assert asyncio.run(leave_early()) == "the rollout is not ready yet: wait for its first block"
 
 
 def test_it_passes_gymnasiums_checks(server: PlayServer) -> None:
