@@ -12,7 +12,7 @@ from infrope_env.remote.strips import decode_strip
 
 
 class RemoteInspector:
-    """What a client asked for, and the strip of the block that was on its way or on show then.
+    """The inspector's requests to the server, and a strip that came later than its block.
 
     Attributes:
         is_on: Whether the client asks for what blocks saw.

@@ -46,7 +46,7 @@ from infrope_env.remote.outbox import Outbox
 MARGIN_S = 0.03
 """Seconds by which a block should be ready: twice a window's, because a late block enlarges every client's buffer."""
 PEAK_DECAY = 0.98
-"""For the same reason a server expects a long block to come again, half as long for half a minute."""
+"""Factor per block by which a server forgets the excess of its longest block: half of it in 34 blocks, or 26 s."""
 CHECK_S = 1.0  # longest time after which a failure of the worker is noticed
 MOST_PRESSES = 256  # presses that wait for their answer
 

@@ -40,7 +40,7 @@ class CellFields(TypedDict):
 
 
 class StripFields(TypedDict):
-    """What a block saw.
+    """The frames that a block saw, and which of them have a picture.
 
     Attributes:
         cells: The frames from left to right.

@@ -149,12 +149,12 @@ class Block(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Strip(Message):
-    """What a block saw that was sent before the client asked; the body is its picture.
+    """The strip of a block that was sent before the client asked; the body is its picture.
 
     Attributes:
         seq: Sequence number of the block.
         info: Info of the block.
-        strip: What it saw.
+        strip: The frames that it saw.
     """
 
     type: ClassVar[str] = "strip"

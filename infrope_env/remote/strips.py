@@ -1,4 +1,4 @@
-"""What a block saw, for the inspectors of clients: cells in the header, and their pictures in one JPEG file.
+"""Strips for the inspectors of clients: cells in the header of a block, and their pictures in one JPEG file.
 
 Every block has the pictures of all its cells. A client that keeps none is right after a rewind, a restore and blocks
 that were dropped for it, and one that comes late sees the sink, which only block 0 shows.
@@ -24,7 +24,7 @@ MASS_DIGITS = 4
 
 @dataclass(frozen=True)
 class EncodedStrip:
-    """What a block saw, ready to be sent.
+    """The strip of a block, ready to be sent.
 
     Attributes:
         fields: Its cells, and the ids of the frames in the picture.
