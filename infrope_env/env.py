@@ -246,11 +246,14 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
     ) -> tuple[ResetOptions, Steering, Frames | None]:
         """Return what `reset` would start with, and its picture; errors as in `reset`, and nothing changes."""
         start = ResetOptions.parse(options).over(self.start)
-        np_random(seed)
-        seed_used = int(deepcopy(self.np_random).integers(2**31)) if seed is None else int(seed)
-        steering = self.action_set.start(**start.texts, seed=seed_used)
+        steering = self.action_set.start(**start.texts, seed=self.next_seed(seed))
         self.embed(steering.prompt)
         return start, steering, None if start.image is None else self._codec.load_picture(start.image)
+
+    def next_seed(self, seed: int | None) -> int:
+        """Return the noise seed of a reset with this seed; without one, that which `np_random` will draw."""
+        np_random(seed)
+        return int(deepcopy(self.np_random).integers(2**31)) if seed is None else int(seed)
 
     def plan_step(self, action: Action) -> tuple[Steering, Transition]:
         """Return what `step` would steer to, and its transition; errors as in `step`, and nothing changes."""

@@ -11,7 +11,6 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +279,7 @@ class InfinityRopeVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
 
     def _plan_reset(self, row: int, seed: int | None, options: dict[str, Any] | None) -> RowPlan:
         _, steering, picture = self.rows[row].plan_reset(options, seed)
-        drawn = int(deepcopy(self.rows[row].np_random).integers(2**31)) if seed is None else int(seed)
+        drawn = self.rows[row].next_seed(seed)
 
         def step() -> RowResult:
             observation, info = self._steppers[row].reset(seed=seed, options=options)

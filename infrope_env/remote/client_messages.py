@@ -129,7 +129,7 @@ class Reset(Command):
 
     Attributes:
         seed: Seed of the noise; None draws one.
-        options: Texts by name: "subject", "scene", "motion", "prompt".
+        options: Texts by name: "subject", "scene", "motion", "prompt", "variation".
         raw_picture: Height and width of a body of raw RGB bytes; empty means that the body is a picture file.
     """
 
