@@ -30,7 +30,8 @@ STEADY, STEERED, COSTS = "one motion", "steered", "costs"
 EXPLANATION = (
     "Every policy divides the same window; `infrope_env/dynamics/README.md` describes them. *One motion* are the long "
     f"rollouts explained above. *Steered* rollouts change the motion every {CHANGE_EVERY} blocks and cut to another "
-    f"scene every {CUT_EVERY}. A policy that forgets drops its memory at cuts, or at every flush; the others keep it. "
+    f"scene every {CUT_EVERY}. A policy that forgets drops its memory at cuts, or at every flush; the others keep it, "
+    "and only they are followed to the longest horizon. "
     "Likeness, and the shares of blocks with the right subject, scene, place and motion, are taken from the last "
     "quarter before the horizon. A place is right where likeness is at least halfway between that of other places "
     "of the scene and 1."
@@ -46,25 +47,31 @@ def row_name(memory: str, size: int, forget: str = "never") -> str:
 def variants(config: ExperimentConfig, forget_rules: Sequence[str] = ("never",)) -> dict[str, Variant]:
     """Return every policy at every window; at the first one those that can forget also under each of the rules."""
     rows = {}
-    for number, size in enumerate(config.sizes.memory_windows):
+    for size in config.sizes.memory_windows:
         for memory in POLICIES:
-            for forget in forget_rules if memory in FORGETFUL and number == 0 else ("never",):
+            for forget in forget_rules if memory in FORGETFUL and size == first_window(config) else ("never",):
                 fields = {"size": size, "memory": memory, "forget": forget}
                 window = Window.parse(fields, default=config.default.window)
                 rows[row_name(memory, size, forget)] = config.variant(window)
     return rows
 
 
+def steered_ends(variant: Variant, config: ExperimentConfig) -> tuple[int, ...]:
+    """Return the blocks at which a steered rollout's horizons end; a policy that forgets has no distant ones."""
+    sizes = config.sizes
+    return config.end_blocks(sizes.memory_horizons_s if variant.window.forget == "never" else sizes.forget_horizons_s)
+
+
 def jobs(config: ExperimentConfig) -> Jobs:
     """Return long rollouts, steered rollouts and cost measurements by row."""
-    ends, seeds = config.end_blocks(config.sizes.memory_horizons_s), range(config.seeds)
+    seeds = range(config.seeds)
     return {
         STEADY: {
             name: config.long_rollouts(variant, config.sizes.memory_horizons_s)
             for name, variant in variants(config).items()
         },
         STEERED: {
-            name: [SteeredRolloutJob(variant, seed, ends) for seed in seeds]
+            name: [SteeredRolloutJob(variant, seed, steered_ends(variant, config)) for seed in seeds]
             for name, variant in variants(config, FORGET_RULES).items()
         },
         COSTS: {name: config.costs(variant) for name, variant in variants(config).items()},
@@ -80,6 +87,7 @@ def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
         tables.append(quality_table(kind, outcomes[kind], config))
         for size in config.sizes.memory_windows:
             comparisons += compare_policies(kind, size, outcomes[kind], config, longest)
+    comparisons += compare_forgetting(outcomes[STEERED], config, max(config.sizes.forget_horizons_s))
     first = {name: row[0] for name, row in outcomes[STEADY].items()}
     sheet = horizon_sheet(first, config, horizons_s, folder / "ablations_memory.png")
     return Section(
@@ -98,6 +106,7 @@ def quality_table(kind: str, outcomes: Mapping[str, Sequence[Outcome]], config: 
         (f"{seconds:g} s", name): values_at(row, end)
         for seconds, end in zip(horizons_s, config.end_blocks(horizons_s), strict=True)
         for name, row in outcomes.items()
+        if row[0].records[-1]["block"] >= end
     }
     return Table.of_values(f"{kind.capitalize()}: by horizon and memory", ("horizon", "memory"), rows)
 
@@ -111,21 +120,47 @@ def values_at(outcomes: Sequence[Outcome], end: int) -> dict[str, list[float]]:
 def compare_policies(
     kind: str, size: int, outcomes: Mapping[str, Sequence[Outcome]], config: ExperimentConfig, seconds: float
 ) -> list[Comparison]:
-    """Compare every policy with the plain sink of the same window, and every rule of forgetting with none."""
+    """Compare every policy with the plain sink of the same window."""
+    expectation = "Another memory is better than the sink"
+    pairs = [(expectation, row_name(memory, size), row_name("sink", size)) for memory in POLICIES[1:]]
+    return compare_rows(kind, pairs, outcomes, config, seconds)
+
+
+def compare_forgetting(
+    outcomes: Mapping[str, Sequence[Outcome]], config: ExperimentConfig, seconds: float
+) -> list[Comparison]:
+    """Compare every rule of forgetting with none, in steered rollouts at the first window."""
+    expectation, size = "Memory that is dropped at changes is better than memory that is kept", first_window(config)
+    rules = [rule for rule in FORGET_RULES if rule != "never"]
+    pairs = [(expectation, row_name(m, size, rule), row_name(m, size)) for m in FORGETFUL for rule in rules]
+    return compare_rows(STEERED, pairs, outcomes, config, seconds)
+
+
+def first_window(config: ExperimentConfig) -> int:
+    """Return the window in which the rules of forgetting are compared."""
+    return config.sizes.memory_windows[0]
+
+
+def compare_rows(
+    kind: str,
+    pairs: Sequence[tuple[str, str, str]],
+    outcomes: Mapping[str, Sequence[Outcome]],
+    config: ExperimentConfig,
+    seconds: float,
+) -> list[Comparison]:
+    """Compare pairs of rows at a horizon; each pair is an expectation and the names of two rows."""
     (end,) = config.end_blocks((seconds,))
-    values = {name: values_at(row, end) for name, row in outcomes.items()}
-    pairs = [("Another memory is better than the sink", memory, "never", "sink") for memory in POLICIES[1:]]
-    if kind == STEERED and size == config.sizes.memory_windows[0]:
-        expectation = "Memory that is dropped at changes is better than memory that is kept"
-        pairs += [(expectation, memory, rule, memory) for memory in FORGETFUL for rule in FORGET_RULES[1:]]
-    found = []
-    for expectation, memory, rule, other in pairs:
-        first, second = row_name(memory, size, rule), row_name(other, size)
-        for metric in COMPARED:
-            named = f"{kind}: {metric} at {seconds:g} s"
-            rows = (first, values[first][metric]), (second, values[second][metric])
-            found.append(compare(expectation, named, *rows))
-    return found
+    values = {name: values_at(outcomes[name], end) for name in {name for _, *names in pairs for name in names}}
+    return [
+        compare(
+            expectation,
+            f"{kind}: {metric} at {seconds:g} s",
+            (first, values[first][metric]),
+            (second, values[second][metric]),
+        )
+        for expectation, first, second in pairs
+        for metric in COMPARED
+    ]
 
 
 def estimate_minutes(config: ExperimentConfig, store: Store) -> float:

@@ -47,7 +47,10 @@ class SteeredRolloutJob(Job):
     ends: tuple[int, ...]
 
     def run(self, extractor: FeatureExtractor) -> Outcome:
-        """Return a record per measured block, with "place right", and the last pixel frame of every end."""
+        """Return a record per measured block, with "place right", and the last pixel frame of every end.
+
+        Measured are blocks in the last quarters before the ends, which `late_values` takes.
+        """
         harness, truth, chance = Harness(self.variant), start_state(self.seed), np.random.default_rng(self.seed)
         harness.start(truth, self.seed)
         metrics = BlockMetrics(extractor, harness.frames()[0])
@@ -57,7 +60,8 @@ class SteeredRolloutJob(Job):
             action = next_action(truth, block, chance)
             harness.play(action)
             truth = after(truth, action)
-            if block % MEASURED_EVERY == 0 or block in self.ends:
+            regular = block % MEASURED_EVERY == 0 and any(is_late(block, end) for end in self.ends)
+            if regular or block in self.ends:
                 record = metrics.measure(harness.frames(), truth, block)
                 place_right = record["likeness"] >= place_threshold(truth.subject, truth.scene)
                 records.append(record | {"place right": float(place_right)})
@@ -78,12 +82,17 @@ def place_threshold(subject: str, scene: str) -> float:
     return (1 + float(np.mean(others))) / 2
 
 
+def is_late(block: int, end: int) -> bool:
+    """Return whether a block is in the last quarter before an end."""
+    return end * (1 - LAST_SHARE) < block <= end
+
+
 def late_values(records: Sequence[Record], end: int, seed: int) -> Record:
     """Return likeness and the shares of right subjects, scenes and places in the last quarter before a block.
 
     Records of one motion, which have no "place right", are judged by the threshold of their seed.
     """
-    late = [record for record in records if end * (1 - LAST_SHARE) < record["block"] <= end]
+    late = [record for record in records if is_late(int(record["block"]), end)]
     if "place right" not in late[0]:
         late = [record | {"place right": float(record["likeness"] >= likeness_threshold(seed))} for record in late]
     names = ("likeness", "subject right", "scene right", "place right", "motion right")

@@ -43,7 +43,7 @@ def test_steering_changes_the_motion_every_four_blocks_and_the_scene_every_twent
 def test_a_steered_rollout_is_measured_against_the_world_it_was_steered_to(weights: str) -> None:
     job = SteeredRolloutJob(Variant(weights, Window.from_size(9, memory="ema", forget="cut")), 1, (10, 22))
     outcome = job.run(feature_extractor())
-    assert [record["block"] for record in outcome.records] == [7, 10, 14, 21, 22]
+    assert [record["block"] for record in outcome.records] == [10, 21, 22]
     assert outcome.arrays.keys() == {"0", "10", "22"}
     values = late_values(outcome.records, 22, seed=1)
     assert values.keys() == {"likeness", "subject right", "scene right", "place right", "motion right"}
@@ -64,7 +64,7 @@ def test_verdicts_are_those_of_the_interval_against_the_sink_of_the_same_window(
     rows = {name: outcomes([0.8, 0.81, 0.82]) for name in memory.variants(config, memory.FORGET_RULES)}
     rows["ema, window 6"] = outcomes([0.9, 0.91, 0.92])
     rows["ema, window 6, forgets at cuts"] = outcomes([0.85, 0.86, 0.87])
-    found = memory.compare_policies(memory.STEERED, 6, rows, config, 5)
+    found = memory.compare_policies(memory.STEERED, 6, rows, config, 5) + memory.compare_forgetting(rows, config, 5)
     verdicts = {(each.first[0], each.second[0]): each.outcome for each in found if "likeness" in each.metric}
     assert verdicts["ema, window 6", "sink, window 6"] == "better"
     assert verdicts["jitter, window 6", "sink, window 6"] == "no difference"
@@ -80,3 +80,10 @@ def test_shorter_forms_leave_out_long_horizons() -> None:
     jobs = {job for rows in memory.jobs(config).values() for row in rows.values() for job in row}
     steady, steered, costs = 4 * (81 + 5) + (81 + 2 * 5), 11 * 81, 5 * 15
     assert sum(map(memory.blocks_of, jobs)) == 3 * (steady + steered + costs)
+
+
+def test_only_memory_that_is_kept_is_followed_to_the_longest_horizon() -> None:
+    config = ExperimentConfig(replace(FULL, memory_windows=(6,)))
+    ends = {name: row[0].ends for name, row in memory.jobs(config)[memory.STEERED].items()}  # type: ignore[attr-defined]
+    assert {name for name, row in ends.items() if max(row) == 1600} == {f"{each}, window 6" for each in memory.POLICIES}
+    assert {row for name, row in ends.items() if "forgets" in name} == {(80, 320)}
