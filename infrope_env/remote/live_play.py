@@ -287,7 +287,7 @@ class LivePlay:
         if "total" in made.timings:
             made_s, pace = made.timings["total"] / 1000, self._stream.pace
             metrics.observe("block_seconds", made_s)
-            metrics.add_work(len(made.block.frames) / pace.fps, made_s + pace.period_s - pace.lead_s)
+            metrics.add_work(len(made.block.frames) / pace.fps, made_s + pace.commit_s)
 
     def _tick(self) -> None:
         """Let the stream know what would be on show now, and come back when the next block is due."""
