@@ -17,7 +17,7 @@ from infrope_env.findings import Finding, Status, note, ok, problem
 from infrope_env.machine import has_unused_gpu, version_of
 from infrope_env.models.compile import missing_for_compiling
 from infrope_env.models.int8_transformer import require_packages
-from infrope_env.models.options import LoadOptions
+from infrope_env.models.options import LoadOptions, multiplies_bfloat16
 from infrope_env.models.resolve import WorldFolder, resolve
 from infrope_env.models.world_folder import describe_world
 
@@ -49,6 +49,7 @@ def examine(env_id: str, arguments: dict[str, Any], headless: bool) -> Iterator[
         found = resolve(wanted["weights"])
         if isinstance(found, WorldFolder):
             yield ok("weights", f"{next(describe_world(found.path))}, {intact(found)} files intact")
+            yield from suggest_precision(options, device)
             return
         from infrope_env.models.wan.dry_run import DryRun
 
@@ -119,6 +120,14 @@ def check_precision(options: LoadOptions, device: Any, dtype: Any) -> Iterator[F
         yield problem("precision", str(error).rstrip("."), "or leave --precision out")
     else:
         yield ok("precision", f"{precision} has what it needs")
+
+
+def suggest_precision(options: LoadOptions, device: Any) -> Iterator[Finding]:
+    """Yield that 8-bit integers are faster, where nothing is said about precision and bfloat16 gains nothing."""
+    is_open = options.precision is None and options.dtype is None and not options.compile
+    if is_open and device.type == "cpu" and not multiplies_bfloat16():
+        text = "this processor gains nothing by bfloat16; --precision int8 halves the time of a block"
+        yield ok("precision", f'{text} (extra "int8")')
 
 
 def check_compiler(device_type: str, is_wanted: bool) -> Iterator[Finding]:

@@ -64,6 +64,23 @@ def test_the_pocket_world_needs_a_display_or_headless(capsys: Output) -> None:
     assert lines["device"] == "ok      device        cpu, in float32" or "bfloat16" in lines["device"]
 
 
+@pytest.mark.parametrize(
+    ("gains", "options", "suggested"),
+    [
+        (False, [], True),
+        (True, [], False),
+        (False, ["--compile"], False),
+        (False, ["--precision", "float"], False),
+    ],
+)
+def test_int8_is_suggested_where_bfloat16_gains_nothing(
+    capsys: Output, monkeypatch: pytest.MonkeyPatch, gains: bool, options: list[str], suggested: bool
+) -> None:
+    monkeypatch.setattr("infrope_env.doctor.multiplies_bfloat16", lambda: gains)
+    code, lines = report(capsys, "--headless", *options)
+    assert code == 0 and ("--precision int8" in lines.get("precision", "")) == suggested
+
+
 def test_a_display_is_opened_and_closed(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     code, lines = report(capsys)
