@@ -36,7 +36,7 @@ MEAN_ROLLOUT_BLOCKS = 60
 class RolloutContext:
     """One layer's attention context during a rollout: un-rotated keys and values of visible frames.
 
-    Each cached frame is a pair of 1 heads n d. Gradients flow through the current block only.
+    Each cached frame is a pair of b heads n d. Gradients flow through the current block only.
     """
 
     def __init__(self, tokens_per_frame: int) -> None:
@@ -46,7 +46,7 @@ class RolloutContext:
         self.rotations: tuple[Rotation, Rotation] | None = None
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend from the block to the visible frames and itself; arguments un-rotated, 1 heads (block n) d."""
+        """Attend from the block to the visible frames and itself; arguments un-rotated, b heads (block n) d."""
         self.write_kv(key, value)
         assert self.rotations is not None
         context, block = self.rotations

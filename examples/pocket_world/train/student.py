@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.train.codec import load_codec
 from examples.pocket_world.train.encode import load_clips
+from examples.pocket_world.train.first_blocks import FirstBlocks
 from examples.pocket_world.train.generator import (
     LossWeights,
     PocketGenerator,
@@ -50,6 +51,7 @@ class Options:
         scheduled_sampling_probability: Probability of committing the rendered block instead of the generated one. It
             corrects rollouts whose position in the scenery is wrong.
         arrangements: Whether clips and rollouts have captions that name arrangements.
+        first_blocks: First blocks per iteration and process, in addition to rollouts and clips; see `FirstBlocks`.
         lr: Peak learning rate.
         seed: Seed of rollouts, clips and noise.
         device: Device to train on; None means the GPU if there is one.
@@ -66,6 +68,7 @@ class Options:
     teacher_forcing_batch: int = 1
     scheduled_sampling_probability: float = 0.2
     arrangements: bool = False
+    first_blocks: int = 0
     lr: float = 1.2e-3
     seed: int = 1
     device: str | None = None
@@ -84,6 +87,7 @@ def main(options: Options) -> None:
     clips = load_clips(options.clips)
     encoder = load_codec(options.codec).encoder
     forcing = TeacherForcing.on(device, LossWeights.of(encoder.variances, device))
+    first_blocks = FirstBlocks(forcing.planner, forcing.weights, encoder, options.arrangements)
     rollouts = [
         StudentRollout(model, forcing, encoder, [options.seed, run.iteration, rank(), number], options.arrangements)
         for number in range(options.batch)
@@ -93,6 +97,9 @@ def main(options: Options) -> None:
         model.zero_grad(set_to_none=True)
         forcing_losses = forcing.losses(model, clips, rng, options.teacher_forcing_batch, at_steps=1.0)
         (0.5 * torch.stack([*forcing_losses.values()]).mean()).backward()
+        if options.first_blocks:
+            forcing_losses["first"] = first_blocks.loss(model, rng, options.first_blocks)
+            (0.5 * forcing_losses["first"]).backward()
         scale = 1 / (options.batch * options.blocks)
         errors = [
             rollout.backward_block(scale, options.scheduled_sampling_probability)

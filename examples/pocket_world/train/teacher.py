@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.train.codec import load_codec
 from examples.pocket_world.train.encode import EncodedClips, load_clips
+from examples.pocket_world.train.first_blocks import FirstBlocks
 from examples.pocket_world.train.generator import (
     POCKET_MODEL,
     LossWeights,
@@ -55,6 +56,7 @@ class Options:
         lr: Peak learning rate.
         width: Channels of the generator, a multiple of 64.
         arrangements: Whether the clips have captions that name arrangements.
+        first_blocks: First blocks per iteration and process, in addition to the clips; see `FirstBlocks`.
         at_steps: Share of the noise levels below 1 that equal the sampler's own; the rest covers all levels.
         seed: Seed of initial weights, clips and noise.
         device: Device to train on; None means the GPU if there is one.
@@ -70,6 +72,7 @@ class Options:
     lr: float = 2e-3
     width: int = POCKET_MODEL.dim
     arrangements: bool = False
+    first_blocks: int = 0
     at_steps: float = 0.85
     seed: int = 0
     device: str | None = None
@@ -89,11 +92,14 @@ def main(options: Options) -> None:
     average.load_state_dict(model.state_dict())
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
-    clips = load_clips(options.clips)
-    forcing = TeacherForcing.on(device, LossWeights.of(load_codec(options.codec).encoder.variances, device))
+    clips, encoder = load_clips(options.clips), load_codec(options.codec).encoder
+    forcing = TeacherForcing.on(device, LossWeights.of(encoder.variances, device))
+    first_blocks = FirstBlocks(forcing.planner, forcing.weights, encoder, options.arrangements)
     for iteration in run:
         rng = np.random.default_rng([options.seed, iteration, rank()])
         losses = forcing.losses(model, clips, rng, options.batch, options.at_steps)
+        if options.first_blocks:
+            losses["first"] = first_blocks.loss(model, rng, options.first_blocks)
         model.zero_grad(set_to_none=True)
         torch.stack([*losses.values()]).mean().backward()
         update(model, optimizers)

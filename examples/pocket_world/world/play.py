@@ -96,13 +96,10 @@ def play_endlessly(
     Yields:
         A block and its 12 frames, t H W 3 uint8; those of the first block begin with `FIRST_LATENT_PADDING` copies.
     """
-    while True:
-        world = World()
-        frames = _start(world, rng, arrangements)
-        if not is_held_out(world.state):
-            break
-    blocks = [_captioned(rng, world.state, Transition.START)]
-    yield blocks[-1], _padded(frames)
+    first, frames = play_start(rng, arrangements)
+    world, blocks = World(), [first]
+    world.state = first.state
+    yield first, frames
     while True:
         before = world.state
         frames = _play_block(world, rng, blocks, change_rate, arrangements)
@@ -112,6 +109,23 @@ def play_endlessly(
         else:
             yield blocks[-1], frames
             del blocks[:-1]
+
+
+def play_start(rng: np.random.Generator, arrangements: bool = False) -> tuple[PlayedBlock, np.ndarray]:
+    """Begin a rollout without a held-out combination.
+
+    Args:
+        rng: Random generator of all choices.
+        arrangements: As in `play_clip`.
+
+    Returns:
+        The first block and its frames, t H W 3 uint8, which begin with `FIRST_LATENT_PADDING` copies.
+    """
+    while True:
+        world = World()
+        frames = _start(world, rng, arrangements)
+        if not is_held_out(world.state):
+            return _captioned(rng, world.state, Transition.START), _padded(frames)
 
 
 def is_held_out(state: WorldState) -> bool:
