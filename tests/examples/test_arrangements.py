@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from examples.pocket_world.train.generator import EMBEDDING, PocketGenerator, load_average
+from examples.pocket_world.world.actions import action_set
 from examples.pocket_world.world.arrangement import ARRANGEMENTS, LIGHTS, OWN_LIGHT, Arrangement
 from examples.pocket_world.world.captions import ARRANGEMENT_WORDS, MOST_WORDS, VOCABULARY, caption
 from examples.pocket_world.world.play import PlayedBlock, play_clip, play_endlessly
 from examples.pocket_world.world.scenery import near_layer
 from examples.pocket_world.world.scenes import COLUMNS, HEIGHT, NEAR_PERIOD, TILE
 from examples.pocket_world.world.state import SCENES, WorldState, advance, render_block, spawn
-from infrope_env.control.actions import Transition
+from infrope_env.control.actions import ActionSet, Transition
 
 POCKET = Path(__file__).parents[2] / "infrope_env/assets/pocket"
 ALL = [Arrangement.numbered(number) for number in range(ARRANGEMENTS)]
@@ -145,3 +146,15 @@ def test_a_generator_of_a_world_folder_learns_new_words_beside_its_own() -> None
     text = [caption("fox", "snow", "jump")]
     assert torch.equal(plain.text(text), wider.text(text))
     assert {name for name in known if not torch.equal(known[name], more[name])} == {f"text.{EMBEDDING}"}
+
+
+def test_words_name_their_arrangement_and_the_variations_of_the_action_set_are_all_of_them() -> None:
+    assert [Arrangement.named(each.words) for each in ALL] == ALL and Arrangement.named("") == Arrangement()
+    with pytest.raises(ValueError, match="expected the words of an arrangement, such as 'in red light facing south'"):
+        Arrangement.named("in green light")
+    drawn = ActionSet.from_dict(action_set(arrangements=True))
+    named = {Arrangement.named(drawn.start(seed=seed).variation) for seed in range(300)}
+    assert named == set(ALL)
+    start = drawn.start(variation=Arrangement("red", rain=True).words)
+    assert start.prompt == caption("fox", "snow", "stand", arrangement="in red light after rain")
+    assert ActionSet.from_dict(action_set()) == ActionSet.load("pocket")

@@ -21,6 +21,9 @@ OWN_LIGHT = {
     "cave": "clear",
 }
 """Light of every scene that a prompt without words for it has."""
+SOUTH, AUTUMN, RAIN = "facing south", "in autumn", "after rain"
+VARIATIONS = (tuple(f"in {light} light" for light in LIGHTS), ("", SOUTH), ("", AUTUMN), ("", RAIN))
+"""Words of the prompt, as the variations of an action set: an arrangement has one of each list."""
 ARRANGEMENTS = 8 * len(LIGHTS)
 
 
@@ -56,16 +59,24 @@ class Arrangement:
         """Draw one of the arrangements with a light; all are equally likely."""
         return cls.numbered(int(rng.integers(ARRANGEMENTS)))
 
+    @classmethod
+    def named(cls, words: str) -> Arrangement:
+        """Return the arrangement that `words` name, as a prompt with them does.
+
+        Raises:
+            ValueError: No arrangement has these words.
+        """
+        for each in (DEFAULT_ARRANGEMENT, *map(cls.numbered, range(ARRANGEMENTS))):
+            if each.words == words:
+                return each
+        raise ValueError(f"expected the words of an arrangement, such as 'in red light {SOUTH}', got {words!r}")
+
     @property
     def words(self) -> str:
         """Words of the prompt, for example "in red light facing south after rain"; none without a light."""
         if self.light is None:
             return ""
-        changes = (
-            (self.south, "facing south"),
-            (self.autumn, "in autumn"),
-            (self.rain, "after rain"),
-        )
+        changes = ((self.south, SOUTH), (self.autumn, AUTUMN), (self.rain, RAIN))
         return " ".join([f"in {self.light} light", *(words for changed, words in changes if changed)])
 
     def sky(self, scene: str) -> int:
