@@ -16,6 +16,7 @@ from torch import Tensor
 
 from examples.pocket_world.evaluate.detectors import NONE
 from examples.pocket_world.train.codec import Codec, as_video
+from examples.pocket_world.world.arrangement import DEFAULT_ARRANGEMENT, Arrangement
 from examples.pocket_world.world.scenery import scenery
 from examples.pocket_world.world.state import (
     BLOCK_FRAMES,
@@ -46,12 +47,13 @@ class LabelledSample:
     motion: str | None
 
 
-def random_state(rng: np.random.Generator) -> WorldState:
-    """Draw a subject, scene, motion and position, in the motion's first or second block."""
+def random_state(rng: np.random.Generator, arrangements: bool = False) -> WorldState:
+    """Draw a subject, scene, motion, position and, on request, arrangement, in the motion's first or second block."""
     subject, scene, motion = (str(rng.choice(names)) for names in (SUBJECTS, SCENES, MOTIONS))
     scroll = int(rng.integers(-MAX_SCROLL, MAX_SCROLL))
     motion_blocks, scene_blocks = int(rng.integers(2)), int(rng.integers(100))
-    return WorldState(subject, scene, motion, scroll, motion_blocks, scene_blocks)
+    arrangement = Arrangement.drawn(rng) if arrangements else DEFAULT_ARRANGEMENT
+    return WorldState(subject, scene, motion, scroll, motion_blocks, scene_blocks, arrangement)
 
 
 def rendered_block(state: WorldState, first: bool = False) -> LabelledSample:
@@ -90,7 +92,7 @@ def cross_fade(state: WorldState, scene: str, shares: np.ndarray) -> LabelledSam
 
 def empty_scene(state: WorldState) -> LabelledSample:
     """Render the scene without a subject."""
-    frame = scenery(state.scene).draw(state.scroll)
+    frame = scenery(state.scene, state.arrangement).draw(state.scroll)
     return LabelledSample(np.repeat(frame[None], BLOCK_FRAMES, axis=0), NONE, state.scene, NONE)
 
 
@@ -101,9 +103,9 @@ def blended_subjects(state: WorldState, subject: str, share: float) -> LabelledS
     return LabelledSample(frames.round().astype(np.uint8), NONE, state.scene, None)
 
 
-def random_sample(rng: np.random.Generator) -> LabelledSample:
+def random_sample(rng: np.random.Generator, arrangements: bool = False) -> LabelledSample:
     """Draw a rendered block, or with `FAULT_CHANCE` a fault."""
-    state = random_state(rng)
+    state = random_state(rng, arrangements)
     if rng.random() > FAULT_CHANCE:
         return rendered_block(state, first=bool(rng.random() < 0.15))
     faults: tuple[Callable[[np.random.Generator, WorldState], LabelledSample], ...] = (

@@ -56,6 +56,7 @@ class Options:
         scored: Number of rendered blocks, of other seeds, for the scores.
         resume: Initialise from the weights in `out`, for example after a change of how the world looks.
         kinds: Detectors to train; with none, only the scores are measured again.
+        arrangements: Draw the arrangement of every block.
         seed: Seed of the samples.
     """
 
@@ -68,6 +69,7 @@ class Options:
     scored: int = 300
     resume: bool = False
     kinds: tuple[str, ...] = tuple(LABELS)
+    arrangements: bool = False
     seed: int = 0
 
 
@@ -165,7 +167,7 @@ def make_samples(options: Options, codec: Codec | None) -> Iterator[LabelledSamp
     """Yield random samples; with a codec, a share of them decoded from noisy latents."""
     for index in range(options.blocks):
         rng = np.random.default_rng([options.seed, index])
-        sample = random_sample(rng)
+        sample = random_sample(rng, options.arrangements)
         if codec is not None and rng.random() < DECODED_SHARE:
             decoded = reconstruct(codec, sample.frames, noise=float(rng.uniform(0, 0.6)))
             sample = replace(sample, frames=decoded)
@@ -197,7 +199,7 @@ def score(detectors: Detectors, codec: Codec | None, options: Options) -> dict[s
     right: dict[str, dict[str, int]] = {}
     for index in range(options.scored):
         rng = np.random.default_rng([SCORING_SEED, index])
-        sample = rendered_block(random_state(rng), first=index % 8 == 0)
+        sample = rendered_block(random_state(rng, options.arrangements), first=index % 8 == 0)
         for condition, change in _conditions(codec, rng).items():
             counts = right.setdefault(condition, dict.fromkeys(LABELS, 0))
             frames = change(sample.frames)
