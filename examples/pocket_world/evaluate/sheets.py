@@ -2,8 +2,10 @@
 
     python -m examples.pocket_world.evaluate.sheets --out build/sheets
     python -m examples.pocket_world.evaluate.sheets --readme examples/results/readme.png
+    python -m examples.pocket_world.evaluate.sheets --weights runs/world --seeds build/seeds.jpg
 
-The first command writes three contact sheets, the second only the picture of the README.
+The first command writes three contact sheets, the second only the picture of the README, the third only the first
+blocks of 24 seeds, for weights that know arrangements.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from examples.pocket_world.evaluate.contact_sheet import SHEET_PHASES
+from examples.pocket_world.world.actions import action_set
 from examples.pocket_world.world.captions import caption
 from examples.pocket_world.world.state import HEIGHT, MOTIONS, SCENES, SUBJECTS, WIDTH
 from infrope_env.env import InfinityRopeEnv
@@ -29,6 +32,10 @@ AROUND_A_CHANGE = ((0, 5), (0, 11), (1, 0), (1, 2), (1, 5), (1, 8), (1, 11), (2,
 """(block, frame) of the frames in a row: two before the change, five of the first block after it, one later."""
 
 
+SEEDS, SEEDS_PER_ROW = 24, 4
+"""Seeds of the picture of seeds, and those side by side."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Settings of the sheets.
@@ -37,12 +44,16 @@ class Options:
         weights: Name of a bundled model, or a world folder.
         out: Folder that receives subjects.png, switches.png and cuts.png.
         readme: File that receives the README's picture; if given, only that picture is made.
+        seeds: File that receives the first blocks of many seeds in one scene; if given, only that picture is made.
+        scene: Scene of that picture.
         seed: Seed of the first rollout.
     """
 
     weights: str = "pocket"
     out: Path = Path("build/sheets")
     readme: Path | None = None
+    seeds: Path | None = None
+    scene: str = "meadow"
     seed: int = 20
 
 
@@ -58,23 +69,38 @@ class SheetRow:
 class FrameSource:
     """An environment that returns the blocks of short rollouts."""
 
-    def __init__(self, weights: str) -> None:
+    def __init__(self, weights: str, arrangements: bool = False) -> None:
         self.env: gymnasium.Env[Any, Any] = gymnasium.make(
-            "infrope_env:infrope/PocketWorld-v0", weights=weights, disable_env_checker=True
+            "infrope_env:infrope/PocketWorld-v0",
+            weights=weights,
+            actions=action_set(arrangements),
+            disable_env_checker=True,
         )
 
+    def start(self, seed: int, subject: str, scene: str) -> tuple[np.ndarray, str]:
+        """Return the first block of a seed, t H W 3, and the words of its arrangement."""
+        block = self.env.reset(seed=seed, options={"subject": subject, "scene": scene})[0]
+        return block, self._inner.steering.variation
+
     def play(self, seed: int, subject: str, scene: str, motion: str, actions: Sequence[str]) -> list[np.ndarray]:
-        """Play a rollout, and return its first block and one block per action, t H W 3 each."""
-        inner = self.env.unwrapped
-        assert isinstance(inner, InfinityRopeEnv)
-        options = {"subject": subject, "scene": scene, "motion": motion}
+        """Play a rollout of the default arrangement; return its first block and one per action, t H W 3 each."""
+        options = {"subject": subject, "scene": scene, "motion": motion, "variation": ""}
         blocks = [self.env.reset(seed=seed, options=options)[0]]
-        return blocks + [self.env.step(inner.action_set.index(action))[0] for action in actions]
+        return blocks + [self.env.step(self._inner.action_set.index(action))[0] for action in actions]
+
+    @property
+    def _inner(self) -> InfinityRopeEnv:
+        assert isinstance(self.env.unwrapped, InfinityRopeEnv)
+        return self.env.unwrapped
 
 
 def main(options: Options) -> None:
     """Play the rollouts and write the pictures."""
     torch.set_num_threads(1)
+    if options.seeds is not None:
+        starts = seed_rows(FrameSource(options.weights, arrangements=True), options.seed, options.scene)
+        save(draw(starts, (WIDTH * 3 // 2, HEIGHT * 3 // 2), gap=6), options.seeds)
+        return
     source = FrameSource(options.weights)
     if options.readme is not None:
         save(draw(readme_rows(source, options.seed), (280, 168), gap=16), options.readme)
@@ -121,6 +147,17 @@ def transition_row(title: str, blocks: list[np.ndarray]) -> SheetRow:
     frames = [blocks[block][frame] for block, frame in AROUND_A_CHANGE]
     labels = [f"{(block - 1) * 12 + frame:+d}" for block, frame in AROUND_A_CHANGE]
     return SheetRow(title, frames, labels)
+
+
+def seed_rows(source: FrameSource, seed: int, scene: str) -> list[SheetRow]:
+    """Return rows of the last frames of the first blocks of 24 seeds in a scene."""
+    rows = []
+    for first in range(seed, seed + SEEDS, SEEDS_PER_ROW):
+        seeds = range(first, first + SEEDS_PER_ROW)
+        starts = [source.start(each, SUBJECTS[each % len(SUBJECTS)], scene) for each in seeds]
+        labels = [f"{each}: {words or 'no words'}" for each, (_, words) in zip(seeds, starts, strict=True)]
+        rows.append(SheetRow(f"{scene}, seeds {first} to {seeds[-1]}", [block[-1] for block, _ in starts], labels))
+    return rows
 
 
 def readme_rows(source: FrameSource, seed: int) -> list[SheetRow]:
