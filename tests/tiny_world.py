@@ -1,5 +1,6 @@
 """A world folder small enough for tests that run in milliseconds: real code, random weights."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,12 +26,13 @@ def tiny_world(
     latent_size: tuple[int, int] = (4, 6),
     num_layers: int = TINY_MODEL.num_layers,
     sampler: Sampler | None = None,
+    words: Sequence[str] = (),
 ) -> Path:
-    """Write a world folder: eight pixels per latent pixel, two layers, the words of the pocket action set."""
+    """Write a world folder: eight pixels per latent pixel, two layers, words of the pocket action set and `words`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         transformer = CausalWanTransformer(replace(TINY_MODEL, latent_size=latent_size, num_layers=num_layers))
-        text_encoder = PocketTextEncoder.from_words(pocket_words(), TINY_TEXT)
+        text_encoder = PocketTextEncoder.from_words([*pocket_words(), *words], TINY_TEXT)
         decoder = TAEHV(TINY_DECODER)
         _amplify(text_encoder, transformer, decoder)
     fields = {"name": f"tiny-{seed}"} | ({} if sampler is None else {"sampler": sampler})

@@ -87,7 +87,8 @@ class Harness:
 
     def start(self, state: WorldState, seed: int) -> None:
         """Reset to the names of `state`; the noise seed is outside the range that training uses."""
-        options = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
+        names = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
+        options = names | {"variation": state.arrangement.words}
         self._frames = FrameBuffer(self.env.model.decoder)
         with self._measured_block():
             self.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options=options)

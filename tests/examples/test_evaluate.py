@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from examples.pocket_world.evaluate.detectors import Detectors
 from examples.pocket_world.evaluate.evaluation import SampleCounts, run_trials
 from examples.pocket_world.evaluate.report import Measure
 from examples.pocket_world.evaluate.trials import ScoredEnv
+from examples.pocket_world.world.actions import action_set
+from examples.pocket_world.world.arrangement import Arrangement
+from examples.pocket_world.world.captions import ARRANGEMENT_WORDS
 from examples.pocket_world.world.play import HELD_OUT_COMBINATIONS
 from examples.pocket_world.world.state import (
     BLOCK_FRAMES,
@@ -33,7 +37,9 @@ from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import EnvState
 from tests.tiny_world import tiny_world
 
-FEW = SampleCounts(short=10, long=2, longest=2, held_out=1, prompted=0, random=0, bases=2, truths=2, starts=2, clips=0)
+FEW = SampleCounts(
+    short=10, long=2, longest=2, held_out=1, prompted=0, random=0, bases=2, truths=2, starts=2, seeds=3, clips=0
+)
 
 
 class RenderedEnv(InfinityRopeEnv):
@@ -47,11 +53,15 @@ class RenderedEnv(InfinityRopeEnv):
     def _make_block(self, steering: Steering, transition: Transition) -> Frames:
         super()._make_block(steering, transition)
         if transition is Transition.START:
-            self.truth = spawn(steering.subject, steering.scene, steering.motion)
+            names = steering.subject, steering.scene, steering.motion
+            self.truth = spawn(*names, arrangement=self.arrangement_of(steering))
             return render_block(self.truth, range(FIRST_PHASE, BLOCK_FRAMES))
         scene = steering.scene if transition is Transition.CUT else None
         self.truth = advance(self.truth, steering.motion, scene)
         return render_block(self.truth)
+
+    def arrangement_of(self, steering: Steering) -> Arrangement:
+        return Arrangement.named(steering.variation)
 
     def save_state(self) -> EnvState:
         self.saved_truth = self.truth
@@ -85,14 +95,24 @@ class FadingEnv(RenderedEnv):
 @pytest.fixture(scope="module")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a world folder with random weights at the pocket world's frame size."""
-    return tiny_world(tmp_path_factory.mktemp("worlds") / "large", latent_size=(12, 20))
+    return tiny_world(tmp_path_factory.mktemp("worlds") / "large", latent_size=(12, 20), words=ARRANGEMENT_WORDS)
 
 
-def measured(kind: type[InfinityRopeEnv], weights: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Measure]:
+class UniformEnv(RenderedEnv):
+    """A rendered environment that shows every rollout in one arrangement."""
+
+    def arrangement_of(self, steering: Steering) -> Arrangement:
+        return Arrangement("red")
+
+
+def measured(
+    kind: type[InfinityRopeEnv], weights: Path, monkeypatch: pytest.MonkeyPatch, arrangements: bool = False
+) -> dict[str, Measure]:
     monkeypatch.setattr(evaluation, "BLOCKS_AT_60_S", 12)
     monkeypatch.setattr(evaluation, "BLOCKS_AT_240_S", 14)
-    measures = run_trials(ScoredEnv(kind(weights=str(weights), device="cpu", decode=False), Detectors.load()), FEW)
-    return {measure.name: measure for measure in measures}
+    env = kind(weights=str(weights), actions=action_set(arrangements), device="cpu", decode=False)
+    counts = replace(FEW, short=2, long=0, longest=0, held_out=0, bases=1) if arrangements else FEW
+    return {measure.name: measure for measure in run_trials(ScoredEnv(env, Detectors.load(), arrangements), counts)}
 
 
 def named(measures: dict[str, Measure], words: str) -> Measure:
@@ -110,6 +130,19 @@ def test_the_renderer_meets_every_bar(random_weights: Path, monkeypatch: pytest.
     assert named(measures, "steps per second").value == 1
     assert named(measures, "height of a jump").value == pytest.approx(1, abs=1e-3)  # clouds drift behind it
     assert named(measures, "subject right at 5 s, combinations held out").count == len(HELD_OUT_COMBINATIONS)
+
+
+def test_the_renderer_shows_the_arrangements_of_its_seeds(
+    random_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measures = measured(RenderedEnv, random_weights, monkeypatch, arrangements=True)
+    assert named(measures, "arrangement of the seed").value == 1
+    assert 2 < named(measures, "arrangements shown rightly by 3 seeds").value <= 3
+    assert named(measures, "whole frame").value > 100
+    uniform = measured(UniformEnv, random_weights, monkeypatch, arrangements=True)
+    assert named(uniform, "arrangement of the seed").value < 0.5
+    assert named(uniform, "arrangements shown rightly").value <= 1
+    assert named(uniform, "whole frame").met is False
 
 
 def test_frozen_blocks_fail_in_motion_alone(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +163,7 @@ def test_the_report_of_random_weights_shows_failed_bars(
     random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = SampleCounts(
-        short=3, long=2, longest=0, held_out=0, prompted=0, random=1, bases=1, truths=0, starts=1, clips=0
+        short=3, long=2, longest=0, held_out=0, prompted=0, random=1, bases=1, truths=0, starts=1, seeds=0, clips=0
     )
     monkeypatch.setattr(evaluation, "QUICK", counts)
     monkeypatch.setattr(evaluation, "BLOCKS_AT_60_S", 8)

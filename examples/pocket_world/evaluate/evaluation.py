@@ -27,6 +27,7 @@ from examples.pocket_world.evaluate.trials import (
     BlockScore,
     CutResult,
     ScoredEnv,
+    SeenArrangement,
     SustainedRollout,
     SwitchResult,
     codec_psnr,
@@ -34,6 +35,7 @@ from examples.pocket_world.evaluate.trials import (
     first_block_right,
     held_out_states,
     random_play,
+    seen_arrangements,
     starting_states,
     sustain_motion,
     switch_and_cut,
@@ -41,7 +43,8 @@ from examples.pocket_world.evaluate.trials import (
     walking_speed,
 )
 from examples.pocket_world.evaluate.truth import TruthErrors
-from examples.pocket_world.world.state import BLOCK_FRAMES, FPS
+from examples.pocket_world.world.actions import action_set
+from examples.pocket_world.world.state import BLOCK_FRAMES, FPS, SCENES
 from infrope_env.recording.run_info import RunInfo
 
 BLOCKS_AT_5_S, BLOCKS_AT_60_S, BLOCKS_AT_240_S = 6, 80, 320
@@ -57,6 +60,7 @@ class Options:
         dtype: Precision of transformer and decoder; None means one that is fast on this machine.
         precision: "int8" multiplies in 8-bit integers.
         steps: Number of denoising steps; None means the model's own.
+        arrangements: Draw the arrangement of every rollout, for weights that know arrangements.
         quick: Take a third of the samples or fewer, and leave out rollouts of 240 s and random play.
         out: Folder that receives evaluation.md and evaluation.json.
     """
@@ -65,6 +69,7 @@ class Options:
     dtype: str | None = None
     precision: str | None = None
     steps: int | None = None
+    arrangements: bool = False
     quick: bool = False
     out: Path = Path("runs/results")
 
@@ -83,6 +88,7 @@ class SampleCounts:
         bases: Rollouts from which every other motion and every other scene is tried.
         truths: Rollouts of random play of `TRUTH_BLOCKS` blocks that are compared with rendered frames.
         starts: First blocks.
+        seeds: Seeds per scene whose arrangement is named, where there are arrangements.
         clips: Clips encoded and decoded.
     """
 
@@ -95,14 +101,15 @@ class SampleCounts:
     bases: int
     truths: int
     starts: int
+    seeds: int
     clips: int
 
 
 FULL = SampleCounts(
-    short=36, long=12, longest=6, held_out=3, prompted=24, random=2, bases=30, truths=10, starts=180, clips=24
+    short=36, long=12, longest=6, held_out=3, prompted=24, random=2, bases=30, truths=10, starts=180, seeds=50, clips=24
 )
 QUICK = SampleCounts(
-    short=12, long=2, longest=0, held_out=1, prompted=6, random=0, bases=6, truths=3, starts=12, clips=3
+    short=12, long=2, longest=0, held_out=1, prompted=6, random=0, bases=6, truths=3, starts=12, seeds=8, clips=3
 )
 TRUTH_BLOCKS = 12
 TRUTH_BARS = {"whole": 33.0, "band": 34.0, "body": 26.0}
@@ -115,8 +122,10 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     started = time.monotonic()
     choices = {name: getattr(options, name) for name in ("weights", "dtype", "precision", "steps")}
+    choices["actions"] = action_set(options.arrangements)
     gym_env = gymnasium.make("infrope_env:infrope/PocketWorld-v0", **choices, disable_env_checker=True)
-    env, counts = ScoredEnv(gym_env, Detectors.load()), QUICK if options.quick else FULL
+    env = ScoredEnv(gym_env, Detectors.load(), options.arrangements)
+    counts = QUICK if options.quick else FULL
     measures = list(run_trials(env, counts))
     measures += measure_codec(env, counts.clips)
     measures += measure_detectors(Detectors.scores())
@@ -137,7 +146,7 @@ def run_trials(env: ScoredEnv, counts: SampleCounts) -> Iterator[Measure]:
     yield from measure_scores([r.scores[BLOCKS_AT_240_S] for r in longest], "at 240 s", 0.97)
     held_out = [
         sustain_motion(env, state, 5000 + index, [BLOCKS_AT_5_S])
-        for index, state in progress("held-out combinations", held_out_states(counts.held_out))
+        for index, state in progress("held-out combinations", held_out_states(counts.held_out, env.arrangements))
     ]
     scores = [r.scores[BLOCKS_AT_5_S] for r in held_out]
     yield from measure_scores(scores, "at 5 s, combinations held out of training", 0.99)
@@ -148,26 +157,35 @@ def run_trials(env: ScoredEnv, counts: SampleCounts) -> Iterator[Measure]:
     yield from measure_scores(scores, "at 5 s, for a typed prompt", None)
     scores = [
         score
-        for index, state in progress("60 s of random play", starting_states(counts.random, seed=2))
+        for index, state in progress("60 s of random play", starting_states(counts.random, 2, env.arrangements))
         for score in random_play(env, state, 2000 + index, BLOCKS_AT_60_S)
     ]
     yield from measure_scores(scores, "in blocks of random play, rollouts of 60 s", None)
     results = [
         switch_and_cut(env, state, 3000 + index)
-        for index, state in progress("changes and cuts", starting_states(counts.bases, seed=3))
+        for index, state in progress("changes and cuts", starting_states(counts.bases, 3, env.arrangements))
     ]
     yield from measure_switches([switch for switches, _ in results for switch in switches])
     yield from measure_cuts([cut for _, cuts in results for cut in cuts])
     truths = [
         compare_with_truth(env, state, 7000 + index, TRUTH_BLOCKS)
-        for index, state in progress("random play beside rendered frames", starting_states(counts.truths, seed=7))
+        for index, state in progress(
+            "random play beside rendered frames", starting_states(counts.truths, 7, env.arrangements)
+        )
     ]
     yield from measure_truth(truths)
     starts = [
         first_block_right(env, state, 8000 + index)
-        for index, state in progress("first blocks", starting_states(counts.starts, seed=8))
+        for index, state in progress("first blocks", starting_states(counts.starts, 8, env.arrangements))
     ]
     yield Measure.share("first block: subject right in every frame, and motion", starts, 0.98)
+    if env.arrangements:
+        seen = [
+            each
+            for _, scene in progress("arrangements by seed", SCENES)
+            for each in seen_arrangements(env, scene, counts.seeds)
+        ]
+        yield from measure_arrangements(seen)
     yield from measure_landmarks([r for r in rollouts if walking_speed(r.motion)])
     yield from measure_pictures(rollouts, longest or long, "240 s" if longest else "60 s")
 
@@ -175,7 +193,7 @@ def run_trials(env: ScoredEnv, counts: SampleCounts) -> Iterator[Measure]:
 def sustained(env: ScoredEnv, count: int, seed: int, blocks: list[int]) -> list[SustainedRollout]:
     """Play rollouts of one motion each, up to the last of `blocks`; all of these are scored."""
     seconds = BLOCK_FRAMES * (blocks[-1] + 1) // FPS
-    states = progress(f"one motion for {seconds} s", starting_states(count, seed=seed))
+    states = progress(f"one motion for {seconds} s", starting_states(count, seed, env.arrangements))
     return [sustain_motion(env, state, 1000 * seed + index, blocks) for index, state in states]
 
 
@@ -210,6 +228,15 @@ def measure_truth(truths: list[TruthErrors]) -> Iterator[Measure]:
         yield Measure.mean(name, [errors.psnr(area) for errors in truths], (bar, None))
     name = "fine chroma around the body, generated / rendered"
     yield Measure.mean(name, [errors.chroma_ratio for errors in truths])
+
+
+def measure_arrangements(seen: list[SeenArrangement]) -> Iterator[Measure]:
+    """Yield the share of first blocks that show the arrangement of their seed, and how many a scene shows rightly."""
+    yield Measure.share("first block: arrangement of the seed", [each.seen == each.drawn for each in seen])
+    right = [{each.seen for each in seen if each.scene == scene and each.seen == each.drawn} for scene in SCENES]
+    seeds = len(seen) // len(SCENES)
+    name = f"arrangements shown rightly by {seeds} seeds of a scene, mean of the scenes"
+    yield Measure.mean(name, [len(each) for each in right], (20, None) if seeds >= 50 else (None, None))
 
 
 def measure_landmarks(walks: list[SustainedRollout]) -> Iterator[Measure]:

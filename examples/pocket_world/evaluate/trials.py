@@ -22,6 +22,7 @@ from examples.pocket_world.evaluate.landmarks import landmarks_in_place
 from examples.pocket_world.evaluate.measures import mean_colour, psnr, rise, scroll_speed, sharpness, step_rate
 from examples.pocket_world.evaluate.truth import TruthErrors
 from examples.pocket_world.train.codec import as_video
+from examples.pocket_world.world.arrangement import ARRANGEMENTS, DEFAULT_ARRANGEMENT, Arrangement
 from examples.pocket_world.world.play import FIRST_LATENT_PADDING, HELD_OUT_COMBINATIONS, play_clip
 from examples.pocket_world.world.state import (
     BLOCK_FRAMES,
@@ -75,11 +76,13 @@ class ScoredEnv:
     Attributes:
         env: The environment.
         detectors: Classifiers of subject, scene and motion.
+        arrangements: Whether rollouts have drawn arrangements; its action set has them as variations then.
         block_ms: Milliseconds of every block but the first ones.
     """
 
     env: gymnasium.Env[Any, Any]
     detectors: Detectors
+    arrangements: bool = False
     block_ms: list[float] = field(default_factory=list)
 
     @property
@@ -89,8 +92,9 @@ class ScoredEnv:
         return self.env.unwrapped
 
     def start(self, state: WorldState, seed: int) -> np.ndarray:
-        """Begin a rollout with the state's subject, scene and motion, and return its first block."""
-        options = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
+        """Begin a rollout with the state's subject, scene, motion and arrangement, and return its first block."""
+        names = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
+        options = names | {"variation": state.arrangement.words}
         return self.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options=options)[0]
 
     def play_prompt(self, prompt: str, seed: int, blocks: int) -> np.ndarray:
@@ -171,20 +175,26 @@ class CutResult:
     score: BlockScore
 
 
-def starting_states(count: int, seed: int) -> Iterator[WorldState]:
-    """Yield first states of rollouts; motions and subjects alternate, and all 180 combinations precede a repeat."""
-    shifts = np.random.default_rng([EVALUATION_SEED_OFFSET, seed]).integers(len(SCENES), size=len(MOTIONS))
+def starting_states(count: int, seed: int, arrangements: bool = False) -> Iterator[WorldState]:
+    """Yield first states of rollouts; motions and subjects alternate, and all 180 combinations precede a repeat.
+
+    `arrangements` draws one for each of them.
+    """
+    rng = np.random.default_rng([EVALUATION_SEED_OFFSET, seed])
+    shifts = rng.integers(len(SCENES), size=len(MOTIONS))
     for index in range(count):
         number, turn = index % len(MOTIONS), index // len(MOTIONS)
         subject = SUBJECTS[(turn + number) % len(SUBJECTS)]
         scene = SCENES[(turn + shifts[number]) % len(SCENES)]
-        yield spawn(subject, scene, MOTIONS[number])
+        arrangement = Arrangement.drawn(rng) if arrangements else DEFAULT_ARRANGEMENT
+        yield spawn(subject, scene, MOTIONS[number], arrangement=arrangement)
 
 
-def held_out_states(repeats: int) -> Iterator[WorldState]:
+def held_out_states(repeats: int, arrangements: bool = False) -> Iterator[WorldState]:
     """Yield first states whose combination of subject, scene and motion no training clip shows."""
+    rng = np.random.default_rng(EVALUATION_SEED_OFFSET)
     for names in sorted(HELD_OUT_COMBINATIONS) * repeats:
-        yield spawn(*names)
+        yield spawn(*names, arrangement=Arrangement.drawn(rng) if arrangements else DEFAULT_ARRANGEMENT)
 
 
 def typed_prompts() -> list[TypedPrompt]:
@@ -278,6 +288,29 @@ def first_block_right(env: ScoredEnv, state: WorldState, seed: int) -> bool:
     frames = block[BLOCK_FRAMES - FIRST_BLOCK_FRAMES :]
     named = [env.detectors.name_subject(frame[None]) for frame in frames]
     return set(named) == {state.subject} and env.detectors.name_motion(block) == state.motion
+
+
+@dataclass(frozen=True)
+class SeenArrangement:
+    """The arrangement of a rollout that its seed drew, and the one that its first block shows."""
+
+    scene: str
+    drawn: Arrangement
+    seen: Arrangement
+
+
+def seen_arrangements(env: ScoredEnv, scene: str, seeds: int) -> Iterator[SeenArrangement]:
+    """Begin a rollout of every seed in a scene, and name what its first block shows: the nearest of all renderings."""
+    subject, motion = SUBJECTS[SCENES.index(scene) % len(SUBJECTS)], "stand"
+    every = map(Arrangement.numbered, range(ARRANGEMENTS))
+    states = [spawn(subject, scene, motion, arrangement=arrangement) for arrangement in every]
+    rendered = np.stack([render_block(state, [BLOCK_FRAMES - 1])[0].astype(np.float32) for state in states])
+    options = {"subject": subject, "scene": scene, "motion": motion}
+    for seed in range(seeds):
+        frame = env.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options=options)[0][-1]
+        nearest = int(np.square(rendered - frame).mean((1, 2, 3)).argmin())
+        drawn = Arrangement.named(env.inner.steering.variation)
+        yield SeenArrangement(scene, drawn, states[nearest].arrangement)
 
 
 def switch_and_cut(env: ScoredEnv, state: WorldState, seed: int) -> tuple[list[SwitchResult], list[CutResult]]:
