@@ -38,7 +38,7 @@ class Sizes:
         timed_blocks: Blocks per time measurement.
         memory_windows: Windows in which memory policies are compared.
         memory_horizons_s: Horizons where they are; a subset of `horizons_s`.
-        forget_horizons_s: Horizons where rules of forgetting are compared; a subset of `memory_horizons_s`.
+        steered_horizons_s: Horizons where they are compared in steered rollouts.
     """
 
     horizons_s: tuple[float, ...]
@@ -56,7 +56,7 @@ class Sizes:
     timed_blocks: int
     memory_windows: tuple[int, ...]
     memory_horizons_s: tuple[float, ...]
-    forget_horizons_s: tuple[float, ...]
+    steered_horizons_s: tuple[float, ...]
 
     def until(self, seconds: float) -> Sizes:
         """Return these sizes without the horizons beyond a time.
@@ -64,7 +64,7 @@ class Sizes:
         Raises:
             ValueError: An experiment has no horizon left.
         """
-        names = ("horizons_s", "window_horizons_s", "steps_horizons_s", "memory_horizons_s", "forget_horizons_s")
+        names = ("horizons_s", "window_horizons_s", "steps_horizons_s", "memory_horizons_s", "steered_horizons_s")
         kept = {name: tuple(each for each in getattr(self, name) if each <= seconds) for name in names}
         for horizons_s in kept.values():
             if not horizons_s:
@@ -90,7 +90,7 @@ FULL = Sizes(
     timed_blocks=12,
     memory_windows=(6, 12),
     memory_horizons_s=(60, 240, 1200),
-    forget_horizons_s=(60, 240),
+    steered_horizons_s=(60, 240),
 )
 QUICK = Sizes(
     horizons_s=(5, 20),
@@ -108,7 +108,7 @@ QUICK = Sizes(
     timed_blocks=5,
     memory_windows=(6, 12),
     memory_horizons_s=(5, 20),
-    forget_horizons_s=(5, 20),
+    steered_horizons_s=(5, 20),
 )
 
 

@@ -30,8 +30,8 @@ STEADY, STEERED, COSTS = "one motion", "steered", "costs"
 EXPLANATION = (
     "Every policy divides the same window; `infrope_env/dynamics/README.md` describes them. *One motion* are the long "
     f"rollouts explained above. *Steered* rollouts change the motion every {CHANGE_EVERY} blocks and cut to another "
-    f"scene every {CUT_EVERY}. A policy that forgets drops its memory at cuts, or at every flush; the others keep it, "
-    "and only they are followed to the longest horizon. "
+    f"scene every {CUT_EVERY}. A policy that forgets drops its memory at cuts, or at every flush; the others keep it. "
+    "No scene of a steered rollout lasts longer than 15 s, so these end at a nearer horizon. "
     "Likeness, and the shares of blocks with the right subject, scene, place and motion, are taken from the last "
     "quarter before the horizon. A place is right where likeness is at least halfway between that of other places "
     "of the scene and 1."
@@ -56,22 +56,16 @@ def variants(config: ExperimentConfig, forget_rules: Sequence[str] = ("never",))
     return rows
 
 
-def steered_ends(variant: Variant, config: ExperimentConfig) -> tuple[int, ...]:
-    """Return the blocks at which a steered rollout's horizons end; a policy that forgets has no distant ones."""
-    sizes = config.sizes
-    return config.end_blocks(sizes.memory_horizons_s if variant.window.forget == "never" else sizes.forget_horizons_s)
-
-
 def jobs(config: ExperimentConfig) -> Jobs:
     """Return long rollouts, steered rollouts and cost measurements by row."""
-    seeds = range(config.seeds)
+    steered_ends, seeds = config.end_blocks(config.sizes.steered_horizons_s), range(config.seeds)
     return {
         STEADY: {
             name: config.long_rollouts(variant, config.sizes.memory_horizons_s)
             for name, variant in variants(config).items()
         },
         STEERED: {
-            name: [SteeredRolloutJob(variant, seed, steered_ends(variant, config)) for seed in seeds]
+            name: [SteeredRolloutJob(variant, seed, steered_ends) for seed in seeds]
             for name, variant in variants(config, FORGET_RULES).items()
         },
         COSTS: {name: config.costs(variant) for name, variant in variants(config).items()},
@@ -81,15 +75,15 @@ def jobs(config: ExperimentConfig) -> Jobs:
 def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
     """Return tables, pictures and comparisons."""
     outcomes = {kind: store.load_rows(rows) for kind, rows in jobs(config).items()}
-    horizons_s, longest = config.sizes.memory_horizons_s, max(config.sizes.memory_horizons_s)
+    horizons_s = {STEADY: config.sizes.memory_horizons_s, STEERED: config.sizes.steered_horizons_s}
     tables, comparisons = [], []
-    for kind in (STEADY, STEERED):
-        tables.append(quality_table(kind, outcomes[kind], config))
+    for kind, seconds in horizons_s.items():
+        tables.append(quality_table(kind, outcomes[kind], config, seconds))
         for size in config.sizes.memory_windows:
-            comparisons += compare_policies(kind, size, outcomes[kind], config, longest)
-    comparisons += compare_forgetting(outcomes[STEERED], config, max(config.sizes.forget_horizons_s))
+            comparisons += compare_policies(kind, size, outcomes[kind], config, max(seconds))
+    comparisons += compare_forgetting(outcomes[STEERED], config, max(horizons_s[STEERED]))
     first = {name: row[0] for name, row in outcomes[STEADY].items()}
-    sheet = horizon_sheet(first, config, horizons_s, folder / "ablations_memory.png")
+    sheet = horizon_sheet(first, config, horizons_s[STEADY], folder / "ablations_memory.png")
     return Section(
         "Memory",
         [EXPLANATION],
@@ -99,14 +93,14 @@ def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
     )
 
 
-def quality_table(kind: str, outcomes: Mapping[str, Sequence[Outcome]], config: ExperimentConfig) -> Table:
+def quality_table(
+    kind: str, outcomes: Mapping[str, Sequence[Outcome]], config: ExperimentConfig, horizons_s: tuple[float, ...]
+) -> Table:
     """Tabulate likeness and shares of right blocks by horizon and row."""
-    horizons_s = config.sizes.memory_horizons_s
     rows: dict[tuple[str, ...], dict[str, list[float]]] = {
         (f"{seconds:g} s", name): values_at(row, end)
         for seconds, end in zip(horizons_s, config.end_blocks(horizons_s), strict=True)
         for name, row in outcomes.items()
-        if row[0].records[-1]["block"] >= end
     }
     return Table.of_values(f"{kind.capitalize()}: by horizon and memory", ("horizon", "memory"), rows)
 
