@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tyro
@@ -13,8 +14,8 @@ import tyro
 from examples.pocket_world.train.pipeline import Options, main, stages
 
 
-def modules_and_words(folder: Path) -> list[tuple[str, list[str]]]:
-    commands = [command for command, _ in stages(Options(folder, processes=2))]
+def modules_and_words(folder: Path, **settings: Any) -> list[tuple[str, list[str]]]:
+    commands = [command for command, _ in stages(Options(folder, processes=2, **settings))]
     split = [len(command) - command[::-1].index("-m") for command in commands]
     return [(command[at], command[at + 1 :]) for command, at in zip(commands, split, strict=True)]
 
@@ -33,6 +34,17 @@ def test_every_stage_understands_its_command_and_reads_what_an_earlier_one_wrote
         assert {path for path in read.values() if isinstance(path, Path)} <= written, module
         written.add(options.out if hasattr(options, "out") else options.folder)
     assert tmp_path / "world" in written
+
+
+def test_every_stage_that_draws_play_draws_arrangements_and_generators_get_first_blocks(tmp_path: Path) -> None:
+    drawing, with_first_blocks = list[str](), list[str]()
+    for module, words in modules_and_words(tmp_path, arrangements=True, first_blocks=8):
+        options = tyro.cli(importlib.import_module(module).Options, args=words)
+        stage = module.rpartition(".")[2]
+        drawing += [stage] * getattr(options, "arrangements", False)
+        with_first_blocks += [stage] * (getattr(options, "first_blocks", 0) == 8)
+    assert drawing == ["encode", "teacher", "teacher", "student", "rollouts"]
+    assert with_first_blocks == ["teacher", "teacher", "student"]
 
 
 def test_stages_run_in_order_and_a_complete_stage_is_skipped(

@@ -42,6 +42,9 @@ class Options:
         rollout_shards: Number of shards of recorded rollouts.
         decoder_iterations: Iterations of the decoder.
         batch: Clips per iteration and process.
+        arrangements: Train on all arrangements of the world, named by the captions.
+        first_blocks: First blocks per iteration and process, in addition to the clips. Captions decide the arrangement
+            of a first block only where there are some.
         show: Print the commands and run none.
     """
 
@@ -54,6 +57,8 @@ class Options:
     rollout_shards: int = RolloutOptions.shards
     decoder_iterations: int = DecoderOptions.iterations
     batch: int = TeacherOptions.batch
+    arrangements: bool = False
+    first_blocks: int = 0
     show: bool = False
 
 
@@ -74,7 +79,9 @@ def stages(options: Options) -> list[tuple[list[str], Path | None]]:
         folder / name
         for name in ("codec", "clips", "narrow", "teacher", "student", "linear", "rollouts", "decoder", "world")
     )
-    shared = {"clips": clips, "codec": codec, "batch": options.batch}
+    drawn = {"arrangements": True} if options.arrangements else {}
+    first_blocks = {"first-blocks": options.first_blocks} if options.first_blocks else {}
+    shared = {"clips": clips, "codec": codec, "batch": options.batch, **drawn, **first_blocks}
     single, parallel = [sys.executable, "-m"], _launcher(options.processes)
     half_width = {"width": POCKET_MODEL.dim // 2, "iterations": options.narrow_iterations, **shared, "batch": 1}
     train_narrow = _command("teacher", folder=narrow, **half_width)
@@ -87,12 +94,12 @@ def stages(options: Options) -> list[tuple[list[str], Path | None]]:
     )
     return [
         (single + _command("codec", folder=codec), codec / CODEC_FILE),
-        (parallel + _command("encode", codec=codec, folder=clips, shards=options.shards), None),
+        (parallel + _command("encode", codec=codec, folder=clips, shards=options.shards, **drawn), None),
         (parallel + train_narrow, None),
         (parallel + train_teacher, None),
         (parallel + train_student, None),
         (single + _command("export", generator=student, codec=codec, out=linear, history=(narrow, teacher)), None),
-        (parallel + _command("rollouts", world=linear, folder=rollouts, shards=options.rollout_shards), None),
+        (parallel + _command("rollouts", world=linear, folder=rollouts, shards=options.rollout_shards, **drawn), None),
         (parallel + train_decoder, None),
         (single + _command("export", world=linear, decoder=decoder, codec=codec, out=world), None),
     ]
@@ -103,7 +110,9 @@ def _launcher(processes: int) -> list[str]:
 
 
 def _command(stage: str, **settings: object) -> list[str]:
+    """Return the words of a stage's command; True is an option without a value."""
     words = [f"{PACKAGE}.{stage}"]
     for name, value in settings.items():
-        words += [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
+        values = () if value is True else value if isinstance(value, tuple) else (value,)
+        words += [f"--{name}", *map(str, values)]
     return words
