@@ -17,6 +17,8 @@ COUNTERS = {
     "sessions_resumed": "Sessions that came back on another connection.",
     "bytes_sent": "Bytes of messages sent to clients.",
 }
+REFUSALS = ("access", "busy", "failed", "limit", "malformed", "replaced", "stopping", "version")
+"""Reasons for which a connection is refused or ended: no access, or the code of an `Error`."""
 SUMMARIES = {
     "time_to_first_block_seconds": "Time from a player's seat to its first block.",
     "block_interarrival_seconds": "Time between two blocks of uninterrupted play, by the player's acknowledgements.",
@@ -31,7 +33,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter({name: 0 for name in COUNTERS})
-        self.refused: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter(dict.fromkeys(REFUSALS, 0))
         self._values: dict[str, deque[float]] = {name: deque(maxlen=HISTORY) for name in SUMMARIES}
         self._sums, self._counts = Counter[str](), Counter[str]()
         self._video_s, self._work_s = 0.0, 0.0
