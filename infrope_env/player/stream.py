@@ -53,7 +53,6 @@ class Stream:
         *,
         blocks: int | None = None,
         written: int | None = None,
-        fps: float | None = None,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_replaced: Callable[[], None] = lambda: None,
@@ -68,14 +67,13 @@ class Stream:
             written: Number of blocks of the script or storyboard that the controller plays, block 0 included. Without
                 `blocks`, the stream ends with the last of them in the world on show: the player's reset begins it
                 again, and a restored state goes on with the rest. None without a script.
-            fps: Pixel frames per second where the model is fast enough; by default the environment's.
-            pace: Timing of blocks and frames, without measurements; by default that of a window at `fps`.
+            pace: Timing of blocks and frames, without measurements; by default a window's, at the environment's rate.
             clock: Returns seconds.
             on_replaced: Called by the worker when a reset or a restore by the player has replaced the blocks that are
                 not on show yet, before the next action is chosen.
             on_block: Called by the worker with every block as soon as it is made, or restored by the player.
         """
-        self.pace = pace or Pace(fps or env.metadata["render_fps"])
+        self.pace = pace or Pace(env.metadata["render_fps"])
         self.paused = self.generating = False
         self._env, self._playable = env, playable(env)
         self._controller = controller

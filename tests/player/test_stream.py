@@ -302,7 +302,7 @@ def test_a_thread_generates_the_blocks_and_the_window_never_waits() -> None:
         while polls < wanted and time.monotonic() < end:
             time.sleep(0.001)
 
-    stream = Stream(FakeEnv(work), lambda observation, info: RIGHT, fps=64)
+    stream = Stream(FakeEnv(work), lambda observation, info: RIGHT, pace=Pace(fps=64))
     stream.start(seed=1)
     blocks: list[int] = []
     while (not blocks or blocks[-1] < 5) and time.monotonic() < end:
@@ -329,7 +329,7 @@ def test_an_error_in_the_worker_is_raised_as_one_sentence_where_frames_are_polle
             raise RuntimeError("out of\n memory")
 
     env = FakeEnv(fail)
-    stream = Stream(env, lambda observation, info: 0, fps=1000)
+    stream = Stream(env, lambda observation, info: 0, pace=Pace(fps=1000))
     stream.start()
     with pytest.raises(StreamError, match="Generating the next block failed: out of memory"):
         poll_for(stream, PATIENCE_S)
