@@ -82,7 +82,7 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
         to_plain_json(env.spec.kwargs)  # raises before a block is made
         self._inner, self._spec, self._attention = env.unwrapped, env.spec, attention
         if attention:
-            self._inner.measure_attention(True)
+            self._inner.measure_attention(True, reader="recording")
         remember(env.spec.kwargs.get("weights"), env.spec.kwargs.get("lora"), env.unwrapped.model)
         self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"], require_quality(quality))
         self.problem: str | None = None

@@ -1,17 +1,21 @@
 """Attention mass in the log: the numbers of every block, which change no pixel, and logs without them."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 from infrope_env import cli
 from infrope_env.dynamics.attention_mass import AttentionProbe
 from infrope_env.dynamics.cache import LayerContext
 from infrope_env.env import InfinityRopeEnv
+from infrope_env.player.inspection import measure_attention
 from infrope_env.recording.reader import Recording
 from infrope_env.recording.verification import verify
+from infrope_env.recording.wrapper import RecordRollout
 from tests.env_play import play
 from tests.recording.episodes import edit_log, lines_of
 from tests.recording.test_log_table import schemas
@@ -80,6 +84,20 @@ def test_without_measuring_there_is_no_probe_and_blocks_are_the_same_with_one(en
     assert sum(env.strip.mass) == pytest.approx(1, abs=1e-4)
     env.measure_attention(False)
     assert play(env) == plain and env.strip.mass == ()
+
+
+def test_a_recording_keeps_its_measurement_when_an_inspector_is_switched_off(
+    tiny_weights: Path, tmp_path: Path
+) -> None:
+    made = gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights), device="cpu", disable_env_checker=True)
+    with closing(RecordRollout(made, tmp_path, attention=True)) as recorder:
+        recorder.reset(seed=1)
+        for on in (True, False):
+            measure_attention(recorder.unwrapped, on)
+            recorder.step(0)
+    assert all(
+        sum(line["attention"]["mass"]) == pytest.approx(1, abs=1e-4) for line in lines_of(tmp_path / "episode_000")
+    )
 
 
 @pytest.mark.parametrize("change", [{"compiled": True}, {"precision": "int8"}], ids=str)
