@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from examples.pocket_world.evaluate.measures import fine_chroma
-from examples.pocket_world.train.codec import as_video, load_codec
+from examples.pocket_world.train.codec import as_video, load_encoder
 from examples.pocket_world.train.generator import load_average, update, update_average
 from examples.pocket_world.train.rollouts import RecordedBlock, RecordedRollouts
 from examples.pocket_world.train.run import Muon, Run, autocast, rank, start_processes, training_device
@@ -42,7 +42,7 @@ class Options:
 
     Attributes:
         rollouts: Folder of the recorded rollouts.
-        codec: Run folder of the codec.
+        codec: Run folder of the codec, or a world folder, whose encoder is taken.
         folder: Folder of the run.
         initial: World folder, or run folder of a decoder, whose (averaged) weights initialise this one.
         iterations: Length of the run.
@@ -87,7 +87,7 @@ def main(options: Options) -> None:
     start_processes()
     torch.manual_seed(options.seed)
     device = training_device(options.device)
-    encoder = load_codec(options.codec).encoder
+    encoder = load_encoder(options.codec)
     model, average = (make_decoder(encoder, options.initial).to(device) for _ in range(2))
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)

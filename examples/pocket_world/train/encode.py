@@ -18,12 +18,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from examples.pocket_world.train.codec import Codec, as_video, load_codec
+from examples.pocket_world.train.codec import as_video, load_encoder
 from examples.pocket_world.train.run import rank, start_processes
 from examples.pocket_world.world.play import Clip, play_clip
 from infrope_env.atomic_file import write_atomically
 from infrope_env.control.actions import Transition
 from infrope_env.output import run_program
+from infrope_env.pixels.patch_codec import PatchEncoder
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Options:
     """Settings of the training set. Processes started by torchrun share the shards.
 
     Attributes:
-        codec: Run folder of the codec.
+        codec: Run folder of the codec, or a world folder, whose encoder is taken.
         folder: Folder that receives the shards.
         shards: Number of shards.
         clips_per_shard: Number of clips in each shard.
@@ -95,7 +96,7 @@ class EncodedClips:
 def main(options: Options) -> None:
     """Render and encode every shard that does not exist yet."""
     start_processes()
-    codec = load_codec(options.codec)
+    encoder = load_encoder(options.codec)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     for shard in range(rank(), options.shards, processes):
         path = options.folder / f"clips_{shard:03d}.safetensors"
@@ -103,7 +104,7 @@ def main(options: Options) -> None:
             rng = np.random.default_rng([options.seed, shard])
             kind = {"single_prompt": options.single_prompt, "arrangements": options.arrangements}
             clips = [play_clip(rng, **kind) for _ in range(options.clips_per_shard)]
-            write_shard(path, codec, clips)
+            write_shard(path, encoder, clips)
             print(f"shard {shard + 1} of {options.shards}", flush=True)
 
 
@@ -126,14 +127,14 @@ def load_clips(folder: Path) -> EncodedClips:
 
 
 @torch.inference_mode()
-def encode(codec: Codec, frames: np.ndarray) -> Tensor:
+def encode(encoder: PatchEncoder, frames: np.ndarray) -> Tensor:
     """Encode one clip's padded frames, t H W 3 uint8, to latents f c h w."""
-    return codec.encoder.encode_whole(as_video(torch.from_numpy(frames)))[0]
+    return encoder.encode_whole(as_video(torch.from_numpy(frames)))[0]
 
 
-def write_shard(path: Path, codec: Codec, clips: list[Clip]) -> None:
+def write_shard(path: Path, encoder: PatchEncoder, clips: list[Clip]) -> None:
     """Encode clips and write their latents to `path`, their captions and transitions to a .json file beside it."""
-    latents = torch.stack([encode(codec, clip.frames).half() for clip in clips]).contiguous()
+    latents = torch.stack([encode(encoder, clip.frames).half() for clip in clips]).contiguous()
     write_atomically(path.with_suffix(".json"), json.dumps([_metadata(clip) for clip in clips]).encode())
     write_atomically(path, lambda part: save_file({"latents": latents}, part))
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from examples.pocket_world.train.codec import load_codec
+from examples.pocket_world.train.codec import load_encoder
 from examples.pocket_world.train.encode import load_clips
 from examples.pocket_world.train.first_blocks import FirstBlocks
 from examples.pocket_world.train.generator import (
@@ -40,7 +40,7 @@ class Options:
 
     Attributes:
         clips: Folder of the encoded clips, for the teacher-forcing loss.
-        codec: Run folder of the codec.
+        codec: Run folder of the codec, or a world folder, whose encoder is taken.
         teacher: Run folder whose averaged weights initialise the student.
         folder: Folder of the run.
         iterations: Length of the run.
@@ -85,7 +85,7 @@ def main(options: Options) -> None:
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
     clips = load_clips(options.clips)
-    encoder = load_codec(options.codec).encoder
+    encoder = load_encoder(options.codec)
     forcing = TeacherForcing.on(device, LossWeights.of(encoder.variances, device))
     first_blocks = FirstBlocks(forcing.planner, forcing.weights, encoder, options.arrangements)
     rollouts = [

@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from examples.pocket_world.train.codec import load_codec
+from examples.pocket_world.train.codec import load_encoder
 from examples.pocket_world.train.encode import EncodedClips, load_clips
 from examples.pocket_world.train.first_blocks import FirstBlocks
 from examples.pocket_world.train.generator import (
@@ -47,7 +47,7 @@ class Options:
 
     Attributes:
         clips: Folder of the encoded clips.
-        codec: Run folder of the codec.
+        codec: Run folder of the codec, or a world folder, whose encoder is taken.
         folder: Folder of the run.
         initial: Run folder whose averaged weights initialise a new run; they may belong to a narrower model.
         iterations: Length of the run.
@@ -92,7 +92,7 @@ def main(options: Options) -> None:
     average.load_state_dict(model.state_dict())
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
-    clips, encoder = load_clips(options.clips), load_codec(options.codec).encoder
+    clips, encoder = load_clips(options.clips), load_encoder(options.codec)
     forcing = TeacherForcing.on(device, LossWeights.of(encoder.variances, device))
     first_blocks = FirstBlocks(forcing.planner, forcing.weights, encoder, options.arrangements)
     for iteration in run:
