@@ -87,8 +87,7 @@ class Harness:
 
     def start(self, state: WorldState, seed: int) -> None:
         """Reset to the names of `state`; the noise seed is outside the range that training uses."""
-        names = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
-        options = names | {"variation": state.arrangement.words}
+        options = {"subject": state.subject, "scene": state.scene, "motion": state.motion}
         self._frames = FrameBuffer(self.env.model.decoder)
         with self._measured_block():
             self.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options=options)

@@ -26,6 +26,7 @@ from examples.pocket_world.evaluate.labelled_samples import (
 )
 from examples.pocket_world.evaluate.train_detectors import Options, blur_frames
 from examples.pocket_world.evaluate.train_detectors import main as train
+from examples.pocket_world.world.arrangement import Arrangement
 from examples.pocket_world.world.state import MOTIONS, SCENES, SUBJECTS, WorldState, render_block
 
 MIN_SHARE = 0.95
@@ -168,3 +169,12 @@ def test_scores_can_be_measured_again_without_changing_the_training_record(tmp_p
     assert Detectors.scores(weights)["clean"]["blocks"] == 1
     before, after = (safe_open(path, "pt").metadata()["training"] for path in (WEIGHTS, weights))
     assert before == after
+
+
+def test_samples_show_arrangements_only_if_asked() -> None:
+    drawn = {random_state(np.random.default_rng(seed), arrangements=True).arrangement for seed in range(40)}
+    assert len(drawn) > 15
+    plain = random_state(np.random.default_rng(1))
+    assert replace(random_state(np.random.default_rng(1), arrangements=True), arrangement=plain.arrangement) == plain
+    empty = replace(plain, arrangement=Arrangement("red", south=True))
+    assert not np.array_equal(empty_scene(empty).frames, empty_scene(plain).frames)

@@ -14,7 +14,7 @@ from examples.pocket_world.evaluate import evaluation, sheets
 from examples.pocket_world.evaluate.detectors import Detectors
 from examples.pocket_world.evaluate.evaluation import SampleCounts, run_trials
 from examples.pocket_world.evaluate.report import Measure
-from examples.pocket_world.evaluate.trials import ScoredEnv
+from examples.pocket_world.evaluate.trials import EVALUATION_SEED_OFFSET, SEED_OF_SEEDS, ScoredEnv
 from examples.pocket_world.world.actions import action_set
 from examples.pocket_world.world.arrangement import Arrangement
 from examples.pocket_world.world.captions import ARRANGEMENT_WORDS
@@ -30,15 +30,16 @@ from examples.pocket_world.world.state import (
     spawn,
 )
 from infrope_env.config import Sampler
-from infrope_env.control.actions import Steering, Transition
+from infrope_env.control.actions import ActionSet, Steering, Transition
 from infrope_env.control.frames import Frames
 from infrope_env.dynamics.rollout import Rollout
 from infrope_env.env import InfinityRopeEnv
 from infrope_env.env_state import EnvState
 from tests.tiny_world import tiny_world
 
+UNIFORM = Arrangement("red", autumn=True)
 FEW = SampleCounts(
-    short=10, long=2, longest=2, held_out=1, prompted=0, random=0, bases=2, truths=2, starts=2, seeds=3, clips=0
+    short=10, long=2, longest=2, held_out=1, prompted=0, random=0, bases=2, truths=2, starts=2, seeds=8, clips=0
 )
 
 
@@ -102,7 +103,7 @@ class UniformEnv(RenderedEnv):
     """A rendered environment that shows every rollout in one arrangement."""
 
     def arrangement_of(self, steering: Steering) -> Arrangement:
-        return Arrangement("red")
+        return UNIFORM
 
 
 def measured(
@@ -112,7 +113,7 @@ def measured(
     monkeypatch.setattr(evaluation, "BLOCKS_AT_240_S", 14)
     env = kind(weights=str(weights), actions=action_set(arrangements), device="cpu", decode=False)
     counts = replace(FEW, short=2, long=0, longest=0, held_out=0, bases=1) if arrangements else FEW
-    return {measure.name: measure for measure in run_trials(ScoredEnv(env, Detectors.load(), arrangements), counts)}
+    return {measure.name: measure for measure in run_trials(ScoredEnv(env, Detectors.load()), counts)}
 
 
 def named(measures: dict[str, Measure], words: str) -> Measure:
@@ -136,12 +137,17 @@ def test_the_renderer_shows_the_arrangements_of_its_seeds(
     random_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measures = measured(RenderedEnv, random_weights, monkeypatch, arrangements=True)
+    actions = ActionSet.from_dict(action_set(arrangements=True))
+    first = EVALUATION_SEED_OFFSET + SEED_OF_SEEDS
+    drawn = [actions.draw_variation(seed) for seed in range(first, first + len(SCENES) * FEW.seeds)]
+    different = [len({*drawn[start : start + FEW.seeds]}) for start in range(0, len(drawn), FEW.seeds)]
+    assert min(different) < FEW.seeds  # a seed draws what another one did
     assert named(measures, "arrangement of the seed").value == 1
-    assert 2 < named(measures, "arrangements shown rightly by 3 seeds").value <= 3
+    assert named(measures, "different arrangements").value == pytest.approx(np.mean(different))
     assert named(measures, "whole frame").value > 100
     uniform = measured(UniformEnv, random_weights, monkeypatch, arrangements=True)
-    assert named(uniform, "arrangement of the seed").value < 0.5
-    assert named(uniform, "arrangements shown rightly").value <= 1
+    share = np.mean([words == UNIFORM.words for words in drawn])
+    assert 0 < share < 0.3 and named(uniform, "arrangement of the seed").value == pytest.approx(share)
     assert named(uniform, "whole frame").met is False
 
 
@@ -186,3 +192,11 @@ def test_the_report_of_random_weights_shows_failed_bars(
 def test_the_picture_of_the_readme_is_1200_pixels_wide(random_weights: Path, tmp_path: Path) -> None:
     sheets.main(sheets.Options(str(random_weights), readme=tmp_path / "play.png"))
     assert Image.open(tmp_path / "play.png").width == 1200
+
+
+def test_a_sheet_of_seeds_names_the_arrangement_of_each(random_weights: Path) -> None:
+    rows = sheets.seed_rows(sheets.FrameSource(str(random_weights), arrangements=True), 3, "meadow")
+    labels = [label for row in rows for label in row.labels]
+    actions = ActionSet.from_dict(action_set(arrangements=True))
+    assert labels == [f"{seed}: {actions.draw_variation(seed)}" for seed in range(3, 27)]
+    assert all(len(row.frames) == sheets.SEEDS_PER_ROW for row in rows)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from examples.pocket_world.train.codec import Codec
-from examples.pocket_world.train.first_blocks import FirstBlocks
+from examples.pocket_world.train.first_blocks import FirstBlockLoss
 from examples.pocket_world.train.generator import POCKET_MODEL, LossWeights, PocketGenerator, load_average
 from examples.pocket_world.train.run import autocast
 from examples.pocket_world.train.streams import SelfRollout
@@ -21,22 +21,24 @@ CAPTIONS = ["a red robot stands still in a snowy field", "a green frog jumps in 
 
 
 @pytest.fixture(scope="module")
-def first_blocks() -> FirstBlocks:
+def first_block_loss() -> FirstBlockLoss:
     torch.manual_seed(0)
     weights = LossWeights.of(torch.rand(POCKET_MODEL.latent_channels), CPU)
-    return FirstBlocks(AttentionPlanner.of_pocket(CPU), weights, Codec().encoder, arrangements=True)
+    return FirstBlockLoss(AttentionPlanner.of_pocket(CPU), weights, Codec().encoder, arrangements=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model() -> PocketGenerator:
     return PocketGenerator.from_weights(load_average(POCKET, arrangements=True))
 
 
-def test_an_estimate_is_that_of_the_first_block_of_a_rollout(first_blocks: FirstBlocks, model: PocketGenerator) -> None:
-    rollout = SelfRollout(model, first_blocks.planner, torch.Generator().manual_seed(3))
+def test_an_estimate_is_that_of_the_first_block_of_a_rollout(
+    first_block_loss: FirstBlockLoss, model: PocketGenerator
+) -> None:
+    rollout = SelfRollout(model, first_block_loss.planner, torch.Generator().manual_seed(3))
     noise = torch.randn(2, 3, POCKET_MODEL.latent_channels, *POCKET_MODEL.latent_size)
-    estimates = first_blocks.estimate(model, CAPTIONS, noise, torch.ones(2))
-    exchanged = first_blocks.estimate(model, CAPTIONS[::-1], noise, torch.ones(2))
+    estimates = first_block_loss.estimate(model, CAPTIONS, noise, torch.ones(2))
+    exchanged = first_block_loss.estimate(model, CAPTIONS[::-1], noise, torch.ones(2))
     for caption, alone, estimate, other in zip(CAPTIONS, noise.split(1), estimates, exchanged, strict=True):
         with autocast(CPU):
             rollout.lay_out_next(caption, Transition.START, Window())
@@ -45,16 +47,16 @@ def test_an_estimate_is_that_of_the_first_block_of_a_rollout(first_blocks: First
 
 
 def test_the_loss_is_seeded_and_training_on_it_makes_it_smaller(
-    first_blocks: FirstBlocks, model: PocketGenerator
+    first_block_loss: FirstBlockLoss, model: PocketGenerator
 ) -> None:
-    losses = [first_blocks.loss(model, np.random.default_rng(1), 3) for _ in range(2)]
+    losses = [first_block_loss(model, np.random.default_rng(1), 3) for _ in range(2)]
     assert losses[0].item() == losses[1].item() > 0
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     for _ in range(5):
         optimizer.zero_grad()
-        first_blocks.loss(model, np.random.default_rng(1), 3).backward()
+        first_block_loss(model, np.random.default_rng(1), 3).backward()
         optimizer.step()
-    assert first_blocks.loss(model, np.random.default_rng(1), 3).item() < 0.9 * losses[0].item()
+    assert first_block_loss(model, np.random.default_rng(1), 3).item() < 0.9 * losses[0].item()
 
 
 def test_starts_name_arrangements_only_if_asked_and_none_is_held_out() -> None:

@@ -36,14 +36,14 @@ def test_every_stage_understands_its_command_and_reads_what_an_earlier_one_wrote
     assert tmp_path / "world" in written
 
 
-def test_every_stage_that_draws_play_draws_arrangements_and_generators_get_first_blocks(tmp_path: Path) -> None:
+def test_every_stage_that_renders_the_world_draws_arrangements_and_generators_get_first_blocks(tmp_path: Path) -> None:
     drawing, with_first_blocks = list[str](), list[str]()
-    for module, words in modules_and_words(tmp_path, arrangements=True, first_blocks=8):
+    for module, words in modules_and_words(tmp_path, arrangements=True):
         options = tyro.cli(importlib.import_module(module).Options, args=words)
         stage = module.rpartition(".")[2]
         drawing += [stage] * getattr(options, "arrangements", False)
-        with_first_blocks += [stage] * (getattr(options, "first_blocks", 0) == 8)
-    assert drawing == ["encode", "teacher", "teacher", "student", "rollouts"]
+        with_first_blocks += [stage] * (getattr(options, "first_block_batch", 0) == 8)
+    assert drawing == ["codec", "encode", "teacher", "teacher", "student", "rollouts"]
     assert with_first_blocks == ["teacher", "teacher", "student"]
 
 

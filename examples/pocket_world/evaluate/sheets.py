@@ -2,7 +2,7 @@
 
     python -m examples.pocket_world.evaluate.sheets --out build/sheets
     python -m examples.pocket_world.evaluate.sheets --readme examples/results/readme.png
-    python -m examples.pocket_world.evaluate.sheets --weights runs/world --seeds build/seeds.jpg
+    python -m examples.pocket_world.evaluate.sheets --weights runs/world --seed-sheet build/seeds.jpg
 
 The first command writes three contact sheets, the second only the picture of the README, the third only the first
 blocks of 24 seeds, for weights that know arrangements.
@@ -30,8 +30,6 @@ from infrope_env.output import run_program
 GROUND, INK, FAINT = "#16171d", "#f4f4f6", "#9a9ca8"
 AROUND_A_CHANGE = ((0, 5), (0, 11), (1, 0), (1, 2), (1, 5), (1, 8), (1, 11), (2, 5))
 """(block, frame) of the frames in a row: two before the change, five of the first block after it, one later."""
-
-
 SEEDS, SEEDS_PER_ROW = 24, 4
 """Seeds of the picture of seeds, and those side by side."""
 
@@ -44,7 +42,7 @@ class Options:
         weights: Name of a bundled model, or a world folder.
         out: Folder that receives subjects.png, switches.png and cuts.png.
         readme: File that receives the README's picture; if given, only that picture is made.
-        seeds: File that receives the first blocks of many seeds in one scene; if given, only that picture is made.
+        seed_sheet: File that receives the first blocks of 24 seeds in one scene; if given, only that picture is made.
         scene: Scene of that picture.
         seed: Seed of the first rollout.
     """
@@ -52,7 +50,7 @@ class Options:
     weights: str = "pocket"
     out: Path = Path("build/sheets")
     readme: Path | None = None
-    seeds: Path | None = None
+    seed_sheet: Path | None = None
     scene: str = "meadow"
     seed: int = 20
 
@@ -97,9 +95,9 @@ class FrameSource:
 def main(options: Options) -> None:
     """Play the rollouts and write the pictures."""
     torch.set_num_threads(1)
-    if options.seeds is not None:
+    if options.seed_sheet is not None:
         starts = seed_rows(FrameSource(options.weights, arrangements=True), options.seed, options.scene)
-        save(draw(starts, (WIDTH * 3 // 2, HEIGHT * 3 // 2), gap=6), options.seeds)
+        save(draw(starts, (WIDTH * 3 // 2, HEIGHT * 3 // 2), gap=6), options.seed_sheet)
         return
     source = FrameSource(options.weights)
     if options.readme is not None:
@@ -155,7 +153,7 @@ def seed_rows(source: FrameSource, seed: int, scene: str) -> list[SheetRow]:
     for first in range(seed, seed + SEEDS, SEEDS_PER_ROW):
         seeds = range(first, first + SEEDS_PER_ROW)
         starts = [source.start(each, SUBJECTS[each % len(SUBJECTS)], scene) for each in seeds]
-        labels = [f"{each}: {words or 'no words'}" for each, (_, words) in zip(seeds, starts, strict=True)]
+        labels = [f"{each}: {words}" for each, (_, words) in zip(seeds, starts, strict=True)]
         rows.append(SheetRow(f"{scene}, seeds {first} to {seeds[-1]}", [block[-1] for block, _ in starts], labels))
     return rows
 

@@ -43,6 +43,8 @@ from infrope_env.models.world_model import WorldModel
 
 EVALUATION_SEED_OFFSET = 20_000_000
 """Added to the seeds of noise and clips; training uses smaller ones."""
+HELD_OUT_SEED, SEED_OF_SEEDS = 5, 9000
+"""Seed of the arrangements of held-out combinations, and first seed of the rollouts whose seed draws theirs."""
 PROMPTS = Path(__file__).with_name("prompts.toml")
 FIRST_BLOCK_FRAMES = BLOCK_FRAMES - FIRST_PHASE
 """Frames of a first block; its observation repeats the first of them."""
@@ -76,13 +78,11 @@ class ScoredEnv:
     Attributes:
         env: The environment.
         detectors: Classifiers of subject, scene and motion.
-        arrangements: Whether rollouts have drawn arrangements; its action set has them as variations then.
         block_ms: Milliseconds of every block but the first ones.
     """
 
     env: gymnasium.Env[Any, Any]
     detectors: Detectors
-    arrangements: bool = False
     block_ms: list[float] = field(default_factory=list)
 
     @property
@@ -90,6 +90,11 @@ class ScoredEnv:
         """The environment without its wrappers."""
         assert isinstance(self.env.unwrapped, InfinityRopeEnv)
         return self.env.unwrapped
+
+    @property
+    def arrangements(self) -> bool:
+        """Whether rollouts have arrangements, which the action set names as variations."""
+        return bool(self.inner.action_set.variations)
 
     def start(self, state: WorldState, seed: int) -> np.ndarray:
         """Begin a rollout with the state's subject, scene, motion and arrangement, and return its first block."""
@@ -192,7 +197,7 @@ def starting_states(count: int, seed: int, arrangements: bool = False) -> Iterat
 
 def held_out_states(repeats: int, arrangements: bool = False) -> Iterator[WorldState]:
     """Yield first states whose combination of subject, scene and motion no training clip shows."""
-    rng = np.random.default_rng(EVALUATION_SEED_OFFSET)
+    rng = np.random.default_rng([EVALUATION_SEED_OFFSET, HELD_OUT_SEED])
     for names in sorted(HELD_OUT_COMBINATIONS) * repeats:
         yield spawn(*names, arrangement=Arrangement.drawn(rng) if arrangements else DEFAULT_ARRANGEMENT)
 
@@ -300,14 +305,15 @@ class SeenArrangement:
 
 
 def seen_arrangements(env: ScoredEnv, scene: str, seeds: int) -> Iterator[SeenArrangement]:
-    """Begin a rollout of every seed in a scene, and name what its first block shows: the nearest of all renderings."""
+    """Begin rollouts of a scene's own seeds, and name what their first blocks show: the nearest of all renderings."""
     subject, motion = SUBJECTS[SCENES.index(scene) % len(SUBJECTS)], "stand"
     every = map(Arrangement.numbered, range(ARRANGEMENTS))
     states = [spawn(subject, scene, motion, arrangement=arrangement) for arrangement in every]
     rendered = np.stack([render_block(state, [BLOCK_FRAMES - 1])[0].astype(np.float32) for state in states])
     options = {"subject": subject, "scene": scene, "motion": motion}
-    for seed in range(seeds):
-        frame = env.env.reset(seed=EVALUATION_SEED_OFFSET + seed, options=options)[0][-1]
+    first = EVALUATION_SEED_OFFSET + SEED_OF_SEEDS + seeds * SCENES.index(scene)
+    for seed in range(first, first + seeds):
+        frame = env.env.reset(seed=seed, options=options)[0][-1]
         nearest = int(np.square(rendered - frame).mean((1, 2, 3)).argmin())
         drawn = Arrangement.named(env.inner.steering.variation)
         yield SeenArrangement(scene, drawn, states[nearest].arrangement)
@@ -332,9 +338,10 @@ def switch_and_cut(env: ScoredEnv, state: WorldState, seed: int) -> tuple[list[S
 
 
 @torch.inference_mode()
-def codec_psnr(model: WorldModel, seed: int) -> float:
-    """Return the PSNR, in dB, of an encoded and decoded clip of an evaluation seed."""
-    frames = play_clip(np.random.default_rng([EVALUATION_SEED_OFFSET, seed])).frames[FIRST_LATENT_PADDING:]
+def codec_psnr(model: WorldModel, seed: int, arrangements: bool = False) -> float:
+    """Return the PSNR, in dB, of an encoded and decoded clip of an evaluation seed, on request of any arrangement."""
+    clip = play_clip(np.random.default_rng([EVALUATION_SEED_OFFSET, seed]), arrangements=arrangements)
+    frames = clip.frames[FIRST_LATENT_PADDING:]
     assert model.encoder is not None
     video = as_video(torch.from_numpy(frames)).to(model.device)
     decoded, _ = model.decoder.decode(model.encoder.encode(video).to(model.dtype), None)

@@ -43,6 +43,7 @@ class Options:
             made with that encoder stay valid, which is useful after a change of how the world looks.
         noise: Standard deviation of the latent noise assumed for the faintest channel, see `PatchDecoder.fit`. At 0.1
             clean clips gain about 1 dB, and generated frames show sparkle where the generator is wrong.
+        arrangements: Whether the clips show arrangements of the world.
         seed: Seed of the clips.
     """
 
@@ -50,6 +51,7 @@ class Options:
     clips: int = 64
     encoder: Path | None = None
     noise: float = 0.5
+    arrangements: bool = False
     seed: int = 0
 
 
@@ -116,7 +118,8 @@ def render_clips(options: Options) -> list[Tensor]:
     """Render clips of random play, each t H W 3 uint8."""
     clips = []
     for index in range(options.clips):
-        clips.append(torch.from_numpy(play_clip(np.random.default_rng([options.seed, index])).frames))
+        rng = np.random.default_rng([options.seed, index])
+        clips.append(torch.from_numpy(play_clip(rng, arrangements=options.arrangements).frames))
         if index % 16 == 15:
             print(f"rendered {index + 1} of {options.clips} clips", flush=True)
     return clips

@@ -42,7 +42,7 @@ class Options:
 
     Attributes:
         rollouts: Folder of the recorded rollouts.
-        codec: Run folder of the codec, or a world folder, whose encoder is taken.
+        codec: Run folder or world folder that holds the encoder.
         folder: Folder of the run.
         initial: World folder, or run folder of a decoder, whose (averaged) weights initialise this one.
         iterations: Length of the run.

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from examples.pocket_world.train.codec import as_video, load_encoder
-from examples.pocket_world.train.run import rank, start_processes
+from examples.pocket_world.train.run import rank, require_same_data, start_processes
 from examples.pocket_world.world.play import Clip, play_clip
 from infrope_env.atomic_file import write_atomically
 from infrope_env.control.actions import Transition
@@ -32,7 +32,7 @@ class Options:
     """Settings of the training set. Processes started by torchrun share the shards.
 
     Attributes:
-        codec: Run folder of the codec, or a world folder, whose encoder is taken.
+        codec: Run folder or world folder that holds the encoder.
         folder: Folder that receives the shards.
         shards: Number of shards.
         clips_per_shard: Number of clips in each shard.
@@ -97,12 +97,13 @@ def main(options: Options) -> None:
     """Render and encode every shard that does not exist yet."""
     start_processes()
     encoder = load_encoder(options.codec)
+    kind = {"single_prompt": options.single_prompt, "arrangements": options.arrangements}
+    require_same_data(options.folder, {**kind, "seed": options.seed, "clips_per_shard": options.clips_per_shard})
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     for shard in range(rank(), options.shards, processes):
         path = options.folder / f"clips_{shard:03d}.safetensors"
         if not path.exists():
             rng = np.random.default_rng([options.seed, shard])
-            kind = {"single_prompt": options.single_prompt, "arrangements": options.arrangements}
             clips = [play_clip(rng, **kind) for _ in range(options.clips_per_shard)]
             write_shard(path, encoder, clips)
             print(f"shard {shard + 1} of {options.shards}", flush=True)

@@ -25,10 +25,13 @@ from infrope_env.dynamics.coordinates import lay_out
 from infrope_env.dynamics.schedule import add_noise, clean_estimate
 from infrope_env.pixels.patch_codec import PatchEncoder
 
+FIRST_BLOCK_LOSS_WEIGHT = 0.5
+"""Weight of the loss in a training, beside those of clips and rollouts: as much as all clips of a batch."""
+
 
 @dataclass(frozen=True)
-class FirstBlocks:
-    """First blocks of rendered rollouts, and the error of the model's estimates of them.
+class FirstBlockLoss:
+    """The error of a model's estimates of the first blocks of rendered rollouts.
 
     Attributes:
         planner: Computes the rotations of the layout.
@@ -42,7 +45,7 @@ class FirstBlocks:
     encoder: PatchEncoder
     arrangements: bool = False
 
-    def loss(self, model: PocketGenerator, rng: np.random.Generator, count: int) -> Tensor:
+    def __call__(self, model: PocketGenerator, rng: np.random.Generator, count: int) -> Tensor:
         """Return the mean error of `count` clean estimates: of half of the blocks, rounded up, from pure noise.
 
         The others are at the noise levels of the sampler's later steps.

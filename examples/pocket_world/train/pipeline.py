@@ -26,6 +26,8 @@ from examples.pocket_world.train.student import Options as StudentOptions
 from examples.pocket_world.train.teacher import Options as TeacherOptions
 
 PACKAGE = "examples.pocket_world.train"
+FIRST_BLOCKS = 8
+"""First blocks per iteration and process of a training on arrangements."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Options:
         decoder_iterations: Iterations of the decoder.
         batch: Clips per iteration and process.
         arrangements: Train on all arrangements of the world, named by the captions.
-        first_blocks: First blocks per iteration and process, in addition to the clips. Captions decide the arrangement
-            of a first block only where there are some.
+        first_block_batch: First blocks per iteration and process, in addition to the clips; None means 8 with
+            arrangements, which are not learnt without, and otherwise 0.
         show: Print the commands and run none.
     """
 
@@ -58,7 +60,7 @@ class Options:
     decoder_iterations: int = DecoderOptions.iterations
     batch: int = TeacherOptions.batch
     arrangements: bool = False
-    first_blocks: int = 0
+    first_block_batch: int | None = None
     show: bool = False
 
 
@@ -79,9 +81,10 @@ def stages(options: Options) -> list[tuple[list[str], Path | None]]:
         folder / name
         for name in ("codec", "clips", "narrow", "teacher", "student", "linear", "rollouts", "decoder", "world")
     )
-    drawn = {"arrangements": True} if options.arrangements else {}
-    first_blocks = {"first-blocks": options.first_blocks} if options.first_blocks else {}
-    shared = {"clips": clips, "codec": codec, "batch": options.batch, **drawn, **first_blocks}
+    arrangements = {"arrangements": True} if options.arrangements else {}
+    by_default = FIRST_BLOCKS if options.arrangements else 0
+    first_blocks = by_default if options.first_block_batch is None else options.first_block_batch
+    shared = {"clips": clips, "codec": codec, "batch": options.batch, "first-block-batch": first_blocks, **arrangements}
     single, parallel = [sys.executable, "-m"], _launcher(options.processes)
     half_width = {"width": POCKET_MODEL.dim // 2, "iterations": options.narrow_iterations, **shared, "batch": 1}
     train_narrow = _command("teacher", folder=narrow, **half_width)
@@ -92,14 +95,15 @@ def stages(options: Options) -> list[tuple[list[str], Path | None]]:
     train_decoder = _command(
         "decoder", rollouts=rollouts, codec=codec, folder=decoder, iterations=options.decoder_iterations
     )
+    record = _command("rollouts", world=linear, folder=rollouts, shards=options.rollout_shards, **arrangements)
     return [
-        (single + _command("codec", folder=codec), codec / CODEC_FILE),
-        (parallel + _command("encode", codec=codec, folder=clips, shards=options.shards, **drawn), None),
+        (single + _command("codec", folder=codec, **arrangements), codec / CODEC_FILE),
+        (parallel + _command("encode", codec=codec, folder=clips, shards=options.shards, **arrangements), None),
         (parallel + train_narrow, None),
         (parallel + train_teacher, None),
         (parallel + train_student, None),
         (single + _command("export", generator=student, codec=codec, out=linear, history=(narrow, teacher)), None),
-        (parallel + _command("rollouts", world=linear, folder=rollouts, shards=options.rollout_shards, **drawn), None),
+        (parallel + record, None),
         (parallel + train_decoder, None),
         (single + _command("export", world=linear, decoder=decoder, codec=codec, out=world), None),
     ]

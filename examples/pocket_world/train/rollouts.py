@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from examples.pocket_world.train.run import rank, start_processes
+from examples.pocket_world.train.run import rank, require_same_data, start_processes
 from examples.pocket_world.world.play import PlayedBlock, play_endlessly
 from infrope_env.atomic_file import write_atomically
 from infrope_env.control.actions import Transition
@@ -63,6 +63,8 @@ def main(options: Options) -> None:
     """Record every shard that does not exist yet."""
     start_processes()
     world = load_world(options.world, LoadOptions(device=options.device))
+    kind = {name: getattr(options, name) for name in ("arrangements", "seed", "steps", "rows")}
+    require_same_data(options.folder, kind)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     for shard in range(rank(), options.shards, processes):
         path = options.folder / f"rollouts_{shard:03d}.safetensors"

@@ -165,6 +165,22 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
         gradient.copy_(piece.view_as(gradient))
 
 
+def require_same_data(folder: Path, options: Mapping[str, object]) -> None:
+    """Note beside the shards of a folder how they are made; one that was begun otherwise must not be continued.
+
+    Args:
+        folder: Folder of the shards; made when missing.
+        options: Options that decide what the shards hold, as JSON data.
+
+    Raises:
+        ValueError: The folder was begun with other options.
+    """
+    path = folder / "data.json"
+    if path.exists() and (begun := json.loads(path.read_text())) != options:
+        raise ValueError(f"{folder} was begun with {begun}, not with {dict(options)}. Choose another folder.")
+    write_atomically(path, (json.dumps(options) + "\n").encode())
+
+
 class Muon(torch.optim.Optimizer):
     """Muon (Keller Jordan) for matrices and kernels: momentum, then the nearest orthogonal matrix as the update.
 

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.train.codec import load_encoder
 from examples.pocket_world.train.encode import load_clips
-from examples.pocket_world.train.first_blocks import FirstBlocks
+from examples.pocket_world.train.first_blocks import FIRST_BLOCK_LOSS_WEIGHT, FirstBlockLoss
 from examples.pocket_world.train.generator import (
     LossWeights,
     PocketGenerator,
@@ -40,7 +40,7 @@ class Options:
 
     Attributes:
         clips: Folder of the encoded clips, for the teacher-forcing loss.
-        codec: Run folder of the codec, or a world folder, whose encoder is taken.
+        codec: Run folder or world folder that holds the encoder.
         teacher: Run folder whose averaged weights initialise the student.
         folder: Folder of the run.
         iterations: Length of the run.
@@ -50,8 +50,8 @@ class Options:
         teacher_forcing_batch: Clips per iteration and process in the teacher-forcing loss.
         scheduled_sampling_probability: Probability of committing the rendered block instead of the generated one. It
             corrects rollouts whose position in the scenery is wrong.
-        arrangements: Whether clips and rollouts have captions that name arrangements.
-        first_blocks: First blocks per iteration and process, in addition to rollouts and clips; see `FirstBlocks`.
+        arrangements: Whether clips, rollouts and first blocks have captions that name arrangements.
+        first_block_batch: First blocks per iteration and process, in addition; see `FirstBlockLoss`.
         lr: Peak learning rate.
         seed: Seed of rollouts, clips and noise.
         device: Device to train on; None means the GPU if there is one.
@@ -68,7 +68,7 @@ class Options:
     teacher_forcing_batch: int = 1
     scheduled_sampling_probability: float = 0.2
     arrangements: bool = False
-    first_blocks: int = 0
+    first_block_batch: int = 0
     lr: float = 1.2e-3
     seed: int = 1
     device: str | None = None
@@ -84,10 +84,11 @@ def main(options: Options) -> None:
     average = PocketGenerator.from_weights(weights).to(device).requires_grad_(False)
     optimizers = make_optimizers(model, options.lr)
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
+    run.resume()  # before its iteration becomes a part of the seed of the rollouts
     clips = load_clips(options.clips)
     encoder = load_encoder(options.codec)
     forcing = TeacherForcing.on(device, LossWeights.of(encoder.variances, device))
-    first_blocks = FirstBlocks(forcing.planner, forcing.weights, encoder, options.arrangements)
+    first_block_loss = FirstBlockLoss(forcing.planner, forcing.weights, encoder, options.arrangements)
     rollouts = [
         StudentRollout(model, forcing, encoder, [options.seed, run.iteration, rank(), number], options.arrangements)
         for number in range(options.batch)
@@ -97,9 +98,9 @@ def main(options: Options) -> None:
         model.zero_grad(set_to_none=True)
         forcing_losses = forcing.losses(model, clips, rng, options.teacher_forcing_batch, at_steps=1.0)
         (0.5 * torch.stack([*forcing_losses.values()]).mean()).backward()
-        if options.first_blocks:
-            forcing_losses["first"] = first_blocks.loss(model, rng, options.first_blocks)
-            (0.5 * forcing_losses["first"]).backward()
+        if options.first_block_batch:
+            forcing_losses["first"] = first_block_loss(model, rng, options.first_block_batch)
+            (FIRST_BLOCK_LOSS_WEIGHT * forcing_losses["first"]).backward()
         scale = 1 / (options.batch * options.blocks)
         errors = [
             rollout.backward_block(scale, options.scheduled_sampling_probability)

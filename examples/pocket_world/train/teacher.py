@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from examples.pocket_world.train.codec import load_encoder
 from examples.pocket_world.train.encode import EncodedClips, load_clips
-from examples.pocket_world.train.first_blocks import FirstBlocks
+from examples.pocket_world.train.first_blocks import FIRST_BLOCK_LOSS_WEIGHT, FirstBlockLoss
 from examples.pocket_world.train.generator import (
     POCKET_MODEL,
     LossWeights,
@@ -47,7 +47,7 @@ class Options:
 
     Attributes:
         clips: Folder of the encoded clips.
-        codec: Run folder of the codec, or a world folder, whose encoder is taken.
+        codec: Run folder or world folder that holds the encoder.
         folder: Folder of the run.
         initial: Run folder whose averaged weights initialise a new run; they may belong to a narrower model.
         iterations: Length of the run.
@@ -55,8 +55,8 @@ class Options:
         batch: Clips per iteration and process.
         lr: Peak learning rate.
         width: Channels of the generator, a multiple of 64.
-        arrangements: Whether the clips have captions that name arrangements.
-        first_blocks: First blocks per iteration and process, in addition to the clips; see `FirstBlocks`.
+        arrangements: Whether clips and first blocks have captions that name arrangements.
+        first_block_batch: First blocks per iteration and process, in addition to the clips; see `FirstBlockLoss`.
         at_steps: Share of the noise levels below 1 that equal the sampler's own; the rest covers all levels.
         seed: Seed of initial weights, clips and noise.
         device: Device to train on; None means the GPU if there is one.
@@ -72,7 +72,7 @@ class Options:
     lr: float = 2e-3
     width: int = POCKET_MODEL.dim
     arrangements: bool = False
-    first_blocks: int = 0
+    first_block_batch: int = 0
     at_steps: float = 0.85
     seed: int = 0
     device: str | None = None
@@ -94,14 +94,15 @@ def main(options: Options) -> None:
     run = Run(options.folder, {"model": model, "average": average}, optimizers, options.iterations, options.minutes)
     clips, encoder = load_clips(options.clips), load_encoder(options.codec)
     forcing = TeacherForcing.on(device, LossWeights.of(encoder.variances, device))
-    first_blocks = FirstBlocks(forcing.planner, forcing.weights, encoder, options.arrangements)
+    first_block_loss = FirstBlockLoss(forcing.planner, forcing.weights, encoder, options.arrangements)
     for iteration in run:
         rng = np.random.default_rng([options.seed, iteration, rank()])
-        losses = forcing.losses(model, clips, rng, options.batch, options.at_steps)
-        if options.first_blocks:
-            losses["first"] = first_blocks.loss(model, rng, options.first_blocks)
         model.zero_grad(set_to_none=True)
+        losses = forcing.losses(model, clips, rng, options.batch, options.at_steps)
         torch.stack([*losses.values()]).mean().backward()
+        if options.first_block_batch:
+            losses["first"] = first_block_loss(model, rng, options.first_block_batch)
+            (FIRST_BLOCK_LOSS_WEIGHT * losses["first"]).backward()
         update(model, optimizers)
         update_average(average, model, iteration)
         run.log({name: loss.item() for name, loss in losses.items()})

@@ -16,4 +16,4 @@ def action_set(arrangements: bool = False) -> dict[str, object]:
     if not arrangements:
         return actions
     lists = [list(words) for words in VARIATIONS]
-    return actions | {"template": "{subject} {motion} in {scene} {variation}", "variations": lists}
+    return actions | {"template": f"{actions['template']} {{variation}}", "variations": lists}

@@ -61,7 +61,7 @@ class Arrangement:
 
     @classmethod
     def named(cls, words: str) -> Arrangement:
-        """Return the arrangement that `words` name, as a prompt with them does.
+        """Return the arrangement whose `words` these are; "" is the default one.
 
         Raises:
             ValueError: No arrangement has these words.
