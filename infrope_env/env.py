@@ -184,7 +184,7 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
         self.pending_prompt: PromptRequest | None = None
         self.newest: tuple[Frames, dict[str, Any]] | None = None
         self.strip: ContextStrip | None = None
-        self._attention_readers = set[str]()
+        self._attention_needed_by = set[object]()
         self.restores, self.block_id, self.seed_used = 0, "", 0
         self.timings, self.names_used = dict[str, float](), dict[str, str]()
         self.picture: Frames | None = None
@@ -451,21 +451,21 @@ class InfinityRopeEnv(gymnasium.Env[Frames, Action]):
             self._prompt_cache.encode_in_background(self.action_set.prompts_nearest_first(steering))
         return frames
 
-    def measure_attention(self, on: bool, reader: str = "inspector") -> None:
-        """Measure the attention mass of every block from the next one on, or stop; no byte of a block changes.
+    def measure_attention(self, on: bool, needed_by: object = "inspector") -> None:
+        """Measure the attention mass of every block from the next one on; no byte of a block changes.
 
         Args:
-            on: Whether `reader` needs the masses.
-            reader: Name of who reads them; they are measured as long as one reader needs them.
+            on: Whether the masses are needed.
+            needed_by: The part that needs them, or does no longer; measuring stops when no part does.
 
         Raises:
             ValueError: Compiled layers or 8-bit numbers compute the blocks, which would be others while measured.
         """
         if on and (self.model.compiled or self.model.precision != "float"):
             raise ValueError("attention is measured neither in layers compiled by `compile` nor in 8-bit `precision`")
-        before = bool(self._attention_readers)
-        (self._attention_readers.add if on else self._attention_readers.discard)(reader)
-        if bool(self._attention_readers) != before:
+        before = bool(self._attention_needed_by)
+        (self._attention_needed_by.add if on else self._attention_needed_by.discard)(needed_by)
+        if bool(self._attention_needed_by) != before:
             self._rollout.context_hook = AttentionProbe() if on else None
 
     def _choose_network(self) -> bool:

@@ -81,13 +81,13 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
             raise ValueError("RecordRollout goes directly around the environment, inside wrappers that change frames.")
         to_plain_json(env.spec.kwargs)  # raises before a block is made
         self._inner, self._spec, self._attention = env.unwrapped, env.spec, attention
-        if attention:
-            self._inner.measure_attention(True, reader="recording")
         remember(env.spec.kwargs.get("weights"), env.spec.kwargs.get("lora"), env.unwrapped.model)
         self._recorder = Recorder(Path(folder), self._inner.metadata["render_fps"], require_quality(quality))
         self.problem: str | None = None
         self.subtitles: tuple[Subtitle, ...] = ()
         self._recorded: tuple[int, dict[str, Any] | None] | None = None  # identity of the newest block recorded
+        if attention:
+            self._inner.measure_attention(True, needed_by=self)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frames, dict[str, Any]]:
         """Reset the environment and begin a new episode."""
@@ -122,6 +122,8 @@ class RecordRollout(gymnasium.Wrapper[Frames, Any, Frames, Any], RecordConstruct
     def close(self) -> None:
         """Close the episode and the environment."""
         self.finish()
+        if self._attention:
+            self._inner.measure_attention(False, needed_by=self)
         super().close()
 
     def _begin_episode(self, continues: BlockReference | None) -> None:
