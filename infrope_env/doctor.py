@@ -21,6 +21,8 @@ from infrope_env.models.options import LoadOptions, multiplies_bfloat16
 from infrope_env.models.resolve import WorldFolder, resolve
 from infrope_env.models.world_folder import describe_world
 
+MEASURED_MACHINES = ("x86_64", "AMD64")
+"""Kinds of processor on which the time of 8-bit integers was measured."""
 PACKAGES = ("torch", "gymnasium", "pygame-ce", "av")
 
 
@@ -125,7 +127,7 @@ def check_precision(options: LoadOptions, device: Any, dtype: Any) -> Iterator[F
 def suggest_precision(options: LoadOptions, device: Any) -> Iterator[Finding]:
     """Yield that 8-bit integers are faster, where nothing is said about precision and bfloat16 gains nothing."""
     is_open = options.precision is None and options.dtype is None and not options.compile
-    if is_open and device.type == "cpu" and not multiplies_bfloat16():
+    if is_open and device.type == "cpu" and platform.machine() in MEASURED_MACHINES and not multiplies_bfloat16():
         text = "this processor gains nothing by bfloat16; --precision int8 halves the time of a block"
         yield ok("precision", f'{text} (extra "int8")')
 

@@ -77,8 +77,20 @@ def test_int8_is_suggested_where_bfloat16_gains_nothing(
     capsys: Output, monkeypatch: pytest.MonkeyPatch, gains: bool, options: list[str], suggested: bool
 ) -> None:
     monkeypatch.setattr("infrope_env.doctor.multiplies_bfloat16", lambda: gains)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     code, lines = report(capsys, "--headless", *options)
     assert code == 0 and ("--precision int8" in lines.get("precision", "")) == suggested
+
+
+def test_int8_is_suggested_neither_for_a_gpu_nor_on_processors_where_it_was_not_measured(
+    capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infrope_env.doctor.multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert "precision" not in report(capsys, "--headless")[1]
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    with_gpu(monkeypatch, free_gb=20)
+    assert "precision" not in report(capsys, "--headless")[1]
 
 
 def test_a_display_is_opened_and_closed(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
