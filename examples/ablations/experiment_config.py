@@ -37,8 +37,8 @@ class Sizes:
         step_counts: Numbers of denoising steps.
         timed_blocks: Blocks per time measurement.
         memory_windows: Windows in which memory policies are compared.
-        memory_horizons_s: Horizons where they are; a subset of `horizons_s`.
-        steered_horizons_s: Horizons where they are compared in steered rollouts.
+        memory_horizons_s: Horizons where they are, on one motion; a subset of `horizons_s`.
+        steered_horizons_s: Horizons where they are in steered rollouts.
     """
 
     horizons_s: tuple[float, ...]

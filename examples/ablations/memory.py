@@ -31,7 +31,7 @@ EXPLANATION = (
     "Every policy divides the same window; `infrope_env/dynamics/README.md` describes them. *One motion* are the long "
     f"rollouts explained above. *Steered* rollouts change the motion every {CHANGE_EVERY} blocks and cut to another "
     f"scene every {CUT_EVERY}. A policy that forgets drops its memory at cuts, or at every flush; the others keep it. "
-    "No scene of a steered rollout lasts longer than 15 s, so these end at a nearer horizon. "
+    "No scene of a steered rollout lasts longer than 15 s, so these need not be as long. "
     "Likeness, and the shares of blocks with the right subject, scene, place and motion, are taken from the last "
     "quarter before the horizon. A place is right where likeness is at least halfway between that of other places "
     "of the scene and 1."
@@ -77,10 +77,10 @@ def section(config: ExperimentConfig, store: Store, folder: Path) -> Section:
     outcomes = {kind: store.load_rows(rows) for kind, rows in jobs(config).items()}
     horizons_s = {STEADY: config.sizes.memory_horizons_s, STEERED: config.sizes.steered_horizons_s}
     tables, comparisons = [], []
-    for kind, seconds in horizons_s.items():
-        tables.append(quality_table(kind, outcomes[kind], config, seconds))
+    for kind, own_horizons_s in horizons_s.items():
+        tables.append(quality_table(kind, outcomes[kind], config, own_horizons_s))
         for size in config.sizes.memory_windows:
-            comparisons += compare_policies(kind, size, outcomes[kind], config, max(seconds))
+            comparisons += compare_policies(kind, size, outcomes[kind], config, max(own_horizons_s))
     comparisons += compare_forgetting(outcomes[STEERED], config, max(horizons_s[STEERED]))
     first = {name: row[0] for name, row in outcomes[STEADY].items()}
     sheet = horizon_sheet(first, config, horizons_s[STEADY], folder / "ablations_memory.png")
@@ -115,19 +115,18 @@ def compare_policies(
     kind: str, size: int, outcomes: Mapping[str, Sequence[Outcome]], config: ExperimentConfig, seconds: float
 ) -> list[Comparison]:
     """Compare every policy with the plain sink of the same window."""
-    expectation = "Another memory is better than the sink"
-    pairs = [(expectation, row_name(memory, size), row_name("sink", size)) for memory in POLICIES[1:]]
-    return compare_rows(kind, pairs, outcomes, config, seconds)
+    pairs = [(row_name(memory, size), row_name("sink", size)) for memory in POLICIES[1:]]
+    return compare_rows("Another memory is better than the sink", kind, pairs, outcomes, config, seconds)
 
 
 def compare_forgetting(
     outcomes: Mapping[str, Sequence[Outcome]], config: ExperimentConfig, seconds: float
 ) -> list[Comparison]:
     """Compare every rule of forgetting with none, in steered rollouts at the first window."""
-    expectation, size = "Memory that is dropped at changes is better than memory that is kept", first_window(config)
-    rules = [rule for rule in FORGET_RULES if rule != "never"]
-    pairs = [(expectation, row_name(m, size, rule), row_name(m, size)) for m in FORGETFUL for rule in rules]
-    return compare_rows(STEERED, pairs, outcomes, config, seconds)
+    rules, size = [rule for rule in FORGET_RULES if rule != "never"], first_window(config)
+    pairs = [(row_name(memory, size, rule), row_name(memory, size)) for memory in FORGETFUL for rule in rules]
+    expectation = "Memory that is dropped at changes is better than memory that is kept"
+    return compare_rows(expectation, STEERED, pairs, outcomes, config, seconds)
 
 
 def first_window(config: ExperimentConfig) -> int:
@@ -136,15 +135,16 @@ def first_window(config: ExperimentConfig) -> int:
 
 
 def compare_rows(
+    expectation: str,
     kind: str,
-    pairs: Sequence[tuple[str, str, str]],
+    pairs: Sequence[tuple[str, str]],
     outcomes: Mapping[str, Sequence[Outcome]],
     config: ExperimentConfig,
     seconds: float,
 ) -> list[Comparison]:
-    """Compare pairs of rows at a horizon; each pair is an expectation and the names of two rows."""
+    """Compare pairs of rows, each two names, at a horizon."""
     (end,) = config.end_blocks((seconds,))
-    values = {name: values_at(outcomes[name], end) for name in {name for _, *names in pairs for name in names}}
+    values = {name: values_at(outcomes[name], end) for name in {name for names in pairs for name in names}}
     return [
         compare(
             expectation,
@@ -152,7 +152,7 @@ def compare_rows(
             (first, values[first][metric]),
             (second, values[second][metric]),
         )
-        for expectation, first, second in pairs
+        for first, second in pairs
         for metric in COMPARED
     ]
 
