@@ -59,14 +59,15 @@ class Pace:
         return _second_longest(self._recent_s) if self._recent_s else self._first_s or 0.0
 
     @property
-    def commit_s(self) -> float:
-        """Seconds that the next commit pass will hardly exceed; 0 without a measurement."""
-        return _second_longest(self._recent_commits_s) if self._recent_commits_s else 0.0
+    def newest_commit_s(self) -> float:
+        """Seconds that the newest commit pass took; 0 without a measurement."""
+        return self._recent_commits_s[-1] if self._recent_commits_s else 0.0
 
     @property
     def period_s(self) -> float:
         """Seconds from the start of one block to the earliest start of the next: block, margin and commit pass."""
-        return self.expected_s + self.margin_s + self.commit_s
+        commit_s = _second_longest(self._recent_commits_s) if self._recent_commits_s else 0.0
+        return self.expected_s + self.margin_s + commit_s
 
     @property
     def lead_s(self) -> float:

@@ -48,8 +48,8 @@ MARGIN_S = 0.03
 PEAK_DECAY = 0.995
 """Factor per block by which a server forgets the excess of its longest block: half of it in 139 blocks, or 104 s.
 
-Simulated on machines that turn slow for 2 to 110 s at a time, 0.98 leaves 0.7 to 5.5 late blocks of 800, and 0.995 0.3
-to 2.5 for 8 to 21 ms of lead more.
+Of 800 blocks, on machines that turn slow by half for 3, 10, 40 or 150 blocks on average (simulated): at 0.98, 0.7, 1.0,
+2.8 and 2.2 are late; at 0.995 0.3, 0.5, 0.4 and 1.1, for 8 to 20 ms of lead more.
 """
 CHECK_S = 1.0  # longest time after which a failure of the worker is noticed
 MOST_PRESSES = 256  # presses that wait for their answer
@@ -291,7 +291,7 @@ class LivePlay:
         if "total" in made.timings:
             made_s, pace = made.timings["total"] / 1000, self._stream.pace
             metrics.observe("block_seconds", made_s)
-            metrics.add_work(len(made.block.frames) / pace.fps, made_s + pace.commit_s)
+            metrics.add_work(len(made.block.frames) / pace.fps, made_s + pace.newest_commit_s)
 
     def _tick(self) -> None:
         """Let the stream know what would be on show now, and come back when the next block is due."""

@@ -53,7 +53,7 @@ class Metrics:
         self._counts[name] += 1
 
     def add_work(self, video_s: float, work_s: float) -> None:
-        """Count the duration of a block and the time that it took, its commit pass included."""
+        """Count the duration of a block and the time that it took, with a commit pass: its own, or that before it."""
         self._video_s, self._work_s = self._video_s + video_s, self._work_s + work_s
 
     @property

@@ -123,12 +123,14 @@ def test_a_remembered_peak_fades_and_never_slows_the_frames() -> None:
     assert pace.lead_s == pytest.approx(0.5 + pace.margin_s, abs=0.005)
 
 
-def test_the_time_of_a_commit_pass_does_not_depend_on_the_longest_block() -> None:
+def test_the_newest_commit_pass_is_known_beside_the_period_which_the_longest_block_does_not_change() -> None:
     pace = Pace(fps=16, peak_decay=0.98)
-    for made_s in [0.2] * 8 + [5.0]:
+    assert pace.newest_commit_s == 0
+    for made_s, commit_s in [(0.2, 0.06)] * 8 + [(5.0, 0.04)]:
         pace.add(made_s)
-        pace.add_commit(0.04)
-    assert pace.commit_s == 0.04 and pace.period_s == pytest.approx(0.24 + pace.margin_s) and pace.lead_s > 0.3
+        pace.add_commit(commit_s)
+    assert pace.newest_commit_s == 0.04 and pace.lead_s > 0.3
+    assert pace.period_s == pytest.approx(0.2 + pace.margin_s + 0.06)
 
 
 def test_a_late_block_prolongs_the_last_picture_and_the_next_blocks_are_on_time() -> None:
