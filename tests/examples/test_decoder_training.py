@@ -56,8 +56,13 @@ def test_recorded_blocks_stand_beside_the_frames_that_they_should_give(runs: Pat
 def test_a_shard_that_exists_is_kept(runs: Path) -> None:
     path = runs / "rollouts" / "rollouts_000.safetensors"
     before = path.stat().st_mtime_ns
-    rollouts_stage.main(rollouts_stage.Options(WORLD, runs / "rollouts", shards=1, device="cpu"))
+    rollouts_stage.main(rollouts_stage.Options(WORLD, runs / "rollouts", shards=1, steps=3, rows=2, device="cpu"))
     assert path.stat().st_mtime_ns == before
+
+
+def test_a_folder_of_other_rollouts_is_refused(runs: Path) -> None:
+    with pytest.raises(ValueError, match=r"was begun with .*Choose another folder"):
+        rollouts_stage.main(rollouts_stage.Options(WORLD, runs / "rollouts", shards=1, steps=4, rows=2, device="cpu"))
 
 
 def test_first_blocks_have_zeros_before_them_and_their_copies_do_not_count(runs: Path) -> None:
