@@ -48,8 +48,7 @@ MARGIN_S = 0.03
 PEAK_DECAY = 0.995
 """Factor per block by which a server forgets the excess of its longest block: half of it in 139 blocks, or 104 s.
 
-Of 800 blocks, on machines that turn slow by half for 3, 10, 40 or 150 blocks on average (simulated): at 0.98, 0.7, 1.0,
-2.8 and 2.2 are late; at 0.995 0.3, 0.5, 0.4 and 1.1, for 8 to 20 ms of lead more.
+A machine that shares its processor turns slow for a minute or two, and then again; `tests/remote/test_pace.py` has one.
 """
 CHECK_S = 1.0  # longest time after which a failure of the worker is noticed
 MOST_PRESSES = 256  # presses that wait for their answer
