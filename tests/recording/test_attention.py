@@ -100,6 +100,18 @@ def test_a_recording_keeps_its_measurement_when_an_inspector_is_switched_off(
     )
 
 
+def test_a_recorder_that_fails_or_is_closed_needs_no_attention(tiny_weights: Path, tmp_path: Path) -> None:
+    made = gymnasium.make("infrope/PocketWorld-v0", weights=str(tiny_weights), device="cpu", disable_env_checker=True)
+    inner: Any = made.unwrapped
+    with pytest.raises(ValueError, match="quality"):
+        RecordRollout(made, tmp_path, quality="best", attention=True)  # type: ignore[arg-type]
+    assert inner._rollout.context_hook is None
+    recorder = RecordRollout(made, tmp_path, attention=True)
+    assert isinstance(inner._rollout.context_hook, AttentionProbe)
+    recorder.close()
+    assert inner._rollout.context_hook is None
+
+
 @pytest.mark.parametrize("change", [{"compiled": True}, {"precision": "int8"}], ids=str)
 def test_attention_is_not_measured_where_that_would_change_the_pixels(
     env: InfinityRopeEnv, change: dict[str, Any]
